@@ -1,0 +1,221 @@
+//! **Consensus**: one seam, several protocols. A group agrees on one log of opaque payloads.
+//!
+//! A protocol is a pure machine behind [`Consensus`]. The driver (`partition::Replica`, driven by a worker) feeds it
+//! messages, proposals, time and "this is on disk now", and after each such call takes what it wants done from
+//! [`Consensus::ready`]. The contract of the hand-over is written on the fields of [`Ready`].
+//!
+//! Nothing above this seam knows of a term of an entry or of truncation; nothing above may assume that proposals are
+//! chosen in the order proposed, or that a lost one stays lost (rules C): every payload is idempotent by an identity of
+//! its own.
+//!
+//! - Raft (default): [`raft`].
+//! - Multi-Paxos: its place is a folder beside it and one arm of [`build`].
+//!
+//! Their places are kept for: leases, priorities, leadership transfer (methods to come), membership change
+//! ([`Payload::Configuration`]), snapshots ([`Ready::snapshot`]).
+
+pub mod raft;
+
+use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A member's consensus protocol for one group.
+pub trait Consensus: Send {
+    /// Takes a message of a peer. Malformed bytes are ignored and counted as a probe: never a panic.
+    fn step(&mut self, now: Instant, from: NodeId, message: &[u8]);
+
+    /// Proposes a payload. Accepted means: it may be chosen, or not; nothing more is ever said about this proposal than
+    /// that its payload comes out in [`Ready::committed`].
+    ///
+    /// # Errors
+    /// [`NotLeader`] if this member cannot propose: the payload was not and will not be proposed by this call.
+    fn propose(&mut self, now: Instant, payload: Bytes) -> Result<(), NotLeader>;
+
+    /// Asks for proof that this member leads at some instant after this call; the answer is a [`ReadState`] carrying
+    /// `token`, with the `committed` of the call's arrival. If leadership is lost the token is dropped: see
+    /// [`Ready::reads_dropped`].
+    ///
+    /// # Errors
+    /// [`NotLeader`] if this member does not lead.
+    fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader>;
+
+    /// When [`Consensus::handle_timeout`] wants to be called. Ask again after every other call.
+    #[must_use]
+    fn next_timeout(&self) -> Instant;
+
+    /// Time has reached [`Consensus::next_timeout`]. Calling early or late is harmless.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// What is to be done. Call after every other call until it returns `None`.
+    #[must_use]
+    fn ready(&mut self) -> Option<Ready>;
+
+    /// Everything handed out with [`Ready::number`] ≤ `number` is durable.
+    fn persisted(&mut self, now: Instant, number: u64);
+
+    /// Where this member stands.
+    fn status(&self) -> Status;
+
+    /// A look at the log for the simulator's checkers: the era and a digest of the payload at `index`.
+    fn inspect(&self, index: LogIndex) -> Option<(Era, u64)>;
+}
+
+/// What a protocol wants done, and in which order: **persist → send → apply**.
+#[derive(Debug, Default)]
+pub struct Ready {
+    /// Number of this hand-over, rising. Given back to [`Consensus::persisted`] when all of `records` and `hard_state`
+    /// are durable. Numbers without anything to persist are reported too (at once, in order).
+    pub number: u64,
+    /// To be appended to the WAL, in this order, after everything of earlier numbers.
+    pub records: Vec<Record>,
+    /// Replaces the group's hard state (Raft: term and vote), durable before or together with `records`, never after.
+    pub hard_state: Option<Bytes>,
+    /// Whether anything waits for a sync of this hand-over. `false` allows a lazy write; the protocols here always set
+    /// it when there is something to persist.
+    pub must_sync: bool,
+    /// May leave at once, even before anything above is durable.
+    pub messages_now: Vec<Outbound>,
+    /// May leave only when this number is durable: they promise it (votes, acknowledgements).
+    pub messages_after_persist: Vec<Outbound>,
+    /// Chosen entries to execute, contiguous from where the last hand-over ended, each handed out exactly once per life.
+    /// They are durable on a quorum, not necessarily here.
+    pub committed: Vec<Committed>,
+    /// Reads whose leadership is proved.
+    pub read_states: Vec<ReadState>,
+    /// Tokens whose proof can no longer come.
+    pub reads_dropped: Vec<u64>,
+    /// A snapshot to install before `committed`. Its place: nothing sets it yet.
+    pub snapshot: Option<Bytes>,
+    /// The role has changed to this.
+    pub role: Option<Role>,
+}
+
+/// One durable record, opaque to the WAL. What it replaces is the protocol's to know: Raft's append at an index implies
+/// that everything from that index on is void; a Paxos accept replaces one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Position in the group's log.
+    pub index: LogIndex,
+    /// Era under which it was written.
+    pub era: Era,
+    /// The protocol's own bytes.
+    pub bytes: Bytes,
+}
+
+/// A message to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// To whom.
+    pub to: NodeId,
+    /// The protocol's own, versioned bytes.
+    pub message: Bytes,
+}
+
+/// A chosen entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Where. Gap-free.
+    pub index: LogIndex,
+    /// What.
+    pub payload: Payload,
+}
+
+/// Content of a chosen entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// The protocol's own no-op.
+    Empty,
+    /// What was proposed.
+    Command(Bytes),
+    /// A membership change. Its place: nothing proposes one yet.
+    Configuration(Bytes),
+}
+
+/// A proved read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadState {
+    /// As given to [`Consensus::read_barrier`].
+    pub token: u64,
+    /// The read may run on any state that has executed this index.
+    pub index: LogIndex,
+}
+
+/// This member does not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the leader")]
+pub struct NotLeader {
+    /// Who does, as far as it knows.
+    pub leader: Option<NodeId>,
+}
+
+/// Role of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// Follows, or waits for somebody to follow.
+    Follower,
+    /// Asks for votes (or whether it would get them).
+    Candidate,
+    /// Proposes.
+    Leader,
+}
+
+/// Where a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its role.
+    pub role: Role,
+    /// Its era.
+    pub era: Era,
+    /// Whom it believes to lead.
+    pub leader: Option<NodeId>,
+    /// Last position of its log.
+    pub last: LogIndex,
+    /// Known to be chosen.
+    pub committed: LogIndex,
+}
+
+/// What a protocol needs to be built.
+pub struct Config {
+    /// This member.
+    pub node: NodeId,
+    /// All voters, this member among them, sorted.
+    pub voters: Vec<NodeId>,
+    /// Leader's heartbeat interval.
+    pub heartbeat: Duration,
+    /// Shortest election time-out; the longest is twice that.
+    pub election_timeout: Duration,
+    /// Most entries in one append message.
+    pub max_batch_entries: usize,
+    /// Most payload bytes in one append message (one entry is always allowed).
+    pub max_batch_bytes: usize,
+    /// Most append messages in flight to one follower.
+    pub max_inflight: usize,
+    /// Dice for time-outs.
+    pub rng: Rng,
+}
+
+/// What recovery found on disk for this group: all records in the order written, and the last hard state.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Records in the order in which they were appended, superseded ones included.
+    pub records: Vec<Record>,
+    /// Last durable hard state; `None` for a new group.
+    pub hard_state: Option<Bytes>,
+    /// The WAL lost records whose group and indices are known (rules A12 ii): the member keeps the true last position for
+    /// voting comparisons (era and index), may vote, but neither campaigns nor acknowledges or truncates beyond the hole until
+    /// the leader has refilled it.
+    pub damaged: Option<Damage>,
+}
+
+/// What is known of a hole in the recovered records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// First lost index.
+    pub first: LogIndex,
+    /// Last position that the log is known to have had.
+    pub last: LogIndex,
+    /// Era of that last position.
+    pub last_era: Era,
+}

@@ -1,0 +1,50 @@
+//! Proof that a rare path was reached: `sometimes!("raft.pre_vote_refused")`.
+//!
+//! A probe counts; it decides nothing and nobody in `src/` reads it. The simulator gathers the counts of each run, and a
+//! scenario's `[expect]` can demand them. Counting is per thread (a run has a thread of its own) and is off, at the cost
+//! of one thread-local load, unless [`start`] was called on that thread.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+#[allow(clippy::disallowed_macros, reason = "write-only from the product's side: it cannot influence a machine")]
+mod storage {
+    use super::{BTreeMap, RefCell};
+    std::thread_local! {
+        pub(super) static COUNTS: RefCell<Option<BTreeMap<&'static str, u64>>> = const { RefCell::new(None) };
+    }
+}
+
+/// Starts counting on this thread, from zero.
+pub fn start() {
+    storage::COUNTS.with(|counts| *counts.borrow_mut() = Some(BTreeMap::new()));
+}
+
+/// Ends counting on this thread and returns what was reached, by name.
+#[must_use]
+pub fn finish() -> BTreeMap<&'static str, u64> {
+    storage::COUNTS.with(|counts| counts.borrow_mut().take()).unwrap_or_default()
+}
+
+/// Counts one visit. Use [`sometimes!`](crate::sometimes).
+#[inline]
+pub fn hit(name: &'static str) {
+    storage::COUNTS.with(|counts| {
+        if let Some(counts) = counts.borrow_mut().as_mut() {
+            *counts.entry(name).or_insert(0) += 1;
+        }
+    });
+}
+
+/// `sometimes!("wal.tail_cut")`: this line was reached. With a condition, `sometimes!("name", condition)`: when it holds.
+#[macro_export]
+macro_rules! sometimes {
+    ($name:literal) => {
+        $crate::env::probe::hit($name)
+    };
+    ($name:literal, $condition:expr) => {
+        if $condition {
+            $crate::env::probe::hit($name)
+        }
+    };
+}

@@ -1,0 +1,64 @@
+//! What a worker is told when it is built. The same for production and simulation; the simulator draws the knobs.
+
+use crate::types::{NodeId, WorkerId};
+use std::time::Duration;
+
+/// Configuration of one worker. Constant during its life.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// This node.
+    pub node: NodeId,
+    /// This worker of it.
+    pub worker: WorkerId,
+    /// Workers of this node.
+    pub workers: u16,
+    /// All nodes of the cluster, sorted, this one among them.
+    pub nodes: Vec<NodeId>,
+    /// Data partitions: they are numbered 1..=partitions; partition 0 is the cluster partition.
+    pub partitions: u32,
+    /// Leader's heartbeat interval.
+    pub heartbeat: Duration,
+    /// Shortest election time-out; the longest is twice that.
+    pub election_timeout: Duration,
+    /// Most entries in one append message.
+    pub max_batch_entries: usize,
+    /// Most payload bytes in one append message.
+    pub max_batch_bytes: usize,
+    /// Most append messages in flight to one follower.
+    pub max_inflight: usize,
+    /// Size of a WAL segment in bytes; a multiple of 4096.
+    pub wal_segment_bytes: u64,
+    /// Replicas compare their digests at every log index that is a multiple of this.
+    pub digest_every: u64,
+    /// Most requests of one partition that may wait for their commit; beyond it the answer is "overloaded".
+    pub max_pending: usize,
+    /// A session gives one attempt this long before it tries the next node.
+    pub attempt_timeout: Duration,
+    /// A statement ends after this long: with 57014/57P03 if it certainly was not executed, with 40003 if it may have been.
+    pub statement_timeout: Duration,
+    /// Most client connections of this worker (53300 beyond).
+    pub max_connections: usize,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            node: NodeId(1),
+            worker: WorkerId(0),
+            workers: 1,
+            nodes: vec![NodeId(1)],
+            partitions: 1,
+            heartbeat: Duration::from_millis(50),
+            election_timeout: Duration::from_millis(250),
+            max_batch_entries: 256,
+            max_batch_bytes: 1 << 20,
+            max_inflight: 16,
+            wal_segment_bytes: 64 << 20,
+            digest_every: 256,
+            max_pending: 10_000,
+            attempt_timeout: Duration::from_millis(750),
+            statement_timeout: Duration::from_secs(30),
+            max_connections: 10_000,
+        }
+    }
+}

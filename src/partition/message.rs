@@ -1,0 +1,183 @@
+//! What sessions ask of partitions, and what they are answered.
+//!
+//! These travel between workers, of one node or of several, inside the node's versioned frame (`node::wire`).
+
+use crate::catalog::Catalog;
+use crate::types::{
+    CatalogVersion, DataType, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, Timestamp, Value,
+    WorkerId,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A request of a session to a partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Identity; a retry repeats it (rules A9).
+    pub id: RequestId,
+    /// All requests of the session below this have been answered: their outcomes may be forgotten.
+    pub acked_below: Sequence,
+    /// Number of this attempt, echoed in the reply, so that a late answer to an earlier one is recognised.
+    pub attempt: u32,
+    /// What to do.
+    pub body: RequestBody,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// Statements that may write: logged, executed once, atomically (all or, at the first error, none).
+    Execute(Batch),
+    /// Statements that only read: linearizable, not logged, not deduplicated.
+    Query(Batch),
+    /// DDL. Cluster partition only; logged, executed once. Answers [`Outcome::Defined`].
+    Define {
+        /// One DDL statement's text, default schema resolved by `search_path` below.
+        text: Arc<str>,
+        /// Schemas to resolve names in.
+        search_path: Vec<String>,
+        /// Version under which it was checked; refused with `Replan` when another is in force.
+        catalog_version: CatalogVersion,
+    },
+    /// Brings a data partition's copy of the catalog to this one; nothing if it is there already. Logged, idempotent by
+    /// version. Answers [`Outcome::Installed`].
+    InstallCatalog(Arc<Catalog>),
+    /// The cluster partition's catalog, linearizable. Answers [`Outcome::Catalog`].
+    ReadCatalog {
+        /// Version that the asker has: an equal one is not sent again.
+        have: CatalogVersion,
+    },
+    /// Cluster partition only; logged. Answers [`Outcome::Gateway`] with a number never given before.
+    RegisterGateway {
+        /// Whose gateway.
+        node: NodeId,
+        /// Which worker's.
+        worker: WorkerId,
+        /// Which life: a repetition is answered with the same number.
+        incarnation: Incarnation,
+    },
+}
+
+/// Statements with everything that their execution depends on besides replicated state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Catalog version they were planned under.
+    pub catalog_version: CatalogVersion,
+    /// In order. More than one: an implicit transaction.
+    pub statements: Vec<Statement>,
+    /// Settings of the session in force.
+    pub settings: Settings,
+    /// The gateway's wall clock. For a logged batch the leader fixes the real one and the seed in the entry.
+    pub wall: Timestamp,
+}
+
+/// One statement, as text with its parameters: every replica plans it itself, from the catalog at its position.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// SQL text of exactly one statement.
+    pub text: Arc<str>,
+    /// Types of `$1`, `$2`, … as the session resolved them.
+    pub parameter_types: Vec<DataType>,
+    /// Values of `$1`, `$2`, ….
+    pub parameters: Vec<Value>,
+    /// Most rows to return; 0: all. (A portal executed with a limit.)
+    pub max_rows: u32,
+}
+
+/// Session settings on which execution depends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Schemas in which unqualified names are resolved.
+    pub search_path: Vec<String>,
+    /// `TimeZone`.
+    pub time_zone: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { search_path: vec!["public".to_owned()], time_zone: "UTC".to_owned() }
+    }
+}
+
+/// The answer to one attempt of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Which request.
+    pub id: RequestId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Who answers.
+    pub partition: PartitionId,
+    /// The answer.
+    pub body: ReplyBody,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReplyBody {
+    /// Final. A retry of a logged request would be answered the same.
+    Done(Outcome),
+    /// This replica does not lead. This attempt was not and will not be executed.
+    NotLeader {
+        /// Who does, as far as it knows.
+        leader: Option<NodeId>,
+    },
+    /// The partition's catalog is at this version, not at the one the request was planned under. Not executed, and this
+    /// attempt never will be; no mark is left. Lower than asked: install the catalog first; higher: plan again.
+    Replan {
+        /// Version in force.
+        version: CatalogVersion,
+    },
+    /// Leadership was lost after this attempt was proposed: whether it is executed is not known here. A retry with the
+    /// same identity is safe and tells.
+    Lost,
+    /// Too much is waiting here. Not executed by this attempt.
+    Overloaded,
+    /// The session's sequence is below `acked_below`, or otherwise outside its window: a bug of the asker, answered, not executed.
+    Stale,
+}
+
+/// What a request came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Results of a batch, one for each statement.
+    Results(Vec<StatementResult>),
+    /// The batch failed and changed nothing.
+    Error {
+        /// Which statement, from 0.
+        statement: u32,
+        /// Why.
+        error: SqlError,
+    },
+    /// DDL is committed in the cluster partition; data partitions are still to be brought there.
+    Defined {
+        /// The catalog from now on.
+        catalog: Arc<Catalog>,
+        /// Command tag (`CREATE TABLE`).
+        tag: String,
+        /// Notices (`relation "t" already exists, skipping`).
+        notices: Vec<SqlError>,
+    },
+    /// The data partition is at the catalog's version or above.
+    Installed {
+        /// Version in force there.
+        version: CatalogVersion,
+        /// Indexes (by tree) whose UNIQUE does not hold there, with the error for the client.
+        violations: Vec<(crate::types::TreeId, SqlError)>,
+    },
+    /// The catalog; `None`: the asker's is current.
+    Catalog(Option<Arc<Catalog>>),
+    /// The gateway's number.
+    Gateway(u64),
+}
+
+/// Result of one statement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatementResult {
+    /// Rows, empty unless the statement returns any.
+    pub rows: Vec<Vec<Value>>,
+    /// Rows inserted, updated, deleted or selected: the number in the command tag.
+    pub affected: u64,
+    /// A row-limited execution stopped with rows left.
+    pub suspended: bool,
+}

@@ -1,0 +1,2 @@
+//! **Partition**: the replicated unit.
+pub mod message;
