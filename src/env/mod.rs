@@ -99,6 +99,8 @@ pub enum StopReason {
     Shutdown,
     /// The disk failed in a way that leaves unknown what it holds (a failed sync): only a restart can tell.
     Disk(String),
+    /// A replica's state differs from its leader's at the same log position (rules A1): it must not serve or vote on.
+    Diverged(String),
     /// The data directory cannot be used by this node: what, and what the operator can do.
     Unusable(String),
 }

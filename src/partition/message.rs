@@ -149,6 +149,8 @@ pub enum Outcome {
         /// Why.
         error: SqlError,
     },
+    /// Executed earlier, once; its result was too large to be kept for a retry.
+    ResultNotKept,
     /// DDL is committed in the cluster partition; data partitions are still to be brought there.
     Defined {
         /// The catalog from now on.
