@@ -66,7 +66,7 @@ pub struct Batch {
     /// In order. More than one: an implicit transaction.
     pub statements: Vec<Statement>,
     /// Settings of the session in force.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The gateway's wall clock. For a logged batch the leader fixes the real one and the seed in the entry.
     pub wall: Timestamp,
 }
@@ -91,11 +91,20 @@ pub struct Settings {
     pub search_path: Vec<String>,
     /// `TimeZone`.
     pub time_zone: String,
+    /// `current_user`.
+    pub user: String,
+    /// `current_database()`.
+    pub database: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { search_path: vec!["public".to_owned()], time_zone: "UTC".to_owned() }
+        Self {
+            search_path: vec!["public".to_owned()],
+            time_zone: "UTC".to_owned(),
+            user: "orrery".to_owned(),
+            database: "orrery".to_owned(),
+        }
     }
 }
 
