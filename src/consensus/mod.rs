@@ -21,6 +21,39 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// Which protocol a group runs; chosen when the cluster is created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// [`raft::Raft`].
+    #[default]
+    Raft,
+}
+
+/// Builds this member of a group from what recovery found.
+///
+/// # Errors
+/// [`Unreadable`] if the recovered records or the hard state make no sense to the protocol: the member must stay out of
+/// its group (rules A12 iii).
+pub fn build(protocol: Protocol, config: Config, recovered: Recovered) -> Result<Box<dyn Consensus>, Unreadable> {
+    match protocol {
+        Protocol::Raft => Ok(Box::new(raft::Raft::new(config, recovered)?)),
+    }
+}
+
+/// Why a member cannot be built from what is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The hard state does not decode: term and vote are unknown.
+    #[error("the hard state of the group does not decode")]
+    HardState,
+    /// The record at this index does not decode.
+    #[error("the log record {0} of the group does not decode")]
+    Record(LogIndex),
+    /// Records are missing before this one, and recovery did not report a hole.
+    #[error("log records of the group are missing before {0}")]
+    Gap(LogIndex),
+}
+
 /// A member's consensus protocol for one group.
 pub trait Consensus: Send {
     /// Takes a message of a peer. Malformed bytes are ignored and counted as a probe: never a panic.
