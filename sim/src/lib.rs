@@ -4,3 +4,9 @@
 compile_error!(
     "the cfg `madsim` was dropped: RUSTFLAGS in the environment replaces .cargo/config.toml. Unset RUSTFLAGS, or add `--cfg madsim` to it."
 );
+
+pub mod client; // the seam between the world and simulated clients
+pub mod history; // what clients saw
+pub mod operation; // what clients do, as data
+pub mod plan; // everything a run will do, drawn before it begins
+pub mod run; // what a run yields

@@ -1,0 +1,149 @@
+//! What clients do, as data: planned, then recorded with what came of it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// An operation of a client. Values and identities are unique in a run, so that whoever reads one knows who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// registers: reads a row.
+    Read {
+        /// Row.
+        key: u32,
+    },
+    /// registers: writes a row.
+    Write {
+        /// Row.
+        key: u32,
+        /// Unique.
+        value: u64,
+    },
+    /// registers: writes a row if it still holds what this client saw in it last.
+    Compare {
+        /// Row.
+        key: u32,
+        /// Unique.
+        value: u64,
+    },
+    /// registers: writes a row and reads it back in one implicit transaction.
+    WriteRead {
+        /// Row.
+        key: u32,
+        /// Unique.
+        value: u64,
+    },
+    /// bank: moves money and notes it in the ledger, atomically.
+    Transfer {
+        /// Unique number of the transfer.
+        id: u64,
+        /// Account.
+        from: u32,
+        /// Account.
+        to: u32,
+        /// How much.
+        amount: u32,
+        /// One UPDATE with CASE instead of two.
+        single: bool,
+    },
+    /// bank: reads the sum of all balances.
+    Sum,
+    /// bank: reads all balances.
+    Balances,
+    /// bank: reads the ledger. Closing only.
+    Ledger,
+    /// insert: a row with `now()`, `random()` and `gen_random_uuid()` in it.
+    Insert {
+        /// Unique.
+        id: u64,
+    },
+    /// insert: reads one row.
+    ReadRow {
+        /// Which.
+        id: u64,
+    },
+    /// insert: reads all rows. Closing only.
+    ReadRows,
+}
+
+/// An operation with its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlannedOperation {
+    /// When.
+    pub at_ns: u64,
+    /// What.
+    pub operation: Operation,
+    /// The client drops the connection right after sending, as one that crashes does.
+    pub abandon: bool,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Read { key } => write!(f, "read {key}"),
+            Self::Write { key, value } => write!(f, "write {key} {value}"),
+            Self::Compare { key, value } => write!(f, "compare {key} {value}"),
+            Self::WriteRead { key, value } => write!(f, "write_read {key} {value}"),
+            Self::Transfer { id, from, to, amount, single } => {
+                write!(f, "transfer{} {id} {from} {to} {amount}", if single { "_single" } else { "" })
+            }
+            Self::Sum => f.write_str("sum"),
+            Self::Balances => f.write_str("balances"),
+            Self::Ledger => f.write_str("ledger"),
+            Self::Insert { id } => write!(f, "insert {id}"),
+            Self::ReadRow { id } => write!(f, "read_row {id}"),
+            Self::ReadRows => f.write_str("read_rows"),
+        }
+    }
+}
+
+impl FromStr for Operation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split_ascii_whitespace();
+        let verb = words.next().unwrap_or_default();
+        let numbers: Vec<u64> = words
+            .map(|word| word.parse().map_err(|_| format!("`{word}` in `{text}` is not a number")))
+            .collect::<Result<_, String>>()?;
+        let small = |n: u64| u32::try_from(n).map_err(|_| format!("{n} in `{text}` is too large"));
+        Ok(match (verb, numbers.as_slice()) {
+            ("read", &[key]) => Self::Read { key: small(key)? },
+            ("write", &[key, value]) => Self::Write { key: small(key)?, value },
+            ("compare", &[key, value]) => Self::Compare { key: small(key)?, value },
+            ("write_read", &[key, value]) => Self::WriteRead { key: small(key)?, value },
+            ("transfer" | "transfer_single", &[id, from, to, amount]) => Self::Transfer {
+                id,
+                from: small(from)?,
+                to: small(to)?,
+                amount: small(amount)?,
+                single: verb == "transfer_single",
+            },
+            ("sum", &[]) => Self::Sum,
+            ("balances", &[]) => Self::Balances,
+            ("ledger", &[]) => Self::Ledger,
+            ("insert", &[id]) => Self::Insert { id },
+            ("read_row", &[id]) => Self::ReadRow { id },
+            ("read_rows", &[]) => Self::ReadRows,
+            _ => return Err(format!("`{text}` is not an operation")),
+        })
+    }
+}
+
+impl From<PlannedOperation> for String {
+    fn from(planned: PlannedOperation) -> Self {
+        format!("{} {}{}", planned.at_ns, planned.operation, if planned.abandon { " abandon" } else { "" })
+    }
+}
+
+impl TryFrom<String> for PlannedOperation {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (at, rest) = text.split_once(' ').ok_or_else(|| format!("`{text}` has no operation"))?;
+        let (rest, abandon) = rest.strip_suffix(" abandon").map_or((rest, false), |rest| (rest, true));
+        let at_ns = at.parse().map_err(|_| format!("`{at}` in `{text}` is not a time in nanoseconds"))?;
+        Ok(Self { at_ns, operation: rest.parse()?, abandon })
+    }
+}
