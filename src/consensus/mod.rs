@@ -16,6 +16,11 @@
 
 pub mod raft;
 
+/// What is persisted and recovered, in the log's own words. With [`Damage`] (rules A12 ii) the member keeps its true last
+/// position for voting comparisons and may vote, but neither campaigns nor acknowledges or truncates beyond the hole until the
+/// leader has refilled it.
+pub use crate::wal::{Damage, Record, RecoveredGroup as Recovered};
+
 use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -101,7 +106,9 @@ pub struct Ready {
     /// Number of this hand-over, rising. Given back to [`Consensus::persisted`] when all of `records` and `hard_state`
     /// are durable. Numbers without anything to persist are reported too (at once, in order).
     pub number: u64,
-    /// To be appended to the WAL, in this order, after everything of earlier numbers.
+    /// To be appended to the WAL, in this order, after everything of earlier numbers. What a record replaces is the
+    /// protocol's to know: Raft's append at an index implies that everything from that index on is void; a Paxos accept
+    /// replaces one slot.
     pub records: Vec<Record>,
     /// Replaces the group's hard state (Raft: term and vote), durable before or together with `records`, never after.
     pub hard_state: Option<Bytes>,
@@ -123,18 +130,6 @@ pub struct Ready {
     pub snapshot: Option<Bytes>,
     /// The role has changed to this.
     pub role: Option<Role>,
-}
-
-/// One durable record, opaque to the WAL. What it replaces is the protocol's to know: Raft's append at an index implies
-/// that everything from that index on is void; a Paxos accept replaces one slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Position in the group's log.
-    pub index: LogIndex,
-    /// Era under which it was written.
-    pub era: Era,
-    /// The protocol's own bytes.
-    pub bytes: Bytes,
 }
 
 /// A message to a peer.
@@ -227,28 +222,4 @@ pub struct Config {
     pub max_inflight: usize,
     /// Dice for time-outs.
     pub rng: Rng,
-}
-
-/// What recovery found on disk for this group: all records in the order written, and the last hard state.
-#[derive(Clone, Debug, Default)]
-pub struct Recovered {
-    /// Records in the order in which they were appended, superseded ones included.
-    pub records: Vec<Record>,
-    /// Last durable hard state; `None` for a new group.
-    pub hard_state: Option<Bytes>,
-    /// The WAL lost records whose group and indices are known (rules A12 ii): the member keeps the true last position for
-    /// voting comparisons (era and index), may vote, but neither campaigns nor acknowledges or truncates beyond the hole until
-    /// the leader has refilled it.
-    pub damaged: Option<Damage>,
-}
-
-/// What is known of a hole in the recovered records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// First lost index.
-    pub first: LogIndex,
-    /// Last position that the log is known to have had.
-    pub last: LogIndex,
-    /// Era of that last position.
-    pub last_era: Era,
 }
