@@ -10,3 +10,5 @@ pub mod history; // what clients saw
 pub mod operation; // what clients do, as data
 pub mod plan; // everything a run will do, drawn before it begins
 pub mod run; // what a run yields
+pub mod trace; // what happened: typed events, rolling hash
+pub mod world; // the virtual universe that the real workers live in

@@ -1,0 +1,1 @@
+//! **Trace**: what happened, as typed events and one rolling hash.
