@@ -3,6 +3,7 @@
 //! These travel between workers, of one node or of several, inside the node's versioned frame (`node::wire`).
 
 use crate::catalog::Catalog;
+pub use crate::sql::{Settings, StatementResult};
 use crate::types::{
     CatalogVersion, DataType, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, Timestamp, Value,
     WorkerId,
@@ -84,30 +85,6 @@ pub struct Statement {
     pub max_rows: u32,
 }
 
-/// Session settings on which execution depends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Schemas in which unqualified names are resolved.
-    pub search_path: Vec<String>,
-    /// `TimeZone`.
-    pub time_zone: String,
-    /// `current_user`.
-    pub user: String,
-    /// `current_database()`.
-    pub database: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            search_path: vec!["public".to_owned()],
-            time_zone: "UTC".to_owned(),
-            user: "orrery".to_owned(),
-            database: "orrery".to_owned(),
-        }
-    }
-}
-
 /// The answer to one attempt of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -180,15 +157,4 @@ pub enum Outcome {
     Catalog(Option<Arc<Catalog>>),
     /// The gateway's number.
     Gateway(u64),
-}
-
-/// Result of one statement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StatementResult {
-    /// Rows, empty unless the statement returns any.
-    pub rows: Vec<Vec<Value>>,
-    /// Rows inserted, updated, deleted or selected: the number in the command tag.
-    pub affected: u64,
-    /// A row-limited execution stopped with rows left.
-    pub suspended: bool,
 }

@@ -1,1 +1,52 @@
-//! (sql)
+//! **SQL**: text in, plans and results out; parse → bind → plan → execute, and DDL as a function from catalog to catalog.
+//!
+//! A statement is planned wherever it is needed: by the session, to describe it and to find its partition, and by every
+//! replica that executes it, from the text in the log entry. Both must come to the same plan, so a plan is a function of
+//! the text, the parameter types, the settings and the catalog alone.
+//!
+//! - [`parse`] splits a text into statements ([`Parsed`]) and says what each is for ([`Kind`]).
+//! - [`prepare`] binds and plans a query or a write ([`Prepared`]); [`PlanCache`] remembers plans.
+//! - [`Prepared::footprint`] says which partitions a statement touches, [`Prepared::query`] and [`Prepared::execute`]
+//!   run it over one partition's [`Store`](crate::storage::Store).
+//! - [`define()`] turns DDL into the next catalog, [`install()`] brings a store from one catalog to the next.
+//!
+//! # Invariants
+//! - Execution depends on the store, the parameters and the [`Context`] alone; it takes steps, not time.
+//! - A statement reads a stable view: it never sees rows that it has written itself.
+//! - A failed `execute` may leave writes behind; the caller rolls the store back to its mark.
+//! - No text, however nested or long, overflows the stack: past a limit it is refused with 54001.
+//! - Rows without ORDER BY come in the order of the access path that the plan names; ties of ORDER BY keep that order.
+//!
+//! # Caveats
+//! - UNIQUE is checked row by row, in the order in which the statement changes rows, as in PostgreSQL: `SET id = id + 1`
+//!   over adjacent keys fails here when it fails there.
+//! - `real`, foreign keys, generated columns, joins of views and the like are refused with 0A000, never ignored.
+
+mod define;
+mod footprint;
+mod install;
+mod parse;
+mod plan_cache;
+mod prepared;
+mod settings;
+
+pub use define::{Definition, define};
+pub use footprint::{Footprint, partition_of};
+pub use install::install;
+pub use parse::{Discard, Kind, Modes, Parsed, SetScope, SetValue, Transaction, parse};
+pub use plan_cache::PlanCache;
+pub use prepared::{OutputColumn, Prepared, prepare};
+pub use settings::{Settings, StatementResult};
+
+use crate::types::{Rng, Timestamp};
+
+/// Surroundings of one statement's execution, the same on every replica.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// `now()`.
+    pub now: Timestamp,
+    /// `random()`, `gen_random_uuid()`.
+    pub rng: Rng,
+    /// Most rows to return; 0: all.
+    pub max_rows: u32,
+}
