@@ -1,49 +1,485 @@
-//! The worker.
+//! The worker: takes events, drives its machines, carries out what they return.
+//!
+//! Nothing decides here. An event is handed to the machine that it is for; then [`Worker::drive`] goes round until no
+//! machine has anything left to say: gateway requests are routed, replicas pumped, records given to the WAL, messages
+//! sent. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
+//! promises its durability waits under it until the WAL reports it.
 
 use super::WorkerConfig;
-use crate::consensus::Status;
-use crate::env::{Control, Env, Event};
-use crate::types::{Era, LogIndex, PartitionId};
+use super::wire::{Body, Frame, FrameV1};
+use crate::catalog::Catalog;
+use crate::consensus::{self, Outbound, Ready, Status};
+use crate::env::{ClientEvent, Control, Endpoint, Env, Event, Port, StopReason};
+use crate::partition::message::{Reply, Request};
+use crate::partition::{Origin, Replica, ReplicaConfig};
+use crate::session::{Gateway, GatewayConfig, GatewayOutput};
+use crate::types::random::SeedableRng;
+use crate::types::{Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, Rng, Timestamp, WorkerId};
+use crate::wal::{self, Wal, WalEvent};
+use crate::{planted, sometimes};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A clean stop waits this long for running statements.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// The unit of execution: owns partition replicas and client sessions, shares nothing.
 pub struct Worker {
     config: WorkerConfig,
+    phase: Phase,
+    incarnation: Incarnation,
+    wal: Option<Wal>,
+    replicas: BTreeMap<PartitionId, Replica>,
+    gateway: Option<Gateway>,
+    /// Latest life heard of each peer worker.
+    peers: BTreeMap<(NodeId, WorkerId), Incarnation>,
+    /// Hand-overs that wait for the disk, by ticket.
+    tickets: BTreeMap<u64, Ticket>,
+    next_ticket: u64,
+    /// Highest ticket of each partition that is not yet durable.
+    last_ticket: BTreeMap<PartitionId, u64>,
+    /// Messages to this worker itself.
+    local: VecDeque<Body>,
+    /// When the operator asked for a stop.
+    stopping: Option<Instant>,
+    stats: WorkerStats,
+}
+
+/// What the worker has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// Frames that could not be read.
+    pub malformed_frames: u64,
+    /// Frames of earlier lives of their senders.
+    pub stale_frames: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reading the log; clients wait.
+    Recovering,
+    /// At work.
+    Running,
+}
+
+/// What becomes possible when a ticket is durable.
+#[derive(Default)]
+struct Ticket {
+    persisted: Vec<(PartitionId, u64)>,
+    messages: Vec<(PartitionId, Outbound)>,
 }
 
 impl Worker {
     /// A worker at the beginning of a life; [`Event::Start`] sets it going.
     #[must_use]
     pub fn new(config: WorkerConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            phase: Phase::Recovering,
+            incarnation: Incarnation(0),
+            wal: None,
+            replicas: BTreeMap::new(),
+            gateway: None,
+            peers: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            next_ticket: 1,
+            last_ticket: BTreeMap::new(),
+            local: VecDeque::new(),
+            stopping: None,
+            stats: WorkerStats::default(),
+        }
     }
 
     /// Takes one event. The only entry.
     pub fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control {
-        let _ = (env, event, &self.config);
-        Control::Continue
+        let (now, wall) = (env.now(), env.wall());
+        match event {
+            Event::Start => self.start(env),
+            Event::Message { payload, .. } => self.message(now, wall, &payload),
+            Event::Client { connection, event } => self.client(env, connection, event),
+            Event::Wake => self.timeouts(now, wall),
+            Event::Disk { result, .. } => {
+                if let Some(wal) = &mut self.wal {
+                    wal.completed(result);
+                }
+            }
+            Event::Shutdown => self.shut_down(now),
+        }
+        self.drive(env, now, wall)
     }
 
     /// Partitions with a replica here, once recovered.
     #[must_use]
     pub fn partitions(&self) -> Vec<PartitionId> {
-        Vec::new()
+        self.replicas.keys().copied().collect()
+    }
+
+    /// Number of this life, once known.
+    #[must_use]
+    pub const fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// For the simulator's checkers: where the replica stands in its group's consensus.
     #[must_use]
-    pub fn consensus_status(&self, _partition: PartitionId) -> Option<Status> {
-        None
+    pub fn consensus_status(&self, partition: PartitionId) -> Option<Status> {
+        self.replicas.get(&partition).map(Replica::status)
     }
 
     /// For the simulator's checkers: era and payload digest of a log entry that this replica holds.
     #[must_use]
-    pub fn log_entry(&self, _partition: PartitionId, _index: LogIndex) -> Option<(Era, u64)> {
-        None
+    pub fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)> {
+        self.replicas.get(&partition)?.log_entry(index)
     }
 
     /// For the simulator's checkers: last executed index and the digest of the state there.
     #[must_use]
-    pub fn state_digest(&self, _partition: PartitionId) -> Option<(LogIndex, u128)> {
-        None
+    pub fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)> {
+        self.replicas.get(&partition).map(Replica::state_digest)
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub const fn stats(&self) -> WorkerStats {
+        self.stats
+    }
+
+    fn start(&mut self, env: &mut dyn Env) {
+        let mut wal_dice = Rng::from_seed(env.seed("wal"));
+        let mut wal = Wal::new(wal::Config {
+            node: self.config.node,
+            worker: self.config.worker,
+            segment_bytes: self.config.wal_segment_bytes,
+            seed: crate::types::random::RngCore::next_u64(&mut wal_dice),
+        });
+        wal.start();
+        self.wal = Some(wal);
+        let config = GatewayConfig {
+            node: self.config.node,
+            worker: self.config.worker,
+            nodes: self.config.nodes.clone(),
+            partitions: self.config.partitions,
+            attempt_timeout: self.config.attempt_timeout,
+            statement_timeout: self.config.statement_timeout,
+            max_connections: self.config.max_connections,
+        };
+        self.gateway = Some(Gateway::new(config, Rng::from_seed(env.seed("gateway"))));
+    }
+
+    fn recovered(
+        &mut self,
+        env: &mut dyn Env,
+        mut groups: BTreeMap<PartitionId, consensus::Recovered>,
+        incarnation: Incarnation,
+    ) -> Result<(), StopReason> {
+        let (now, wall) = (env.now(), env.wall());
+        self.incarnation = incarnation;
+        self.phase = Phase::Running;
+        for number in 0..=self.config.partitions {
+            let partition = PartitionId(number);
+            if Port::Partition(partition).worker(self.config.workers) != self.config.worker {
+                continue;
+            }
+            let recovered = groups.remove(&partition).unwrap_or_default();
+            let config = consensus::Config {
+                node: self.config.node,
+                voters: self.config.nodes.clone(),
+                heartbeat: self.config.heartbeat,
+                election_timeout: self.config.election_timeout,
+                max_batch_entries: self.config.max_batch_entries,
+                max_batch_bytes: self.config.max_batch_bytes,
+                max_inflight: self.config.max_inflight,
+                rng: Rng::from_seed(env.seed("consensus")),
+            };
+            let consensus = consensus::build(consensus::Protocol::Raft, config, recovered)
+                .map_err(|reason| StopReason::Unusable(format!("partition {number}: {reason}")))?;
+            let config = ReplicaConfig {
+                max_pending: self.config.max_pending,
+                digest_every: self.config.digest_every,
+                rng: Rng::from_seed(env.seed("entries")),
+            };
+            self.replicas.insert(partition, Replica::new(partition, consensus, config));
+        }
+        if let Some(gateway) = &mut self.gateway {
+            gateway.start(now, wall, incarnation);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, now: Instant, wall: Timestamp, payload: &[u8]) {
+        let Some(Frame::V1(frame)) = Frame::decode(payload) else {
+            self.stats.malformed_frames += 1;
+            return;
+        };
+        if self.phase == Phase::Recovering {
+            return;
+        }
+        let latest = self.peers.entry((frame.node, frame.worker)).or_default();
+        if frame.incarnation < *latest && !planted!(81) {
+            sometimes!("node.frame_of_an_earlier_life");
+            self.stats.stale_frames += 1;
+            return;
+        }
+        *latest = frame.incarnation.max(*latest);
+        self.dispatch(now, wall, Origin { node: frame.node, worker: frame.worker }, frame.body);
+    }
+
+    fn dispatch(&mut self, now: Instant, wall: Timestamp, from: Origin, body: Body) {
+        match body {
+            Body::Consensus { partition, message } => {
+                if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.step(now, from.node, &message);
+                }
+            }
+            Body::Request { partition, request } => {
+                if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.request(now, wall, from, request);
+                }
+            }
+            Body::Reply(reply) => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.reply(now, wall, from.node, reply);
+                }
+            }
+            Body::Digest { partition, index, digest } => {
+                if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.announced(index, digest);
+                }
+            }
+            Body::Catalog(catalog) => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.catalog(catalog);
+                }
+            }
+        }
+    }
+
+    fn client(&mut self, env: &mut dyn Env, connection: crate::types::ConnectionId, event: ClientEvent) {
+        let (now, wall) = (env.now(), env.wall());
+        match &mut self.gateway {
+            Some(gateway) => gateway.client_event(now, wall, connection, event),
+            None => env.client_close(connection),
+        }
+    }
+
+    fn timeouts(&mut self, now: Instant, wall: Timestamp) {
+        for replica in self.replicas.values_mut() {
+            if replica.next_timeout() <= now {
+                replica.handle_timeout(now);
+            }
+        }
+        if let Some(gateway) = &mut self.gateway
+            && gateway.next_timeout().is_some_and(|timeout| timeout <= now)
+        {
+            gateway.handle_timeout(now, wall);
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        if self.stopping.is_none() {
+            self.stopping = Some(now);
+            if let Some(gateway) = &mut self.gateway {
+                gateway.shutdown(now);
+            }
+        }
+    }
+
+    /// Goes round until no machine has anything left to say, then hands over to the disk and sets the alarm.
+    fn drive(&mut self, env: &mut dyn Env, now: Instant, wall: Timestamp) -> Control {
+        loop {
+            if let Some(stop) = self.drive_wal(env, now) {
+                return Control::Stop(stop);
+            }
+            let mut quiet = self.drive_gateway(env);
+            while let Some(body) = self.local.pop_front() {
+                quiet = false;
+                let from = Origin { node: self.config.node, worker: self.config.worker };
+                self.dispatch(now, wall, from, body);
+            }
+            match self.drive_replicas(env, now, wall) {
+                Ok(nothing) => quiet &= nothing,
+                Err(stop) => return Control::Stop(stop),
+            }
+            if quiet {
+                break;
+            }
+        }
+        if let Some(wal) = &mut self.wal {
+            wal.flush();
+        }
+        if let Some(stop) = self.drive_wal(env, now) {
+            return Control::Stop(stop);
+        }
+        if self.is_stopped(now) {
+            return Control::Stop(StopReason::Shutdown);
+        }
+        self.set_alarm(env);
+        Control::Continue
+    }
+
+    /// Submits what the log wants written and takes what it has to tell.
+    fn drive_wal(&mut self, env: &mut dyn Env, now: Instant) -> Option<StopReason> {
+        loop {
+            let wal = self.wal.as_mut()?;
+            for op in wal.take_ops() {
+                env.submit(op);
+            }
+            match wal.poll()? {
+                WalEvent::Recovered { groups, incarnation } => {
+                    if let Err(stop) = self.recovered(env, groups, incarnation) {
+                        return Some(stop);
+                    }
+                }
+                WalEvent::Persisted { ticket } => self.persisted(env, now, ticket),
+                WalEvent::Failed(reason) => return Some(StopReason::Disk(reason)),
+                WalEvent::Corrupt(reason) | WalEvent::Unusable(reason) => return Some(StopReason::Unusable(reason)),
+            }
+        }
+    }
+
+    fn persisted(&mut self, env: &mut dyn Env, now: Instant, durable: u64) {
+        while let Some(first) = self.tickets.first_entry() {
+            if *first.key() > durable {
+                break;
+            }
+            let number = *first.key();
+            let ticket = first.remove();
+            for (partition, message) in ticket.messages {
+                self.send_consensus(env, partition, message);
+            }
+            for (partition, ready) in ticket.persisted {
+                if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.persisted(now, ready);
+                }
+                if self.last_ticket.get(&partition) == Some(&number) {
+                    self.last_ticket.remove(&partition);
+                }
+            }
+        }
+    }
+
+    /// Routes what the sessions ask. Returns whether there was nothing.
+    fn drive_gateway(&mut self, env: &mut dyn Env) -> bool {
+        let Some(gateway) = &mut self.gateway else { return true };
+        let outputs = gateway.drain();
+        let quiet = outputs.is_empty();
+        for output in outputs {
+            match output {
+                GatewayOutput::Client(connection, bytes) => env.client_send(connection, bytes),
+                GatewayOutput::Close(connection) => env.client_close(connection),
+                GatewayOutput::Request { node, partition, request } => {
+                    self.send_request(env, node, partition, request);
+                }
+            }
+        }
+        quiet
+    }
+
+    /// Pumps every replica dry. Returns whether there was nothing.
+    fn drive_replicas(&mut self, env: &mut dyn Env, now: Instant, wall: Timestamp) -> Result<bool, StopReason> {
+        let mut quiet = true;
+        for number in 0..=self.config.partitions {
+            let partition = PartitionId(number);
+            while let Some(ready) = self.replicas.get_mut(&partition).and_then(|replica| replica.ready(now, wall)) {
+                quiet = false;
+                self.carry_out(env, now, partition, ready);
+            }
+            let Some(replica) = self.replicas.get_mut(&partition) else { continue };
+            replica.check_digests().map_err(StopReason::Diverged)?;
+            let output = replica.take_output();
+            quiet &= output.replies.is_empty();
+            for (origin, reply) in output.replies {
+                self.send_reply(env, origin, reply);
+            }
+            if let Some(catalog) = output.catalog {
+                self.announce_catalog(env, &catalog);
+            }
+            for (index, digest) in output.digests {
+                self.announce_digest(env, partition, index, digest);
+            }
+        }
+        Ok(quiet)
+    }
+
+    fn carry_out(&mut self, env: &mut dyn Env, now: Instant, partition: PartitionId, ready: Ready) {
+        for message in ready.messages_now {
+            self.send_consensus(env, partition, message);
+        }
+        let Some(wal) = &mut self.wal else { return };
+        if !ready.records.is_empty() || ready.hard_state.is_some() {
+            let number = self.next_ticket;
+            self.next_ticket += 1;
+            wal.append(number, partition, &ready.records, ready.hard_state);
+            self.last_ticket.insert(partition, number);
+        }
+        // What is promised stands behind everything of this group that is still on its way to the disk.
+        if let Some(number) = self.last_ticket.get(&partition) {
+            let ticket = self.tickets.entry(*number).or_default();
+            ticket.persisted.push((partition, ready.number));
+            ticket.messages.extend(ready.messages_after_persist.into_iter().map(|message| (partition, message)));
+        } else {
+            for message in ready.messages_after_persist {
+                self.send_consensus(env, partition, message);
+            }
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.persisted(now, ready.number);
+            }
+        }
+    }
+
+    fn set_alarm(&self, env: &mut dyn Env) {
+        let replicas = self.replicas.values().map(Replica::next_timeout);
+        let gateway = self.gateway.as_ref().and_then(Gateway::next_timeout);
+        let grace = self.stopping.map(|asked| asked + SHUTDOWN_GRACE);
+        if let Some(next) = replicas.chain(gateway).chain(grace).min() {
+            env.wake_at(next);
+        }
+    }
+
+    fn is_stopped(&self, now: Instant) -> bool {
+        let Some(asked) = self.stopping else { return false };
+        let idle = self.gateway.as_ref().is_none_or(Gateway::is_idle) && self.wal.as_ref().is_none_or(Wal::is_idle);
+        idle || now.since(asked) >= SHUTDOWN_GRACE
+    }
+
+    fn send_consensus(&mut self, env: &mut dyn Env, partition: PartitionId, outbound: Outbound) {
+        let to = Endpoint { node: outbound.to, port: Port::Partition(partition) };
+        self.send(env, to, Body::Consensus { partition, message: outbound.message });
+    }
+
+    fn send_request(&mut self, env: &mut dyn Env, node: NodeId, partition: PartitionId, request: Request) {
+        self.send(env, Endpoint { node, port: Port::Partition(partition) }, Body::Request { partition, request });
+    }
+
+    fn send_reply(&mut self, env: &mut dyn Env, origin: Origin, reply: Reply) {
+        self.send(env, Endpoint { node: origin.node, port: Port::Worker(origin.worker) }, Body::Reply(reply));
+    }
+
+    fn announce_catalog(&mut self, env: &mut dyn Env, catalog: &Arc<Catalog>) {
+        for worker in 0..self.config.workers {
+            let to = Endpoint { node: self.config.node, port: Port::Worker(WorkerId(worker)) };
+            self.send(env, to, Body::Catalog(Arc::clone(catalog)));
+        }
+    }
+
+    fn announce_digest(&mut self, env: &mut dyn Env, partition: PartitionId, index: LogIndex, digest: u128) {
+        for at in 0..self.config.nodes.len() {
+            let node = self.config.nodes[at];
+            if node != self.config.node {
+                let to = Endpoint { node, port: Port::Partition(partition) };
+                self.send(env, to, Body::Digest { partition, index, digest });
+            }
+        }
+    }
+
+    /// Sends; what goes to this worker itself skips encoding and the network.
+    fn send(&mut self, env: &mut dyn Env, to: Endpoint, body: Body) {
+        if to.node == self.config.node && to.port.worker(self.config.workers) == self.config.worker {
+            self.local.push_back(body);
+            return;
+        }
+        let frame = FrameV1 { node: self.config.node, worker: self.config.worker, incarnation: self.incarnation, body };
+        env.send(to, Bytes::from(Frame::V1(frame).encode()));
     }
 }

@@ -77,8 +77,8 @@ pub struct Batch {
 pub struct Statement {
     /// SQL text of exactly one statement.
     pub text: Arc<str>,
-    /// Types of `$1`, `$2`, … as the session resolved them.
-    pub parameter_types: Vec<DataType>,
+    /// Types of `$1`, `$2`, … as far as the session has fixed them.
+    pub parameter_types: Vec<Option<DataType>>,
     /// Values of `$1`, `$2`, ….
     pub parameters: Vec<Value>,
     /// Most rows to return; 0: all. (A portal executed with a limit.)

@@ -1,2 +1,32 @@
-//! **Partition**: the replicated unit.
+//! **Partition**: the replicated unit. One log, one state, the same bytes on every replica.
+//!
+//! A [`Replica`] joins a consensus member with a [`StateMachine`]. Requests of sessions come in, are proposed as
+//! [`command::Command`]s, come back committed, and are executed strictly in log order; the outcome goes to whoever waits.
+//! Reads wait for a proof of leadership and run on the state that has executed at least what was committed when they came.
+//!
+//! # Invariants
+//! - *Lockstep*: executing an entry depends on the replicated state and the entry alone (rules A1). What differs by node —
+//!   wall clock, dice, memory, time-outs — is decided before proposing and fixed in the entry.
+//! - Only committed entries are executed, in order, each once; `executed` never runs ahead of `committed` (rules A3).
+//! - A request is executed at most once, whatever is retried, re-proposed or committed twice: [`dedup`] (rules A9).
+//! - A refused request (`NotLeader`, `Replan`, `Overloaded`, `Stale`) leaves no mark in replicated state.
+//! - An entry's timestamp is the maximum of what its leader proposed and the last one executed (rules B5).
+//! - State is compared: at every `digest_every`-th index the leader announces its digest and a follower that differs
+//!   ends its life; restarted, it rebuilds itself from the log.
+//!
+//! # Caveats
+//! - There are no checkpoints yet: a restarted replica replays its log from the start.
+//! - Entries of the deduplication table are dropped as `acked_below` advances, but a session's last one stays for good
+//!   until epochs come with multi-partition transactions: 0.2 KB for every session that ever wrote.
+//! - DDL reaches data partitions one by one, by the session that asked for it. If that gateway dies in between, a data
+//!   partition learns the catalog from the next command planned under it; an index that was being built stays
+//!   `Building` (maintained, never read) and has to be dropped by hand.
+
+pub mod command;
+pub mod dedup;
 pub mod message;
+mod replica;
+mod state_machine;
+
+pub use replica::{Origin, Replica, ReplicaConfig, ReplicaOutput};
+pub use state_machine::StateMachine;

@@ -1,0 +1,77 @@
+//! What workers send each other, framed and versioned.
+//!
+//! Every frame says who sends it and in which life. A worker remembers the latest life it has heard of each peer and
+//! drops what earlier ones sent: the message was written by a process that has since forgotten what it promised.
+
+use crate::catalog::Catalog;
+use crate::partition::message::{Reply, Request};
+use crate::types::{Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A message between workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Frame {
+    /// First format.
+    V1(FrameV1),
+}
+
+/// First format of a frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameV1 {
+    /// Sending node.
+    pub node: NodeId,
+    /// Sending worker.
+    pub worker: WorkerId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a frame says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// Of a group's consensus protocol, in its own bytes.
+    Consensus {
+        /// Group.
+        partition: PartitionId,
+        /// The protocol's message.
+        message: Bytes,
+    },
+    /// A session asks a partition.
+    Request {
+        /// Which.
+        partition: PartitionId,
+        /// What.
+        request: Request,
+    },
+    /// A partition answers a session of the receiving worker.
+    Reply(Reply),
+    /// The leader's digest of a partition's state at an index.
+    Digest {
+        /// Partition.
+        partition: PartitionId,
+        /// Executed index.
+        index: LogIndex,
+        /// Digest there.
+        digest: u128,
+    },
+    /// To workers of the own node: the local cluster-partition replica has executed a newer catalog.
+    Catalog(Arc<Catalog>),
+}
+
+impl Frame {
+    /// As sent.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        postcard::to_stdvec(self).expect("a frame is plain data, always encodable").into()
+    }
+
+    /// As received; `None` when the bytes are no frame of a known version.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}

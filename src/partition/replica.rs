@@ -1,0 +1,366 @@
+//! A replica: a consensus member, the state it feeds, and the requests that wait for either.
+
+use crate::catalog::Catalog;
+use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
+use crate::partition::command::{Command, CommandBody, CommandV1};
+use crate::partition::dedup::Seen;
+use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
+use crate::partition::state_machine::StateMachine;
+use crate::types::random::RngCore;
+use crate::types::{Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
+use crate::{planted, sometimes};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Digests of the state at the latest multiples of `digest_every` that a replica remembers for comparison.
+const REMEMBERED_DIGESTS: usize = 64;
+
+/// Who asked, and so who is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// Gateway's node.
+    pub node: NodeId,
+    /// Gateway's worker.
+    pub worker: WorkerId,
+}
+
+/// What has piled up for the worker to carry out, besides a [`Ready`].
+#[derive(Debug, Default)]
+pub struct ReplicaOutput {
+    /// Answers.
+    pub replies: Vec<(Origin, Reply)>,
+    /// The cluster partition has executed a newer catalog.
+    pub catalog: Option<Arc<Catalog>>,
+    /// This leader's digest at an index, for its followers to compare.
+    pub digests: Vec<(LogIndex, u128)>,
+}
+
+/// One copy of a partition.
+pub struct Replica {
+    partition: PartitionId,
+    /// A trait object: the protocol is chosen when the cluster is created, at run time.
+    consensus: Box<dyn Consensus>,
+    machine: StateMachine,
+    /// Proposed here and not yet executed: who waits, and the number of the latest attempt.
+    pending: BTreeMap<RequestId, (Origin, u32)>,
+    max_pending: usize,
+    /// Reads that have come since the last barrier was asked for; they share the next one.
+    arriving_reads: Vec<(Origin, Request)>,
+    /// Reads by the token of the barrier that they wait for.
+    barriers: BTreeMap<u64, Vec<(Origin, Request)>>,
+    next_token: u64,
+    /// Proved reads that wait until this index is executed.
+    proved_reads: BTreeMap<LogIndex, Vec<(Origin, Request)>>,
+    digest_every: u64,
+    own_digests: BTreeMap<LogIndex, u128>,
+    announced_digests: BTreeMap<LogIndex, u128>,
+    leads: bool,
+    rng: Rng,
+    output: ReplicaOutput,
+}
+
+/// Limits and dice of a replica.
+pub struct ReplicaConfig {
+    /// Most requests that may wait for their commit.
+    pub max_pending: usize,
+    /// Digests are compared at multiples of this index.
+    pub digest_every: u64,
+    /// Seeds of entries.
+    pub rng: Rng,
+}
+
+impl Replica {
+    /// A replica whose state is empty: its consensus member hands it the committed log from the start.
+    #[must_use]
+    pub fn new(partition: PartitionId, consensus: Box<dyn Consensus>, config: ReplicaConfig) -> Self {
+        Self {
+            partition,
+            consensus,
+            machine: StateMachine::new(partition),
+            pending: BTreeMap::new(),
+            max_pending: config.max_pending,
+            arriving_reads: Vec::new(),
+            barriers: BTreeMap::new(),
+            next_token: 1,
+            proved_reads: BTreeMap::new(),
+            digest_every: config.digest_every.max(1),
+            own_digests: BTreeMap::new(),
+            announced_digests: BTreeMap::new(),
+            leads: false,
+            rng: config.rng,
+            output: ReplicaOutput::default(),
+        }
+    }
+
+    /// Takes a consensus message.
+    pub fn step(&mut self, now: Instant, from: NodeId, message: &[u8]) {
+        self.consensus.step(now, from, message);
+    }
+
+    /// When [`Replica::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn next_timeout(&self) -> Instant {
+        self.consensus.next_timeout()
+    }
+
+    /// Time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.consensus.handle_timeout(now);
+    }
+
+    /// What was handed out up to this number is durable.
+    pub fn persisted(&mut self, now: Instant, number: u64) {
+        self.consensus.persisted(now, number);
+    }
+
+    /// Takes a request of a session.
+    pub fn request(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request) {
+        let leads = self.consensus.status().role == Role::Leader;
+        match &request.body {
+            RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if planted!(46) => {
+                self.run_read(wall, origin, &request)
+            }
+            RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if leads => {
+                self.arriving_reads.push((origin, request))
+            }
+            _ if leads => self.propose(now, wall, origin, request),
+            _ => {
+                let leader = self.consensus.status().leader;
+                self.answer(origin, &request, ReplyBody::NotLeader { leader });
+            }
+        }
+    }
+
+    /// Pumps the consensus member once: executes what is committed, runs proved reads, and returns what the worker has to
+    /// persist and send. Call until `None`; then [`Replica::take_output`].
+    pub fn ready(&mut self, now: Instant, wall: Timestamp) -> Option<Ready> {
+        self.ask_for_barrier(now);
+        let mut ready = self.consensus.ready()?;
+        for committed in std::mem::take(&mut ready.committed) {
+            self.execute(wall, committed.index, committed.payload);
+        }
+        for state in std::mem::take(&mut ready.read_states) {
+            let reads = self.barriers.remove(&state.token).unwrap_or_default();
+            self.proved_reads.entry(state.index).or_default().extend(reads);
+        }
+        self.run_proved_reads(wall);
+        for token in std::mem::take(&mut ready.reads_dropped) {
+            for (origin, request) in self.barriers.remove(&token).unwrap_or_default() {
+                self.refuse_read(origin, &request);
+            }
+        }
+        if let Some(role) = ready.role {
+            self.role_changed(role);
+        }
+        Some(ready)
+    }
+
+    /// Takes what has piled up.
+    pub fn take_output(&mut self) -> ReplicaOutput {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Takes the leader's digest at an index, executed here or not yet.
+    pub fn announced(&mut self, index: LogIndex, digest: u128) {
+        if !self.leads {
+            self.announced_digests.insert(index, digest);
+            trim(&mut self.announced_digests);
+        }
+    }
+
+    /// Compares this replica's digests with its leader's, as far as both are known.
+    ///
+    /// # Errors
+    /// A sentence naming the first index at which they differ.
+    pub fn check_digests(&mut self) -> Result<(), String> {
+        // Announced ones are few and are dropped once compared.
+        while let Some(first) = self.announced_digests.first_entry() {
+            let (index, leaders) = (*first.key(), *first.get());
+            if index > self.machine.executed() {
+                break;
+            }
+            first.remove();
+            if let Some(own) = self.own_digests.get(&index).filter(|own| **own != leaders) {
+                return Err(format!(
+                    "partition {} at log index {}: this replica's state has digest {own:032x}, its leader's {leaders:032x}",
+                    self.partition.0, index.0
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the consensus member stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.consensus.status()
+    }
+
+    /// Era and payload digest of a log entry held here.
+    #[must_use]
+    pub fn log_entry(&self, index: LogIndex) -> Option<(Era, u64)> {
+        self.consensus.inspect(index)
+    }
+
+    /// Last executed index and the digest of the state there.
+    #[must_use]
+    pub fn state_digest(&self) -> (LogIndex, u128) {
+        (self.machine.executed(), self.machine.digest())
+    }
+
+    fn propose(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request) {
+        match self.machine.look_up(request.id) {
+            // What was executed is committed: it can be told again without asking anybody.
+            Seen::Executed(outcome) => {
+                sometimes!("partition.retry_answered_from_table");
+                return self.answer(origin, &request, ReplyBody::Done((*outcome).clone()));
+            }
+            Seen::Stale => return self.answer(origin, &request, ReplyBody::Stale),
+            Seen::New => {}
+        }
+        if let Some(version) = self.machine.replan(&request.body) {
+            sometimes!("partition.replan_before_proposal");
+            return self.answer(origin, &request, ReplyBody::Replan { version });
+        }
+        let id = request.id;
+        if self.pending.len() >= self.max_pending && !self.pending.contains_key(&id) {
+            sometimes!("partition.overloaded");
+            return self.answer(origin, &request, ReplyBody::Overloaded);
+        }
+        let Some(body) = command_body(&request.body) else {
+            return self.answer(origin, &request, ReplyBody::Stale);
+        };
+        let command = Command::V1(CommandV1 {
+            id: request.id,
+            acked_below: request.acked_below,
+            timestamp: wall,
+            seed: self.rng.next_u64(),
+            body,
+        });
+        // A retry is proposed again even while the first copy waits: a proposal may be lost without a word, and of two
+        // copies the second is found in the table.
+        match self.consensus.propose(now, command.encode()) {
+            Ok(()) => {
+                let earlier = self.pending.insert(id, (origin, request.attempt));
+                sometimes!("partition.retry_while_pending", earlier.is_some());
+            }
+            Err(NotLeader { leader }) => self.answer(origin, &request, ReplyBody::NotLeader { leader }),
+        }
+    }
+
+    fn execute(&mut self, wall: Timestamp, index: LogIndex, payload: crate::consensus::Payload) {
+        let executed = self.machine.execute(wall, index, payload);
+        if let Some(catalog) = executed.catalog {
+            self.output.catalog = Some(catalog);
+        }
+        if let Some((id, body)) = executed.reply
+            && let Some((origin, attempt)) = self.pending.remove(&id)
+        {
+            self.output.replies.push((origin, Reply { id, attempt, partition: self.partition, body }));
+        }
+        if index.0.is_multiple_of(self.digest_every) {
+            let digest = self.machine.digest();
+            self.own_digests.insert(index, digest);
+            trim(&mut self.own_digests);
+            if self.leads {
+                self.output.digests.push((index, digest));
+            }
+        }
+    }
+
+    fn role_changed(&mut self, role: Role) {
+        let led = std::mem::replace(&mut self.leads, role == Role::Leader);
+        if !led || self.leads {
+            return;
+        }
+        sometimes!("partition.leadership_lost_with_pending", !self.pending.is_empty());
+        for (id, (origin, attempt)) in std::mem::take(&mut self.pending) {
+            let reply = Reply { id, attempt, partition: self.partition, body: ReplyBody::Lost };
+            self.output.replies.push((origin, reply));
+        }
+        for (origin, request) in std::mem::take(&mut self.arriving_reads) {
+            self.refuse_read(origin, &request);
+        }
+    }
+
+    /// One barrier serves every read that has come since the last.
+    fn ask_for_barrier(&mut self, now: Instant) {
+        if self.arriving_reads.is_empty() {
+            return;
+        }
+        let reads = std::mem::take(&mut self.arriving_reads);
+        let token = self.next_token;
+        self.next_token += 1;
+        match self.consensus.read_barrier(now, token) {
+            Ok(()) => {
+                self.barriers.insert(token, reads);
+            }
+            Err(NotLeader { .. }) => {
+                for (origin, request) in reads {
+                    self.refuse_read(origin, &request);
+                }
+            }
+        }
+    }
+
+    fn run_proved_reads(&mut self, wall: Timestamp) {
+        while let Some(first) = self.proved_reads.first_entry() {
+            if *first.key() > self.machine.executed() {
+                sometimes!("partition.read_waits_for_execution");
+                break;
+            }
+            for (origin, request) in first.remove() {
+                self.run_read(wall, origin, &request);
+            }
+        }
+    }
+
+    fn run_read(&mut self, wall: Timestamp, origin: Origin, request: &Request) {
+        let body = match &request.body {
+            RequestBody::Query(batch) => self.machine.query(wall, batch, &mut self.rng),
+            RequestBody::ReadCatalog { have } => {
+                let catalog = self.machine.catalog();
+                ReplyBody::Done(Outcome::Catalog((catalog.version != *have).then(|| Arc::clone(catalog))))
+            }
+            _ => ReplyBody::Stale,
+        };
+        self.answer(origin, request, body);
+    }
+
+    fn refuse_read(&mut self, origin: Origin, request: &Request) {
+        let leader = self.consensus.status().leader;
+        self.answer(origin, request, ReplyBody::NotLeader { leader });
+    }
+
+    fn answer(&mut self, origin: Origin, request: &Request, body: ReplyBody) {
+        let reply = Reply { id: request.id, attempt: request.attempt, partition: self.partition, body };
+        self.output.replies.push((origin, reply));
+    }
+}
+
+/// The logged form of a request; `None` for reads.
+fn command_body(body: &RequestBody) -> Option<CommandBody> {
+    Some(match body {
+        RequestBody::Execute(batch) => CommandBody::Execute {
+            catalog_version: batch.catalog_version,
+            statements: batch.statements.clone(),
+            settings: batch.settings.clone(),
+        },
+        RequestBody::Define { text, search_path, catalog_version } => CommandBody::Define {
+            text: Arc::clone(text),
+            search_path: search_path.clone(),
+            catalog_version: *catalog_version,
+        },
+        RequestBody::InstallCatalog(catalog) => CommandBody::InstallCatalog(Arc::clone(catalog)),
+        RequestBody::RegisterGateway { node, worker, incarnation } => {
+            CommandBody::RegisterGateway { node: *node, worker: *worker, incarnation: *incarnation }
+        }
+        RequestBody::Query(_) | RequestBody::ReadCatalog { .. } => return None,
+    })
+}
+
+fn trim(digests: &mut BTreeMap<LogIndex, u128>) {
+    while digests.len() > REMEMBERED_DIGESTS {
+        digests.pop_first();
+    }
+}

@@ -1,0 +1,313 @@
+//! The state of a partition and the execution of its log.
+//!
+//! Everything here runs in the same order with the same result on every replica. Two things are this replica's own and
+//! marked as such: the plan cache, which changes only how fast an answer comes, and the wall clock that reads are given.
+
+use crate::catalog::{Catalog, IndexState};
+use crate::consensus::Payload;
+use crate::partition::command::{Command, CommandBody, CommandV1};
+use crate::partition::dedup::{Dedup, Seen};
+use crate::partition::message::{Batch, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult};
+use crate::sql;
+use crate::storage::Store;
+use crate::types::{
+    CatalogVersion, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, Timestamp, TreeId, WorkerId,
+};
+use crate::{planted, sometimes};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Plans that a replica keeps.
+const CACHED_PLANS: usize = 1024;
+
+/// State of one partition.
+pub struct StateMachine {
+    partition: PartitionId,
+    executed: LogIndex,
+    store: Store,
+    catalog: Arc<Catalog>,
+    catalog_digest: u128,
+    dedup: Dedup,
+    /// Indexes under construction whose UNIQUE does not hold here, with what the client is to be told.
+    violations: BTreeMap<TreeId, SqlError>,
+    /// Numbers given to gateways' lives.
+    gateways: BTreeMap<(NodeId, WorkerId), (Incarnation, u64)>,
+    next_gateway: u64,
+    /// Timestamp of the last command: time does not go back within a partition.
+    last_timestamp: Timestamp,
+    plans: sql::PlanCache,
+}
+
+/// What came of an entry.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// Answer for whoever waits for this request.
+    pub reply: Option<(RequestId, ReplyBody)>,
+    /// The cluster partition has a new catalog.
+    pub catalog: Option<Arc<Catalog>>,
+}
+
+impl StateMachine {
+    /// Nothing executed, nothing stored.
+    #[must_use]
+    pub fn new(partition: PartitionId) -> Self {
+        let catalog = Arc::new(Catalog::default());
+        Self {
+            partition,
+            executed: LogIndex(0),
+            store: Store::new(),
+            catalog_digest: digest_of(&catalog),
+            catalog,
+            dedup: Dedup::default(),
+            violations: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            next_gateway: 1,
+            last_timestamp: Timestamp::default(),
+            plans: sql::PlanCache::new(CACHED_PLANS),
+        }
+    }
+
+    /// Last executed index.
+    #[must_use]
+    pub const fn executed(&self) -> LogIndex {
+        self.executed
+    }
+
+    /// The catalog in force.
+    #[must_use]
+    pub const fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Digest of everything replicated.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let mut digest = self.store.digest().wrapping_add(self.dedup.digest()).wrapping_add(self.catalog_digest);
+        let mut scalars = [0; 16];
+        scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
+        scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
+        digest = digest.wrapping_add(xxh3_128(&scalars));
+        for tree in self.violations.keys() {
+            digest = digest.wrapping_add(xxh3_128(&tree.0.to_le_bytes()));
+        }
+        digest
+    }
+
+    /// Was this request executed?
+    #[must_use]
+    pub fn look_up(&self, id: RequestId) -> Seen {
+        if is_gateways(id) { Seen::New } else { self.dedup.look_up(id) }
+    }
+
+    /// The version in force, if a request was made for another one and so cannot be executed now.
+    #[must_use]
+    pub fn replan(&self, body: &RequestBody) -> Option<CatalogVersion> {
+        let planned = match body {
+            RequestBody::Execute(batch) | RequestBody::Query(batch) => batch.catalog_version,
+            RequestBody::Define { catalog_version, .. } => *catalog_version,
+            _ => return None,
+        };
+        (planned != self.catalog.version).then_some(self.catalog.version)
+    }
+
+    /// Executes the entry at `index`.
+    ///
+    /// `own_clock` is this replica's; no entry's execution uses it.
+    ///
+    /// # Panics
+    /// If `index` is not the one after the last: the log has no gaps.
+    pub fn execute(&mut self, own_clock: Timestamp, index: LogIndex, payload: Payload) -> Executed {
+        assert_eq!(index, self.executed.next(), "entries are executed in log order, without gaps");
+        self.executed = index;
+        let Payload::Command(bytes) = payload else { return Executed::default() };
+        match Command::decode(&bytes) {
+            Ok(Command::V1(command)) => self.execute_command(own_clock, command),
+            Err(reason) => {
+                // Every replica sees the same bytes, so all pass over it alike.
+                tracing::error!(partition = self.partition.0, index = index.0, reason, "log entry not understood");
+                Executed::default()
+            }
+        }
+    }
+
+    fn execute_command(&mut self, own_clock: Timestamp, mut command: CommandV1) -> Executed {
+        let id = command.id;
+        command.timestamp = command.timestamp.max(self.last_timestamp);
+        self.last_timestamp = command.timestamp;
+        if planted!(64) {
+            command.timestamp = own_clock;
+        }
+        match &command.body {
+            CommandBody::RegisterGateway { node, worker, incarnation } => {
+                let number = self.register(*node, *worker, *incarnation);
+                return Executed { reply: Some((id, ReplyBody::Done(Outcome::Gateway(number)))), catalog: None };
+            }
+            CommandBody::InstallCatalog(catalog) => {
+                let outcome = self.install(catalog);
+                return Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog: None };
+            }
+            CommandBody::Execute { .. } | CommandBody::Define { .. } => {}
+        }
+        self.dedup.acknowledge(id.session, command.acked_below);
+        match self.dedup.look_up(id) {
+            Seen::Executed(outcome) => {
+                sometimes!("partition.duplicate_entry");
+                return Executed { reply: Some((id, ReplyBody::Done((*outcome).clone()))), catalog: None };
+            }
+            Seen::Stale => {
+                sometimes!("partition.stale_entry");
+                return Executed { reply: Some((id, ReplyBody::Stale)), catalog: None };
+            }
+            Seen::New => {}
+        }
+        let before = self.catalog.version;
+        let outcome = match &command.body {
+            CommandBody::Execute { catalog_version, statements, settings } if *catalog_version == before => {
+                self.execute_statements(&command, statements, settings)
+            }
+            CommandBody::Define { text, search_path, catalog_version } if *catalog_version == before => {
+                self.define(text, search_path)
+            }
+            _ => {
+                // The catalog changed between proposal and execution. No mark is left (rules A9).
+                sometimes!("partition.replan_at_execution");
+                return Executed { reply: Some((id, ReplyBody::Replan { version: before })), catalog: None };
+            }
+        };
+        let outcome = Arc::new(outcome);
+        self.dedup.record(id, Arc::clone(&outcome));
+        let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
+        Executed { reply: Some((id, ReplyBody::Done(Arc::unwrap_or_clone(outcome)))), catalog }
+    }
+
+    fn execute_statements(&mut self, command: &CommandV1, statements: &[Statement], settings: &Settings) -> Outcome {
+        let mark = self.store.mark();
+        let mut results = Vec::with_capacity(statements.len());
+        for (number, statement) in statements.iter().enumerate() {
+            match self.execute_statement(command, number, statement, settings) {
+                Ok(result) => results.push(result),
+                Err(error) => {
+                    self.store.rollback(mark);
+                    self.store.commit();
+                    return Outcome::Error { statement: u32::try_from(number).unwrap_or(u32::MAX), error };
+                }
+            }
+        }
+        self.store.commit();
+        Outcome::Results(results)
+    }
+
+    fn execute_statement(
+        &mut self,
+        command: &CommandV1,
+        number: usize,
+        statement: &Statement,
+        settings: &Settings,
+    ) -> Result<StatementResult, SqlError> {
+        let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
+        let mut context = context(settings, command.timestamp, command.dice(number), statement.max_rows);
+        plan.execute(&mut self.store, &statement.parameters, &mut context)
+    }
+
+    /// Runs reads on the state as it is. `own_clock` and `dice` are this replica's own: a read is in no log.
+    pub fn query(&mut self, own_clock: Timestamp, batch: &Batch, dice: &mut Rng) -> ReplyBody {
+        use crate::types::random::{RngCore, SeedableRng};
+        if batch.catalog_version != self.catalog.version {
+            return ReplyBody::Replan { version: self.catalog.version };
+        }
+        let now = own_clock.max(self.last_timestamp);
+        let mut results = Vec::with_capacity(batch.statements.len());
+        for (number, statement) in batch.statements.iter().enumerate() {
+            let result = self
+                .plans
+                .prepare(&self.catalog, &statement.text, &batch.settings, &statement.parameter_types)
+                .and_then(|plan| {
+                    let rng = Rng::seed_from_u64(dice.next_u64());
+                    let mut context = context(&batch.settings, now, rng, statement.max_rows);
+                    plan.query(&self.store, &statement.parameters, &mut context)
+                });
+            match result {
+                Ok(result) => results.push(result),
+                Err(error) => {
+                    let statement = u32::try_from(number).unwrap_or(u32::MAX);
+                    return ReplyBody::Done(Outcome::Error { statement, error });
+                }
+            }
+        }
+        ReplyBody::Done(Outcome::Results(results))
+    }
+
+    fn define(&mut self, text: &str, search_path: &[String]) -> Outcome {
+        let definition = sql::parse(text).and_then(|parsed| match parsed.as_slice() {
+            [one] => sql::define(&self.catalog, one, search_path),
+            _ => Err(SqlError::unsupported("one definition at a time")),
+        });
+        match definition {
+            Ok(definition) => {
+                self.adopt(Arc::new(definition.catalog));
+                Outcome::Defined {
+                    catalog: Arc::clone(&self.catalog),
+                    tag: definition.tag,
+                    notices: definition.notices,
+                }
+            }
+            Err(error) => Outcome::Error { statement: 0, error },
+        }
+    }
+
+    fn install(&mut self, catalog: &Arc<Catalog>) -> Outcome {
+        if catalog.version > self.catalog.version {
+            for (tree, error) in sql::install(&mut self.store, &self.catalog, catalog) {
+                self.violations.insert(tree, error);
+            }
+            self.store.commit();
+            self.adopt(Arc::clone(catalog));
+            let catalog = Arc::clone(&self.catalog);
+            self.violations.retain(|tree, _| is_building(&catalog, *tree));
+        } else {
+            sometimes!("partition.catalog_installed_again");
+        }
+        Outcome::Installed {
+            version: self.catalog.version,
+            violations: self.violations.iter().map(|(tree, error)| (*tree, error.clone())).collect(),
+        }
+    }
+
+    fn adopt(&mut self, catalog: Arc<Catalog>) {
+        self.catalog_digest = digest_of(&catalog);
+        self.catalog = catalog;
+    }
+
+    fn register(&mut self, node: NodeId, worker: WorkerId, incarnation: Incarnation) -> u64 {
+        match self.gateways.get(&(node, worker)) {
+            Some((known, number)) if *known == incarnation => *number,
+            _ => {
+                let number = self.next_gateway;
+                self.next_gateway += 1;
+                self.gateways.insert((node, worker), (incarnation, number));
+                number
+            }
+        }
+    }
+}
+
+/// A gateway asks for its number before it has one: such requests carry number 0 and are idempotent by themselves.
+const fn is_gateways(id: RequestId) -> bool {
+    id.session.gateway == 0
+}
+
+fn context(settings: &Settings, now: Timestamp, rng: Rng, max_rows: u32) -> sql::Context {
+    let _ = settings;
+    sql::Context { now, rng, max_rows }
+}
+
+fn digest_of(catalog: &Catalog) -> u128 {
+    xxh3_128(&postcard::to_stdvec(catalog).expect("a catalog is plain data, always encodable"))
+}
+
+/// Is this the tree of an index that is not yet in use?
+fn is_building(catalog: &Catalog, tree: TreeId) -> bool {
+    let mut indexes = catalog.tables.values().flat_map(|table| &table.indexes);
+    indexes.any(|index| index.tree == tree && index.state == IndexState::Building)
+}
