@@ -16,7 +16,7 @@ use crate::session::{Gateway, GatewayConfig, GatewayOutput};
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, Rng, Timestamp, WorkerId};
 use crate::wal::{self, Wal, WalEvent};
-use crate::{planted, sometimes};
+use crate::sometimes;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -212,11 +212,11 @@ impl Worker {
             self.stats.malformed_frames += 1;
             return;
         };
-        if self.phase == Phase::Recovering {
+        if self.phase == Phase::Recovering || !self.config.nodes.contains(&frame.node) {
             return;
         }
         let latest = self.peers.entry((frame.node, frame.worker)).or_default();
-        if frame.incarnation < *latest && !planted!(81) {
+        if frame.incarnation < *latest {
             sometimes!("node.frame_of_an_earlier_life");
             self.stats.stale_frames += 1;
             return;

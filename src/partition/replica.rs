@@ -115,6 +115,10 @@ impl Replica {
 
     /// Takes a request of a session.
     pub fn request(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request) {
+        if !self.serves(&request.body) {
+            sometimes!("partition.misdirected_request");
+            return self.answer(origin, &request, ReplyBody::Stale);
+        }
         let leads = self.consensus.status().role == Role::Leader;
         match &request.body {
             RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if planted!(46) => {
@@ -206,6 +210,13 @@ impl Replica {
     #[must_use]
     pub fn state_digest(&self) -> (LogIndex, u128) {
         (self.machine.executed(), self.machine.digest())
+    }
+
+    /// Is this a request for this kind of partition? Anything else comes from a peer that is not ours.
+    fn serves(&self, body: &RequestBody) -> bool {
+        let for_rows =
+            matches!(body, RequestBody::Execute(_) | RequestBody::Query(_) | RequestBody::InstallCatalog(_));
+        for_rows != (self.partition == PartitionId::CLUSTER)
     }
 
     fn propose(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request) {
