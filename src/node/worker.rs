@@ -449,11 +449,16 @@ impl Worker {
     }
 
     fn send_request(&mut self, env: &mut dyn Env, node: NodeId, partition: PartitionId, request: Request) {
-        self.send(env, Endpoint { node, port: Port::Partition(partition) }, Body::Request { partition, request });
+        // A request may be lost on any way, even to the own node: the session asks again under the same identity.
+        if !env.buggify("node.request_lost") {
+            self.send(env, Endpoint { node, port: Port::Partition(partition) }, Body::Request { partition, request });
+        }
     }
 
     fn send_reply(&mut self, env: &mut dyn Env, origin: Origin, reply: Reply) {
-        self.send(env, Endpoint { node: origin.node, port: Port::Worker(origin.worker) }, Body::Reply(reply));
+        if !env.buggify("node.reply_lost") {
+            self.send(env, Endpoint { node: origin.node, port: Port::Worker(origin.worker) }, Body::Reply(reply));
+        }
     }
 
     fn announce_catalog(&mut self, env: &mut dyn Env, catalog: &Arc<Catalog>) {
