@@ -6,6 +6,7 @@ compile_error!(
 );
 
 pub mod client; // the seam between the world and simulated clients
+pub mod env; // the virtual world's side of the seam
 pub mod history; // what clients saw
 pub mod operation; // what clients do, as data
 pub mod plan; // everything a run will do, drawn before it begins

@@ -1,0 +1,412 @@
+//! A worker's directory behind a page cache.
+//!
+//! A file has its *durable* bytes and a list of changes since they were last synced; what reads see is both together.
+//! A sync moves the changes into the durable bytes. A killed process changes nothing here: the page cache belongs to the
+//! machine. A *power loss* decides for each change since the last sync whether it reached the platter: whole, not at
+//! all, or *torn*, each 512-byte sector by itself; a later change may survive and an earlier one be lost. Names work
+//! alike: creations, renames and removals since the last directory sync may vanish one by one.
+//!
+//! # Invariants
+//! - What was synced (bytes and length by [`DiskOp::Sync`], names by [`DiskOp::SyncDirectory`]) survives every power loss.
+//! - After a failed sync its changes are never durable, though they still read back until a power loss, and the next
+//!   sync says yes (what Linux does: the pages are marked clean).
+//!
+//! # Caveats
+//! - Operations take effect when they complete, one after another; what is in flight at a crash is decided by whoever
+//!   owns the queue (`world::node`), which completes some of it first.
+
+use super::dice::Dice;
+use bytes::Bytes;
+use orrery::env::{DiskError, DiskOp, DiskOutput, DiskResult};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a device writes atomically.
+pub const SECTOR: u64 = 512;
+
+/// One worker's directory.
+#[derive(Debug, Default)]
+pub struct SimDisk {
+    files: BTreeMap<u64, File>,
+    next_file: u64,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    name_changes: Vec<NameChange>,
+    last_write: Option<(u64, u64, u64)>,
+    /// Operations fail with an I/O error.
+    pub io_error: bool,
+    /// What needs space fails.
+    pub full: bool,
+    /// The next sync of a file with changes fails, and its pages are dropped.
+    pub fail_sync: bool,
+    /// How often the three above have failed an operation.
+    pub failures: u64,
+    /// How often rotten bytes were read.
+    pub rot_read: u64,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    durable: Vec<u8>,
+    changes: Vec<Change>,
+    length: u64,
+    rotten: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct Change {
+    what: What,
+    state: State,
+}
+
+#[derive(Debug)]
+enum What {
+    Write { offset: u64, data: Bytes },
+    Length(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waits for a sync.
+    Dirty,
+    /// A failed sync has dropped it: visible, never durable.
+    Dropped,
+    /// Durable, but still listed since an older dropped change must not shine through.
+    Durable,
+}
+
+#[derive(Debug)]
+enum NameChange {
+    Create(String, u64),
+    Rename(String, String, u64),
+    Remove(String),
+}
+
+/// What a power loss did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PowerLoss {
+    /// Unsynced changes that survived whole.
+    pub kept: u32,
+    /// Unsynced changes that vanished whole.
+    pub lost: u32,
+    /// Unsynced writes of which a part survived.
+    pub torn: u32,
+    /// Creations, renames and removals that vanished.
+    pub names: u32,
+}
+
+impl SimDisk {
+    /// Carries one operation out, now.
+    pub fn execute(&mut self, op: &DiskOp) -> DiskResult {
+        if self.io_error {
+            self.failures += 1;
+            return Err(DiskError::Io("input/output error (injected)".to_owned()));
+        }
+        match op {
+            DiskOp::List => Ok(DiskOutput::Files(self.list())),
+            DiskOp::Create { file, length } => self.create(file, *length),
+            DiskOp::Write { file, offset, data } => self.write(file, *offset, data),
+            DiskOp::Sync { file } => self.sync(file),
+            DiskOp::Read { file, offset, length } => self.read(file, *offset, *length),
+            DiskOp::Truncate { file, length } => self.truncate(file, *length),
+            DiskOp::Rename { from, to } => self.rename(from, to),
+            DiskOp::Remove { file } => self.remove(file),
+            DiskOp::SyncDirectory => {
+                self.durable_names = self.names.clone();
+                self.name_changes.clear();
+                self.collect();
+                Ok(DiskOutput::Done)
+            }
+        }
+    }
+
+    fn list(&self) -> Vec<(String, u64)> {
+        self.names.iter().map(|(name, id)| (name.clone(), self.files[id].length)).collect()
+    }
+
+    fn id(&self, file: &str) -> Result<u64, DiskError> {
+        self.names.get(file).copied().ok_or(DiskError::NotFound)
+    }
+
+    fn file(&mut self, id: u64) -> &mut File {
+        self.files.get_mut(&id).expect("a name points to a file")
+    }
+
+    fn needs_space(&mut self, needs: bool) -> Result<(), DiskError> {
+        if self.full && needs {
+            self.failures += 1;
+            return Err(DiskError::Full);
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, name: &str, length: u64) -> DiskResult {
+        if self.names.contains_key(name) {
+            return Err(DiskError::Exists);
+        }
+        self.needs_space(true)?;
+        let id = self.next_file;
+        self.next_file += 1;
+        let mut file = File::default();
+        file.change(What::Length(length));
+        self.files.insert(id, file);
+        self.names.insert(name.to_owned(), id);
+        self.name_changes.push(NameChange::Create(name.to_owned(), id));
+        Ok(DiskOutput::Done)
+    }
+
+    fn write(&mut self, name: &str, offset: u64, data: &Bytes) -> DiskResult {
+        let id = self.id(name)?;
+        let end = offset + data.len() as u64;
+        let grows = end > self.file(id).length;
+        self.needs_space(grows)?;
+        let file = self.file(id);
+        file.rotten.retain(|sector| !(offset..end).contains(&(sector * SECTOR)));
+        file.change(What::Write { offset, data: data.clone() });
+        self.last_write = Some((id, offset, end));
+        Ok(DiskOutput::Done)
+    }
+
+    fn sync(&mut self, name: &str) -> DiskResult {
+        let id = self.id(name)?;
+        let fails = std::mem::take(&mut self.fail_sync);
+        let file = self.file(id);
+        if fails && file.changes.iter().any(|change| change.state == State::Dirty) {
+            for change in &mut file.changes {
+                if change.state == State::Dirty {
+                    change.state = State::Dropped;
+                }
+            }
+            self.failures += 1;
+            return Err(DiskError::Io("sync failed (injected)".to_owned()));
+        }
+        self.fail_sync = fails; // nothing to fail: the next one does
+        self.file(id).sync();
+        Ok(DiskOutput::Done)
+    }
+
+    fn read(&mut self, name: &str, offset: u64, length: u64) -> DiskResult {
+        let id = self.id(name)?;
+        let file = self.file(id);
+        let rotten = file.rotten.range(offset / SECTOR..(offset.saturating_add(length)).div_ceil(SECTOR)).count();
+        let data = file.read(offset, length);
+        self.rot_read += rotten as u64;
+        Ok(DiskOutput::Data(data))
+    }
+
+    fn truncate(&mut self, name: &str, length: u64) -> DiskResult {
+        let id = self.id(name)?;
+        let grows = length > self.file(id).length;
+        self.needs_space(grows)?;
+        self.file(id).change(What::Length(length));
+        Ok(DiskOutput::Done)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> DiskResult {
+        let id = self.names.remove(from).ok_or(DiskError::NotFound)?;
+        self.names.insert(to.to_owned(), id);
+        self.name_changes.push(NameChange::Rename(from.to_owned(), to.to_owned(), id));
+        Ok(DiskOutput::Done)
+    }
+
+    fn remove(&mut self, name: &str) -> DiskResult {
+        self.names.remove(name).ok_or(DiskError::NotFound)?;
+        self.name_changes.push(NameChange::Remove(name.to_owned()));
+        Ok(DiskOutput::Done)
+    }
+
+    /// Forgets files that no name leads to any more.
+    fn collect(&mut self) {
+        let live: BTreeSet<u64> = self.names.values().chain(self.durable_names.values()).copied().collect();
+        self.files.retain(|id, _| live.contains(id));
+    }
+
+    /// The power fails: what was not synced is decided by the dice. `torn_ppm` of the unsynced writes survive in part.
+    pub fn power_loss(&mut self, dice: &mut Dice, torn_ppm: u32) -> PowerLoss {
+        // A quarter of the losses keeps nothing unsynced and a quarter everything: with many changes, independent dice
+        // alone would hardly ever do either.
+        let fate = match dice.below(4) {
+            0 => Fate::AllLost,
+            1 => Fate::AllKept,
+            _ => Fate::Each { torn_ppm },
+        };
+        let mut report = PowerLoss::default();
+        for change in std::mem::take(&mut self.name_changes) {
+            if !fate.keeps(dice) {
+                report.names += 1;
+                continue;
+            }
+            match change {
+                NameChange::Create(name, id) => {
+                    self.durable_names.insert(name, id);
+                }
+                NameChange::Rename(from, to, id) => {
+                    self.durable_names.retain(|name, file| *name != from || *file != id);
+                    self.durable_names.insert(to, id);
+                }
+                NameChange::Remove(name) => {
+                    self.durable_names.remove(&name);
+                }
+            }
+        }
+        self.names = self.durable_names.clone();
+        self.collect();
+        for file in self.files.values_mut() {
+            file.power_loss(dice, fate, &mut report);
+        }
+        report
+    }
+
+    /// Flips one bit of synced data that is not the last written. `false`: there is none.
+    pub fn rot(&mut self, dice: &mut Dice) -> bool {
+        let mut sectors = Vec::new();
+        for (&id, file) in &self.files {
+            for (number, sector) in file.durable.chunks(SECTOR as usize).enumerate() {
+                let at = number as u64 * SECTOR;
+                let last = self.last_write.is_some_and(|(f, from, to)| f == id && at + SECTOR > from && at < to);
+                if !last && sector.iter().any(|&byte| byte != 0) {
+                    sectors.push((id, number));
+                }
+            }
+        }
+        if sectors.is_empty() {
+            return false;
+        }
+        let (id, number) = sectors[dice.index(sectors.len())];
+        let file = self.file(id);
+        let start = number * SECTOR as usize;
+        let length = (file.durable.len() - start).min(SECTOR as usize);
+        let at = start + dice.index(length);
+        file.durable[at] ^= 1 << dice.below(8);
+        file.rotten.insert(number as u64);
+        true
+    }
+}
+
+/// What a power loss does to unsynced changes.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    AllLost,
+    AllKept,
+    Each { torn_ppm: u32 },
+}
+
+impl Fate {
+    /// Does a change that cannot be torn survive?
+    fn keeps(self, dice: &mut Dice) -> bool {
+        match self {
+            Self::AllLost => false,
+            Self::AllKept => true,
+            Self::Each { .. } => dice.chance(500_000),
+        }
+    }
+}
+
+impl File {
+    fn change(&mut self, what: What) {
+        match &what {
+            What::Write { offset, data } => self.length = self.length.max(offset + data.len() as u64),
+            What::Length(length) => self.length = *length,
+        }
+        self.changes.push(Change { what, state: State::Dirty });
+    }
+
+    fn sync(&mut self) {
+        let lied = self.changes.iter().any(|change| change.state == State::Dropped);
+        for change in &mut self.changes {
+            if change.state == State::Dirty {
+                apply(&mut self.durable, &change.what);
+                change.state = State::Durable;
+            }
+        }
+        if !lied {
+            self.changes.clear();
+        }
+    }
+
+    fn read(&self, offset: u64, length: u64) -> Bytes {
+        let end = offset.saturating_add(length).min(self.length);
+        if offset >= end {
+            return Bytes::new();
+        }
+        let mut view = vec![0; (end - offset) as usize];
+        let durable = self.durable.get(offset as usize..).unwrap_or_default();
+        let known = durable.len().min(view.len());
+        view[..known].copy_from_slice(&durable[..known]);
+        for change in &self.changes {
+            match &change.what {
+                What::Write { offset: at, data } => overlay(&mut view, offset, *at, data),
+                What::Length(cut) => view[(cut.clamp(&offset, &end) - offset) as usize..].fill(0),
+            }
+        }
+        Bytes::from(view)
+    }
+
+    fn power_loss(&mut self, dice: &mut Dice, fate: Fate, report: &mut PowerLoss) {
+        for change in std::mem::take(&mut self.changes) {
+            match (change.state, &change.what, fate) {
+                (State::Durable, ..) => {}
+                (State::Dropped, ..) => report.lost += 1,
+                (State::Dirty, What::Write { offset, data }, Fate::Each { torn_ppm }) if dice.chance(torn_ppm) => {
+                    self.tear(*offset, data, dice, report);
+                }
+                (State::Dirty, what, _) if fate.keeps(dice) => {
+                    apply(&mut self.durable, what);
+                    report.kept += 1;
+                }
+                (State::Dirty, ..) => report.lost += 1,
+            }
+        }
+        self.length = self.durable.len() as u64;
+    }
+
+    /// Each sector of a write survives or not.
+    fn tear(&mut self, offset: u64, data: &Bytes, dice: &mut Dice, report: &mut PowerLoss) {
+        let (mut kept, mut lost) = (false, false);
+        let mut at = 0;
+        while at < data.len() {
+            let sector_end = ((offset + at as u64) / SECTOR + 1) * SECTOR;
+            let end = data.len().min((sector_end - offset) as usize);
+            if dice.chance(500_000) {
+                apply(&mut self.durable, &What::Write { offset: offset + at as u64, data: data.slice(at..end) });
+                kept = true;
+            } else {
+                lost = true;
+            }
+            at = end;
+        }
+        match (kept, lost) {
+            (true, true) => report.torn += 1,
+            (true, false) => report.kept += 1,
+            _ => report.lost += 1,
+        }
+    }
+}
+
+/// Applies a change to durable bytes.
+fn apply(durable: &mut Vec<u8>, what: &What) {
+    match what {
+        What::Write { offset, data } => {
+            let (start, end) = (*offset as usize, *offset as usize + data.len());
+            if durable.len() < end {
+                durable.resize(end, 0);
+            }
+            durable[start..end].copy_from_slice(data);
+        }
+        What::Length(0) => durable.clear(),
+        What::Length(length) if durable.is_empty() => *durable = vec![0; *length as usize],
+        What::Length(length) => durable.resize(*length as usize, 0),
+    }
+}
+
+/// Lays a write at `at` over a view that begins at `offset`.
+fn overlay(view: &mut [u8], offset: u64, at: u64, data: &[u8]) {
+    let from = at.max(offset);
+    let to = (at + data.len() as u64).min(offset + view.len() as u64);
+    if from < to {
+        let source = &data[(from - at) as usize..(to - at) as usize];
+        view[(from - offset) as usize..(to - offset) as usize].copy_from_slice(source);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use super::*;
+use crate::env::dice::Stream;
+
+fn dice(key: u64) -> Dice {
+    Stream::new(key, "disk test").dice(0)
+}
+
+fn done(disk: &mut SimDisk, op: DiskOp) {
+    assert!(disk.execute(&op).is_ok(), "{op:?}");
+}
+
+fn name(text: &str) -> String {
+    text.to_owned()
+}
+
+fn write(disk: &mut SimDisk, file: &str, offset: u64, byte: u8, length: usize) {
+    done(disk, DiskOp::Write { file: name(file), offset, data: Bytes::from(vec![byte; length]) });
+}
+
+fn read(disk: &mut SimDisk, file: &str, offset: u64, length: u64) -> Result<Bytes, DiskError> {
+    match disk.execute(&DiskOp::Read { file: name(file), offset, length })? {
+        DiskOutput::Data(data) => Ok(data),
+        other => panic!("a read yields data, not {other:?}"),
+    }
+}
+
+/// A directory with one synced file of 8 KiB of ones.
+fn prepared() -> SimDisk {
+    let mut disk = SimDisk::default();
+    done(&mut disk, DiskOp::Create { file: name("a"), length: 8192 });
+    write(&mut disk, "a", 0, 1, 8192);
+    done(&mut disk, DiskOp::Sync { file: name("a") });
+    done(&mut disk, DiskOp::SyncDirectory);
+    disk
+}
+
+#[test]
+fn a_power_loss_keeps_what_was_synced() {
+    for seed in 0..200 {
+        let mut disk = prepared();
+        write(&mut disk, "a", 4096, 2, 4096);
+        disk.power_loss(&mut dice(seed), 500_000);
+        let data = read(&mut disk, "a", 0, 10_000).expect("the name was synced");
+        assert_eq!(data.len(), 8192);
+        assert!(data[..4096].iter().all(|&byte| byte == 1), "synced bytes changed");
+        assert!(data[4096..].iter().all(|&byte| byte == 1 || byte == 2), "bytes from nowhere");
+    }
+}
+
+#[test]
+fn an_unsynced_write_may_be_kept_lost_or_torn_at_sectors() {
+    let (mut kept, mut lost, mut torn) = (0, 0, 0);
+    for seed in 0..400 {
+        let mut disk = prepared();
+        write(&mut disk, "a", 4096, 2, 4096);
+        let report = disk.power_loss(&mut dice(seed), 500_000);
+        let data = read(&mut disk, "a", 4096, 4096).expect("the name was synced");
+        for sector in data.chunks(512) {
+            assert!(sector.iter().all(|&byte| byte == sector[0]), "a sector is atomic");
+        }
+        let new = data.iter().filter(|&&byte| byte == 2).count();
+        match new {
+            0 => lost += 1,
+            4096 => kept += 1,
+            _ => torn += 1,
+        }
+        assert_eq!(report.torn > 0, new > 0 && new < 4096);
+    }
+    assert!(kept > 80 && lost > 80 && torn > 60, "{kept} {lost} {torn}");
+}
+
+#[test]
+fn a_later_write_may_survive_an_earlier_one() {
+    let reordered = (0..400).any(|seed| {
+        let mut disk = prepared();
+        write(&mut disk, "a", 0, 2, 512);
+        write(&mut disk, "a", 4096, 3, 512);
+        disk.power_loss(&mut dice(seed), 0);
+        let data = read(&mut disk, "a", 0, 8192).expect("the name was synced");
+        data[0] == 1 && data[4096] == 3
+    });
+    assert!(reordered);
+}
+
+#[test]
+fn an_unsynced_name_may_vanish_and_a_synced_one_not() {
+    let (mut vanished, mut stayed) = (0, 0);
+    for seed in 0..200 {
+        let mut disk = prepared();
+        done(&mut disk, DiskOp::Create { file: name("b"), length: 512 });
+        write(&mut disk, "b", 0, 9, 512);
+        done(&mut disk, DiskOp::Sync { file: name("b") });
+        disk.power_loss(&mut dice(seed), 0);
+        assert!(read(&mut disk, "a", 0, 1).is_ok());
+        match read(&mut disk, "b", 0, 512) {
+            Ok(data) => {
+                assert!(data.iter().all(|&byte| byte == 9), "its bytes were synced");
+                stayed += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, DiskError::NotFound);
+                vanished += 1;
+            }
+        }
+    }
+    assert!(vanished > 40 && stayed > 40, "{vanished} {stayed}");
+}
+
+#[test]
+fn an_unsynced_rename_or_removal_may_be_undone() {
+    let (mut renamed, mut back, mut removed, mut undone) = (0, 0, 0, 0);
+    for seed in 0..200 {
+        let mut disk = prepared();
+        done(&mut disk, DiskOp::Rename { from: name("a"), to: name("b") });
+        disk.power_loss(&mut dice(seed), 0);
+        match (read(&mut disk, "a", 0, 1).is_ok(), read(&mut disk, "b", 0, 1).is_ok()) {
+            (true, false) => back += 1,
+            (false, true) => renamed += 1,
+            both => panic!("a rename is atomic: {both:?}"),
+        }
+        let mut disk = prepared();
+        done(&mut disk, DiskOp::Remove { file: name("a") });
+        assert_eq!(read(&mut disk, "a", 0, 1), Err(DiskError::NotFound));
+        disk.power_loss(&mut dice(seed), 0);
+        *if read(&mut disk, "a", 0, 1).is_ok() { &mut undone } else { &mut removed } += 1;
+    }
+    assert!(renamed > 40 && back > 40 && removed > 40 && undone > 40);
+}
+
+#[test]
+fn a_failed_sync_loses_the_pages_and_the_next_one_lies() {
+    let mut disk = prepared();
+    write(&mut disk, "a", 0, 2, 512);
+    disk.fail_sync = true;
+    assert!(disk.execute(&DiskOp::Sync { file: name("a") }).is_err());
+    assert!(disk.execute(&DiskOp::Sync { file: name("a") }).is_ok(), "the second sync says yes");
+    write(&mut disk, "a", 1024, 3, 512);
+    done(&mut disk, DiskOp::Sync { file: name("a") });
+    assert_eq!(read(&mut disk, "a", 0, 1).expect("there")[0], 2, "the page cache still has it");
+    disk.power_loss(&mut dice(1), 0);
+    assert_eq!(read(&mut disk, "a", 0, 1).expect("there")[0], 1, "the disk never had it");
+    assert_eq!(read(&mut disk, "a", 1024, 1).expect("there")[0], 3, "a true sync holds");
+    assert_eq!(disk.failures, 1);
+}
+
+#[test]
+fn length_changes_read_as_zeros_and_survive_only_synced() {
+    let mut disk = prepared();
+    done(&mut disk, DiskOp::Truncate { file: name("a"), length: 100 });
+    done(&mut disk, DiskOp::Truncate { file: name("a"), length: 200 });
+    let data = read(&mut disk, "a", 0, 1000).expect("there");
+    assert_eq!(data.len(), 200);
+    assert!(data[..100].iter().all(|&byte| byte == 1) && data[100..].iter().all(|&byte| byte == 0));
+    done(&mut disk, DiskOp::Sync { file: name("a") });
+    disk.power_loss(&mut dice(3), 0);
+    assert_eq!(read(&mut disk, "a", 0, 1000).expect("there"), data);
+    assert_eq!(disk.execute(&DiskOp::List), Ok(DiskOutput::Files(vec![(name("a"), 200)])));
+}
+
+#[test]
+fn full_and_broken_disks_refuse() {
+    let mut disk = prepared();
+    disk.full = true;
+    write(&mut disk, "a", 0, 2, 512);
+    let grow = DiskOp::Write { file: name("a"), offset: 8192, data: Bytes::from_static(b"x") };
+    assert_eq!(disk.execute(&grow), Err(DiskError::Full));
+    assert_eq!(disk.execute(&DiskOp::Create { file: name("b"), length: 0 }), Err(DiskError::Full));
+    disk.full = false;
+    done(&mut disk, grow);
+    disk.io_error = true;
+    assert!(matches!(disk.execute(&DiskOp::List), Err(DiskError::Io(_))));
+    assert_eq!(disk.failures, 3);
+}
+
+#[test]
+fn rot_flips_one_bit_of_what_was_synced_before_the_last_write() {
+    let mut disk = prepared();
+    write(&mut disk, "a", 0, 1, 512);
+    done(&mut disk, DiskOp::Sync { file: name("a") });
+    assert!(disk.rot(&mut dice(5)));
+    let data = read(&mut disk, "a", 0, 8192).expect("there");
+    assert_eq!(data.iter().map(|byte| (byte ^ 1).count_ones()).sum::<u32>(), 1);
+    assert!(data[..512].iter().all(|&byte| byte == 1));
+    assert_eq!(disk.rot_read, 1);
+}
