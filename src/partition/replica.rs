@@ -214,8 +214,7 @@ impl Replica {
 
     /// Is this a request for this kind of partition? Anything else comes from a peer that is not ours.
     fn serves(&self, body: &RequestBody) -> bool {
-        let for_rows =
-            matches!(body, RequestBody::Execute(_) | RequestBody::Query(_) | RequestBody::InstallCatalog(_));
+        let for_rows = matches!(body, RequestBody::Execute(_) | RequestBody::Query(_) | RequestBody::InstallCatalog(_));
         for_rows != (self.partition == PartitionId::CLUSTER)
     }
 

@@ -298,8 +298,7 @@ const fn is_gateways(id: RequestId) -> bool {
 }
 
 fn context(settings: &Settings, now: Timestamp, rng: Rng, max_rows: u32) -> sql::Context {
-    let _ = settings;
-    sql::Context { now, rng, max_rows }
+    sql::Context::new(now, rng, &settings.time_zone, max_rows)
 }
 
 fn digest_of(catalog: &Catalog) -> u128 {

@@ -22,14 +22,21 @@
 //!   over adjacent keys fails here when it fails there.
 //! - `real`, foreign keys, generated columns, joins of views and the like are refused with 0A000, never ignored.
 
+pub mod aggregate;
+pub mod cast;
+mod context;
 mod define;
 mod footprint;
+pub mod function;
 mod install;
+pub mod operator;
+mod overload;
 mod parse;
 mod plan_cache;
 mod prepared;
 mod settings;
 
+pub use context::{Context, SessionFacts};
 pub use define::{Definition, define};
 pub use footprint::{Footprint, partition_of};
 pub use install::install;
@@ -37,16 +44,3 @@ pub use parse::{Discard, Kind, Modes, Parsed, SetScope, SetValue, Transaction, p
 pub use plan_cache::PlanCache;
 pub use prepared::{OutputColumn, Prepared, prepare};
 pub use settings::{Settings, StatementResult};
-
-use crate::types::{Rng, Timestamp};
-
-/// Surroundings of one statement's execution, the same on every replica.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// `now()`.
-    pub now: Timestamp,
-    /// `random()`, `gen_random_uuid()`.
-    pub rng: Rng,
-    /// Most rows to return; 0: all.
-    pub max_rows: u32,
-}

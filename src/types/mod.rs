@@ -3,12 +3,17 @@
 //! Everything above imports from here and this imports nothing of the project. What is here is plain data: it can be
 //! printed, compared, encoded and sent to another node.
 
+pub mod binary;
 pub mod collections;
 pub mod data_type;
+pub mod datetime;
 pub mod error;
 pub mod id;
+pub mod key;
 pub mod numeric;
 pub mod random;
+pub mod row;
+pub mod text;
 pub mod time;
 pub mod value;
 

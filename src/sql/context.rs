@@ -1,0 +1,47 @@
+//! What the evaluation of an expression may depend on besides its arguments: the fixed clock, the seeded dice, facts of
+//! the session. Everything in it was fixed before execution, so that every replica evaluates alike.
+
+use crate::types::datetime::{TimeContext, TimeZone};
+use crate::types::{Rng, Timestamp};
+
+/// Surroundings of one statement's execution.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// `now()` and the session's time zone.
+    pub time: TimeContext,
+    /// `random()`, `gen_random_uuid()`.
+    pub rng: Rng,
+    /// Answers of `current_user` and the like.
+    pub session: SessionFacts,
+    /// Most rows to return; 0: all.
+    pub max_rows: u32,
+}
+
+/// Facts of the session that expressions can ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// `current_database()`
+    pub database: String,
+    /// `current_user`, `session_user`
+    pub user: String,
+    /// First of the search path: `current_schema()`; `None` when it is empty.
+    pub schema: Option<String>,
+    /// `pg_backend_pid()`
+    pub backend: i32,
+}
+
+impl Default for SessionFacts {
+    fn default() -> Self {
+        Self { database: "orrery".to_owned(), user: "orrery".to_owned(), schema: Some("public".to_owned()), backend: 0 }
+    }
+}
+
+impl Context {
+    /// With the clock at `now`, these dice, the named time zone (UTC if there is none such), at most `max_rows` rows
+    /// (0: all); default facts of the session.
+    #[must_use]
+    pub fn new(now: Timestamp, rng: Rng, time_zone: &str, max_rows: u32) -> Self {
+        let zone = TimeZone::find(time_zone).unwrap_or_else(TimeZone::utc);
+        Self { time: TimeContext { now, zone }, rng, session: SessionFacts::default(), max_rows }
+    }
+}

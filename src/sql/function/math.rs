@@ -1,0 +1,6 @@
+//! Functions: math.
+
+use super::Function;
+
+/// The list.
+pub(super) const FUNCTIONS: &[Function] = &[];

@@ -1,0 +1,6 @@
+//! Functions: session.
+
+use super::Function;
+
+/// The list.
+pub(super) const FUNCTIONS: &[Function] = &[];

@@ -1,0 +1,6 @@
+//! Functions: string.
+
+use super::Function;
+
+/// The list.
+pub(super) const FUNCTIONS: &[Function] = &[];
