@@ -5,11 +5,17 @@ compile_error!(
     "the cfg `madsim` was dropped: RUSTFLAGS in the environment replaces .cargo/config.toml. Unset RUSTFLAGS, or add `--cfg madsim` to it."
 );
 
+pub mod checker; // judges
 pub mod client; // the seam between the world and simulated clients
-pub mod env; // the virtual world's side of the seam
-pub mod history; // what clients saw
-pub mod operation; // what clients do, as data
-pub mod plan; // everything a run will do, drawn before it begins
-pub mod run; // what a run yields
-pub mod trace; // what happened: typed events, rolling hash
-pub mod world; // the virtual universe that the real workers live in
+pub mod scenario; // what to attack and how hard, written by hand
+pub mod stream; // labelled random streams
+pub mod workload; // who asks for what
+
+/// Names this build: version, profile and features. A seed draws the same plan only with the same one; a plan file does
+/// not depend on it.
+#[must_use]
+pub fn build_id() -> String {
+    let profile = if cfg!(debug_assertions) { "debug-assertions" } else { "release" };
+    let mutants = if orrery::env::buggify::MUTANTS { " mutants" } else { "" };
+    format!("{} {profile}{mutants}", env!("CARGO_PKG_VERSION"))
+}

@@ -7,6 +7,11 @@ use std::str::FromStr;
 /// An operation of a client. Values and identities are unique in a run, so that whoever reads one knows who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
+    /// A step of making a workload's tables; repeated until it works.
+    Setup {
+        /// Which.
+        step: u32,
+    },
     /// registers: reads a row.
     Read {
         /// Row.
@@ -23,6 +28,8 @@ pub enum Operation {
     Compare {
         /// Row.
         key: u32,
+        /// What it saw: 0 in a plan, filled in when it is sent.
+        expected: i64,
         /// Unique.
         value: u64,
     },
@@ -78,12 +85,31 @@ pub struct PlannedOperation {
     pub abandon: bool,
 }
 
+impl Operation {
+    /// The operation to try after this one has failed or come to nothing known: what it writes is unique again.
+    #[must_use]
+    pub const fn renewed(self) -> Self {
+        const NEXT: u64 = 10_000_000_000;
+        match self {
+            Self::Write { key, value } => Self::Write { key, value: value + NEXT },
+            Self::Compare { key, expected, value } => Self::Compare { key, expected, value: value + NEXT },
+            Self::WriteRead { key, value } => Self::WriteRead { key, value: value + NEXT },
+            Self::Transfer { id, from, to, amount, single } => {
+                Self::Transfer { id: id + NEXT, from, to, amount, single }
+            }
+            Self::Insert { id } => Self::Insert { id: id + NEXT },
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::Setup { step } => write!(f, "setup {step}"),
             Self::Read { key } => write!(f, "read {key}"),
             Self::Write { key, value } => write!(f, "write {key} {value}"),
-            Self::Compare { key, value } => write!(f, "compare {key} {value}"),
+            Self::Compare { key, expected, value } => write!(f, "compare {key} {expected} {value}"),
             Self::WriteRead { key, value } => write!(f, "write_read {key} {value}"),
             Self::Transfer { id, from, to, amount, single } => {
                 write!(f, "transfer{} {id} {from} {to} {amount}", if single { "_single" } else { "" })
@@ -109,9 +135,13 @@ impl FromStr for Operation {
             .collect::<Result<_, String>>()?;
         let small = |n: u64| u32::try_from(n).map_err(|_| format!("{n} in `{text}` is too large"));
         Ok(match (verb, numbers.as_slice()) {
+            ("setup", &[step]) => Self::Setup { step: small(step)? },
             ("read", &[key]) => Self::Read { key: small(key)? },
             ("write", &[key, value]) => Self::Write { key: small(key)?, value },
-            ("compare", &[key, value]) => Self::Compare { key: small(key)?, value },
+            ("compare", &[key, expected, value]) => {
+                let expected = i64::try_from(expected).map_err(|_| format!("{expected} in `{text}` is too large"))?;
+                Self::Compare { key: small(key)?, expected, value }
+            }
             ("write_read", &[key, value]) => Self::WriteRead { key: small(key)?, value },
             ("transfer" | "transfer_single", &[id, from, to, amount]) => Self::Transfer {
                 id,

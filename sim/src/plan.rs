@@ -100,7 +100,7 @@ impl Cluster {
 }
 
 /// Knobs of the product: what [`WorkerConfig`] takes besides the node's place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
     /// See [`WorkerConfig::heartbeat`].
@@ -129,7 +129,7 @@ pub struct Knobs {
 
 /// The network. A message takes `latency_min` plus an exponential part around `latency_mean − latency_min`, each drawn
 /// by itself, so that messages overtake one another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// Shortest one-way delay between nodes.
@@ -149,7 +149,7 @@ pub struct Network {
 }
 
 /// Disks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
     /// Shortest time of an operation.

@@ -1,0 +1,150 @@
+//! Checkers over histories: judges who know what the clients asked and were told, and nothing else.
+//!
+//! One file each, one entry in [`CHECKERS`]. A checker must bear operations whose outcome is unknown: they may have
+//! taken effect at any time from their invocation on, once, or not at all. What it cannot decide within its bounds it
+//! counts and says so ([`Finding::gave_up`]): never silently.
+
+mod agree;
+mod durable;
+mod exactly_once;
+mod money;
+mod registers;
+
+use crate::history::{HistoryEvent, OperationId, Outcome};
+use crate::operation::Operation;
+use crate::plan::Plan;
+use crate::run::Violation;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A judge.
+pub trait Checker: Sync {
+    /// Its name in scenarios and fingerprints.
+    fn name(&self) -> &'static str;
+
+    /// What it holds, in a sentence.
+    fn doc(&self) -> &'static str;
+
+    /// Judges. Stops at the first violation of each kind.
+    fn check(&self, history: &History) -> Finding;
+}
+
+/// All checkers.
+pub const CHECKERS: &[&dyn Checker] = &[
+    &registers::LinearizableRegisters,
+    &money::MoneyConserved,
+    &exactly_once::ExactlyOnce,
+    &durable::AcknowledgedDurable,
+    &agree::ReadsAgree,
+];
+
+/// What a checker found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// Violations.
+    pub violations: Vec<Violation>,
+    /// Parts of the history (keys) that it could not decide within its bounds.
+    pub gave_up: u64,
+}
+
+/// Everything that the clients of a run asked and were told.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// In order of invocation.
+    pub operations: Vec<Recorded>,
+    /// Rows of each workload, by position in the plan.
+    pub keys: Vec<u32>,
+}
+
+/// An operation with its times and outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Number.
+    pub id: OperationId,
+    /// Position of its workload in the plan.
+    pub workload: u32,
+    /// What.
+    pub operation: Operation,
+    /// When it was sent.
+    pub invoked_ns: u64,
+    /// When its outcome was known; `None`: never, the run ended.
+    pub returned_ns: Option<u64>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl History {
+    /// Pairs up what clients noted.
+    #[must_use]
+    pub fn new(plan: &Plan, events: &[(u64, HistoryEvent)]) -> Self {
+        let mut history =
+            Self { keys: plan.workloads.iter().map(|workload| workload.keys).collect(), ..Self::default() };
+        let mut open: BTreeMap<OperationId, usize> = BTreeMap::new();
+        for (at_ns, event) in events {
+            match event {
+                HistoryEvent::Invoke { id, operation } => {
+                    open.insert(*id, history.operations.len());
+                    history.operations.push(Recorded {
+                        id: *id,
+                        workload: plan.clients.get(id.client() as usize).map_or(0, |client| client.workload),
+                        operation: *operation,
+                        invoked_ns: *at_ns,
+                        returned_ns: None,
+                        outcome: Outcome::Unknown("the run ended".to_owned()),
+                    });
+                }
+                HistoryEvent::Return { id, outcome } => {
+                    if let Some(index) = open.remove(id) {
+                        history.operations[index].returned_ns = Some(*at_ns);
+                        history.operations[index].outcome = outcome.clone();
+                    }
+                }
+            }
+        }
+        history
+    }
+
+    /// Operations of clients that were acknowledged, setup left out.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        let counts = |recorded: &&Recorded| {
+            matches!(recorded.outcome, Outcome::Done(_)) && !matches!(recorded.operation, Operation::Setup { .. })
+        };
+        self.operations.iter().filter(counts).count() as u64
+    }
+}
+
+impl Recorded {
+    /// Not after this time did it take effect, if it did: an unknown outcome may still come to be.
+    #[must_use]
+    pub fn latest_ns(&self) -> u64 {
+        match self.outcome {
+            Outcome::Unknown(_) => u64::MAX,
+            _ => self.returned_ns.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match &self.outcome {
+            Outcome::Done(_) => "acknowledged",
+            Outcome::Failed(_) => "refused",
+            Outcome::Unknown(_) => "unknown",
+        };
+        write!(f, "{} `{}` ({outcome}, {}", self.id, self.operation, time(self.invoked_ns))?;
+        match self.returned_ns {
+            Some(at) => write!(f, " – {})", time(at)),
+            None => f.write_str(" – never)"),
+        }
+    }
+}
+
+/// A simulated time in words.
+#[must_use]
+pub fn time(ns: u64) -> String {
+    format!("{}.{:06} s", ns / 1_000_000_000, ns / 1_000 % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests;

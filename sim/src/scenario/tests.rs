@@ -1,0 +1,79 @@
+use super::*;
+
+const MINIMAL: &str = "name = \"x\"\n[[workload]]\nkind = \"bank\"\n";
+
+fn mistake(text: &str) -> String {
+    Scenario::from_text("s.toml", text).expect_err(text).to_string()
+}
+
+#[test]
+fn every_default_is_well_formed_and_within_its_bounds() {
+    for setting in SETTINGS {
+        let draw = builtin(setting.unit, setting.default);
+        assert!(draw.low() >= setting.least && draw.high() <= setting.most, "{}.{}", setting.section, setting.key);
+    }
+    assert!(Scenario::from_text("s.toml", MINIMAL).is_ok());
+}
+
+#[test]
+fn an_unknown_key_names_file_line_and_the_nearest() {
+    assert_eq!(
+        mistake(&format!("{MINIMAL}[network]\nlos = 0.1\n")),
+        "s.toml:5: unknown key `los`; did you mean `loss`?"
+    );
+    assert_eq!(mistake(&format!("nmae = 1\n{MINIMAL}")), "s.toml:1: unknown key `nmae`; did you mean `name`?");
+    assert_eq!(
+        mistake(&format!("{MINIMAL}client = 3\n")),
+        "s.toml:4: unknown key of a workload `client`; did you mean `clients`?"
+    );
+    assert_eq!(mistake(&format!("{MINIMAL}[netwrok]\n")), "s.toml:4: unknown key `netwrok`; did you mean `network`?");
+}
+
+#[test]
+fn a_bad_value_says_what_was_expected() {
+    assert_eq!(
+        mistake(&format!("{MINIMAL}[network]\nlatency_min = 5\n")),
+        "s.toml:5: expected a duration like \"300ms\", a range like \"1s..5s\" or \"300ms..\", or a list of them, got 5"
+    );
+    assert_eq!(
+        mistake(&format!("{MINIMAL}[cluster]\nnodes = \"3..=99\"\n")),
+        "s.toml:5: `nodes` must be from 1 to 31, not \"3..=99\""
+    );
+    assert_eq!(
+        mistake("name = \"x\"\n[[workload]]\nkind = \"bnak\"\n"),
+        "s.toml:3: unknown workload `bnak`; did you mean `bank`?"
+    );
+    assert_eq!(
+        mistake(&format!("{MINIMAL}[[fault]]\nevery = \"1s\"\ndo = \"crahs(random)\"\n")),
+        "s.toml:6: unknown fault `crahs`; did you mean `crash`?"
+    );
+    assert_eq!(
+        mistake(&format!("{MINIMAL}[budget]\nfaults = \"none\"\n")),
+        "s.toml:5: unknown budget `none`; there are: recoverable, unbounded"
+    );
+    assert!(mistake("name = \n").starts_with("s.toml:1: "));
+}
+
+#[test]
+fn extends_and_set_are_laid_on_top() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let base = dir.path().join("base.toml");
+    let file = dir.path().join("s.toml");
+    std::fs::write(&base, format!("{MINIMAL}[network]\nloss = 0.1\nduplicate = 0.2\n")).expect("written");
+    std::fs::write(&file, "extends = \"base.toml\"\nname = \"y\"\n[network]\nloss = 0.3\n").expect("written");
+    let scenario = Scenario::load(&file, &["network.duplicate=0.4".to_owned()]).expect("a scenario");
+    let draw = |key| {
+        let at = SETTINGS.iter().position(|setting| setting.key == key).expect("a setting");
+        scenario.draws[at].clone()
+    };
+    assert_eq!(scenario.name, "y");
+    assert_eq!(draw("loss"), Draw::Range(300_000, 300_000));
+    assert_eq!(draw("duplicate"), Draw::Range(400_000, 400_000));
+    let error = Scenario::load(&file, &["network.dupe=0.4".to_owned()]).expect_err("unknown");
+    assert_eq!(
+        error.to_string(),
+        "--set network.dupe=0.4: unknown key `dupe`; there are: latency_min, latency_mean, loss, duplicate, reorder, reorder_delay, client_latency"
+    );
+    std::fs::write(&base, "extends = \"s.toml\"\n").expect("written");
+    assert!(Scenario::load(&file, &[]).expect_err("a circle").to_string().contains("a circle?"));
+}

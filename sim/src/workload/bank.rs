@@ -1,0 +1,116 @@
+//! `bank`: accounts between which money moves. Every transfer notes itself in a ledger in the same implicit
+//! transaction, under a unique number, so that exactly-once can be judged from what clients read.
+//!
+//! All rows have `bank = 1` as the first column of their key: they lie in one partition, however many there are.
+
+use super::wire::{Answer, Exchange, integer, texts};
+use super::{Kind, Place, Style};
+use crate::history::Seen;
+use crate::operation::Operation;
+use orrery::types::Rng;
+use orrery::types::random::below;
+
+/// What each account has at first.
+pub const OPENING_BALANCE: i64 = 100;
+
+/// See the module.
+pub struct Bank;
+
+impl Kind for Bank {
+    fn name(&self) -> &'static str {
+        "bank"
+    }
+
+    fn checkers(&self) -> &'static [&'static str] {
+        &["money-conserved", "exactly-once"]
+    }
+
+    fn setup(&self, place: Place) -> Vec<String> {
+        let n = place.workload;
+        let accounts: Vec<String> = (0..place.keys).map(|id| format!("(1, {id}, {OPENING_BALANCE})")).collect();
+        vec![
+            format!(
+                "CREATE TABLE IF NOT EXISTS accounts_{n} \
+                 (bank int8, id int8, balance int8 NOT NULL, PRIMARY KEY (bank, id))"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS ledger_{n} (bank int8, id int8, source int8 NOT NULL, \
+                 target int8 NOT NULL, amount int8 NOT NULL, PRIMARY KEY (bank, id))"
+            ),
+            format!("INSERT INTO accounts_{n} (bank, id, balance) VALUES {}", accounts.join(", ")),
+        ]
+    }
+
+    fn ready(&self, place: Place) -> String {
+        format!("SELECT id FROM accounts_{} WHERE bank = 1 AND id = {}", place.workload, place.keys - 1)
+    }
+
+    fn draw(&self, rng: &mut Rng, place: Place, unique: u64, _earlier: &[Operation]) -> Operation {
+        match below(rng, 100) {
+            0..75 => transfer(rng, place, unique),
+            75..90 => Operation::Sum,
+            _ => Operation::Balances,
+        }
+    }
+
+    fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation> {
+        let mut operations = vec![transfer(rng, place, unique)];
+        if reads {
+            operations.extend([Operation::Sum, Operation::Ledger]);
+        }
+        operations
+    }
+
+    fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange {
+        let n = place.workload;
+        let balances = format!("SELECT id, balance FROM accounts_{n} WHERE bank = $1");
+        match operation {
+            Operation::Transfer { id, from, to, amount, single } => Exchange::Simple(if single {
+                format!(
+                    "UPDATE accounts_{n} SET balance = balance + CASE WHEN id = {to} THEN {amount} ELSE -{amount} END \
+                     WHERE bank = 1 AND (id = {from} OR id = {to}); \
+                     INSERT INTO ledger_{n} (bank, id, source, target, amount) VALUES (1, {id}, {from}, {to}, {amount})"
+                )
+            } else {
+                format!(
+                    "UPDATE accounts_{n} SET balance = balance - {amount} WHERE bank = 1 AND id = {from}; \
+                     UPDATE accounts_{n} SET balance = balance + {amount} WHERE bank = 1 AND id = {to}; \
+                     INSERT INTO ledger_{n} (bank, id, source, target, amount) VALUES (1, {id}, {from}, {to}, {amount})"
+                )
+            }),
+            Operation::Sum => style.exchange(
+                "sum",
+                // Cast, since the sum of int8 is numeric.
+                &format!("SELECT sum(balance)::int8 FROM accounts_{n} WHERE bank = $1"),
+                &[1],
+            ),
+            Operation::Balances => Style::Unnamed.exchange("balances", &balances, &[1]),
+            // Both in one implicit transaction: the ledger explains exactly these balances.
+            Operation::Ledger => Exchange::Simple(format!(
+                "SELECT id, balance FROM accounts_{n} WHERE bank = 1; \
+                 SELECT id, source, target, amount FROM ledger_{n} WHERE bank = 1"
+            )),
+            other => unreachable!("bank never plans `{other}`"),
+        }
+    }
+
+    fn interpret(&self, operation: Operation, answer: &Answer, binary: bool) -> Seen {
+        match operation {
+            Operation::Transfer { .. } => Seen::Nothing,
+            Operation::Sum => {
+                let field = answer.results.last().and_then(|result| result.rows.first()?.first()?.as_ref());
+                Seen::Value(field.and_then(|field| integer(field, binary)))
+            }
+            // Balances have two columns, ledger rows four.
+            _ => Seen::Rows(answer.results.iter().flat_map(|result| texts(&result.rows)).collect()),
+        }
+    }
+}
+
+fn transfer(rng: &mut Rng, place: Place, unique: u64) -> Operation {
+    let keys = u64::from(place.keys);
+    let from = below(rng, keys) as u32;
+    let to = ((u64::from(from) + 1 + below(rng, keys - 1)) % keys) as u32;
+    let amount = 1 + below(rng, 9) as u32;
+    Operation::Transfer { id: unique, from, to, amount, single: below(rng, 2) == 0 }
+}
