@@ -36,7 +36,7 @@ impl PartialEq for Verb {
 
 impl Eq for Verb {}
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Shape {
     Alone(fn() -> FaultKind),
     Sides,
@@ -118,7 +118,7 @@ impl Template {
         if !matches!(verb.shape, Shape::Alone(_)) {
             template.target = Some(selector(arguments.next().ok_or_else(wrong)?)?);
         }
-        if verb.shape == Shape::Sides {
+        if matches!(verb.shape, Shape::Sides) {
             template.directions = match arguments.next() {
                 None | Some("both") => BOTH,
                 Some("one-way") => ONE_WAY,

@@ -46,7 +46,7 @@
 //! - An unknown key is a mistake that names file, line and the nearest key; never ignored.
 //! - What a scenario does not name has a default in [`settings`], and the plan holds the value that was drawn.
 
-mod document;
+pub mod document;
 pub mod fault;
 pub mod settings;
 pub mod value;

@@ -14,7 +14,7 @@ use orrery::types::random::below;
 pub const OPENING_BALANCE: i64 = 100;
 
 /// See the module.
-pub struct Bank;
+pub(super) struct Bank;
 
 impl Kind for Bank {
     fn name(&self) -> &'static str {

@@ -9,7 +9,7 @@ use orrery::types::Rng;
 use orrery::types::random::below;
 
 /// See the module.
-pub struct Insert;
+pub(super) struct Insert;
 
 impl Kind for Insert {
     fn name(&self) -> &'static str {

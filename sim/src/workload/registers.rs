@@ -8,7 +8,7 @@ use orrery::types::Rng;
 use orrery::types::random::below;
 
 /// See the module.
-pub struct Registers;
+pub(super) struct Registers;
 
 impl Kind for Registers {
     fn name(&self) -> &'static str {
