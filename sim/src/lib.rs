@@ -7,9 +7,17 @@ compile_error!(
 
 pub mod checker; // judges
 pub mod client; // the seam between the world and simulated clients
+pub mod draw; // from a scenario and a seed to a plan
+pub mod env; // the virtual world's side of the seam
+pub mod history; // what clients saw
+pub mod operation; // what clients do, as data
+pub mod plan; // everything a run will do, drawn before it begins
+pub mod run; // what a run yields
 pub mod scenario; // what to attack and how hard, written by hand
 pub mod stream; // labelled random streams
+pub mod trace; // what happened: typed events, rolling hash
 pub mod workload; // who asks for what
+pub mod world; // the virtual universe that the real workers live in
 
 /// Names this build: version, profile and features. A seed draws the same plan only with the same one; a plan file does
 /// not depend on it.

@@ -292,7 +292,8 @@ mod tests {
             ("split", "`split`: expected something like split(leader(any)), split(minority(any), one-way)"),
             ("crash(leadr(any))", "unknown selector `leadr`; did you mean `leader`?"),
             ("crash(leader(x))", "`leader(x)`: expected a partition's number or `any`, got `x`"),
-            ("crash(leader(any)", "`leader(any`: a closing parenthesis is missing"),
+            ("crash(leader(any)", "`crash(leader(any)`: parentheses do not match"),
+            ("crash(leader", "`crash(leader`: a closing parenthesis is missing"),
             ("lossy(random, 2)", "`lossy(random, 2)`: expected something like lossy(random, 0.1..0.5)"),
             ("ring(random)", "`ring(random)`: expected something like ring"),
         ];
