@@ -21,6 +21,7 @@ mod disk;
 mod entropy;
 mod network;
 pub mod probe;
+pub mod tokio;
 
 pub use buggify::Buggify;
 pub use clock::Clock;
