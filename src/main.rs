@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: hands its arguments to the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orrery::cli::main(std::env::args_os())
+}

@@ -1,1 +1,101 @@
-//! (cli)
+//! **The command line** of `orrery`. One subcommand a file.
+//!
+//! Bad input is answered with one line on stderr that says what to do, and exit code 2; what breaks later, with one
+//! line and exit code 1. Normal output goes to stdout, logs to stderr (`RUST_LOG`, default `info`).
+
+mod file;
+mod nodes;
+mod start;
+
+use crate::server::Failure;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A deterministic, distributed, in-memory SQL database.
+#[derive(Debug, Parser)]
+#[command(name = "orrery", version = VERSION, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node
+    Start(Box<start::Start>),
+    /// Print the version
+    Version,
+}
+
+/// Version, with the commit when the build was told of it: `ORRERY_BUILD="0.1.0 ($(git describe --always))" cargo build`.
+const VERSION: &str = match option_env!("ORRERY_BUILD") {
+    Some(build) => build,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
+/// Runs the program with these arguments (the first is its name).
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return answer(&error),
+    };
+    let outcome = match arguments.command {
+        Command::Start(start) => {
+            start_logging();
+            start::run(*start)
+        }
+        Command::Version => {
+            say(&format!("orrery {VERSION}"));
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, line }) => {
+            complain(&line);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// What clap has to say: help and version as they are, mistakes in one line.
+fn answer(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            say(error.render().to_string().trim_end());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            complain("what to do? `orrery start` starts a node, `orrery --help` lists the rest");
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            complain(&format!("{first}: see `orrery start --help`"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second logger in one process (a test) is no reason to fail.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().try_init();
+}
+
+/// To stdout. A closed pipe is not our business.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// One line to stderr.
+fn complain(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "orrery: {}", line.replace('\n', " "));
+}

@@ -1,1 +1,380 @@
-//! (server)
+//! **Server**: a node as a process. Data directory, listeners, signals; everything else is the workers'.
+//!
+//! [`run`] binds what it needs before it changes anything, starts the workers and then only accepts: a client's socket
+//! goes to the workers in turn, a peer's to the worker of the same number as the one it comes from. From then on bytes
+//! move on the worker's own thread (`env::tokio`).
+//!
+//! # Invariants
+//! - Every failure to start is one line that says what to do ([`Failure`]); exit code 2 for what the operator can mend,
+//!   1 for what broke.
+//! - One process uses a data directory, and only the node that it belongs to ([`directory`]).
+//! - A worker that stops for any reason but a requested shutdown ends the process.
+//!
+//! # Caveats
+//! - No TLS and no authentication yet: that is why only loopback is bound without `--insecure`.
+//! - Peers are the configured list; membership changes come later.
+
+pub mod directory;
+mod handshake;
+pub mod identity;
+
+use crate::env::StopReason;
+use crate::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
+use crate::node::{Worker, WorkerConfig};
+use crate::types::{NodeId, WorkerId};
+use directory::DataDirectory;
+use handshake::{Expected, Refusal};
+use identity::Identity;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// A clean stop may take this long.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// Peer connections that have not said hello yet.
+const MAX_HANDSHAKES: usize = 256;
+
+/// What a node is started with. Everything is checked for form; nothing against the world.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeId,
+    /// All nodes and where they listen for peers; this one among them.
+    pub nodes: BTreeMap<NodeId, String>,
+    /// Data partitions; `None`: what the directory has, else 1.
+    pub partitions: Option<u32>,
+    /// Workers; `None`: what the directory has, else one for each core, but not more than there are partitions.
+    pub workers: Option<u16>,
+    /// Data directory.
+    pub data: PathBuf,
+    /// Where PostgreSQL clients connect.
+    pub pg: String,
+    /// Where peers connect; `None`: this node's entry of `nodes`, if there are others.
+    pub peer: Option<String>,
+    /// May it listen beyond loopback, although anybody who reaches it is trusted?
+    pub insecure: bool,
+}
+
+/// Why a node did not start or did not go on: one line, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// What, and what to do.
+    pub line: String,
+}
+
+impl Failure {
+    /// Something the operator can mend.
+    #[must_use]
+    pub fn usage(line: impl Into<String>) -> Self {
+        Self { code: 2, line: line.into() }
+    }
+
+    /// Something that broke.
+    #[must_use]
+    pub fn broken(line: impl Into<String>) -> Self {
+        Self { code: 1, line: line.into() }
+    }
+}
+
+/// Runs a node until it is told to stop. `ready` is called with the address for clients once they can connect.
+///
+/// # Errors
+/// One line and an exit code.
+pub fn run(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::broken(format!("the system gives no event queue: {error}")))?;
+    runtime.block_on(serve(options, ready))
+}
+
+async fn serve(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let pg = listen(&options.pg, "--pg", options.insecure).await?;
+    let peer = match peer_address(options) {
+        Some(address) => Some(listen(address, "--peer", options.insecure).await?),
+        None => None,
+    };
+    let directory = DataDirectory::open(&options.data)?;
+    let identity = identity(options, &directory)?;
+    directory.bind(&identity)?;
+
+    let stats = Arc::new(Stats::default());
+    let mailboxes: Arc<[Arc<Mailbox>]> =
+        (0..identity.workers).map(|_| Arc::new(Mailbox::new(Arc::clone(&stats)))).collect();
+    let (stopped, mut stops) = mpsc::unbounded_channel();
+    start_workers(options, &identity, &directory, &mailboxes, &stats, &stopped)?;
+    let expected = Expected { cluster: identity.cluster.clone(), node: identity.node, nodes: identity.nodes.clone() };
+    let address = pg.local_addr().map_err(|error| Failure::broken(error.to_string()))?;
+    tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
+        partitions = identity.partitions, pg = %address, "started");
+    ready(address);
+
+    let accepting = Acceptor { mailboxes: Arc::clone(&mailboxes), stats: Arc::clone(&stats), expected };
+    #[allow(clippy::disallowed_methods, reason = "the edge accepts beside waiting for signals")]
+    let tasks = [
+        Some(tokio::spawn(accepting.clone().clients(pg))),
+        peer.map(|listener| tokio::spawn(accepting.clone().peers(listener))),
+    ];
+    let reason = first(&mut signals, &mut stops).await;
+    for task in tasks.into_iter().flatten() {
+        task.abort();
+    }
+    let outcome = match reason {
+        First::Signal => shut_down(&mut signals, &mut stops, &mailboxes).await,
+        First::Stopped(worker, reason) => Err(stop_failure(worker, reason)),
+    };
+    tracing::info!(%stats, "stopped");
+    outcome
+}
+
+/// What happened first: a signal, or a worker's end.
+enum First {
+    Signal,
+    Stopped(WorkerId, StopReason),
+}
+
+type Stops = mpsc::UnboundedReceiver<(WorkerId, StopReason)>;
+
+async fn first(signals: &mut Signals, stops: &mut Stops) -> First {
+    poll_fn(|cx| {
+        if let Poll::Ready(Some((worker, reason))) = stops.poll_recv(cx) {
+            return Poll::Ready(First::Stopped(worker, reason));
+        }
+        signals.poll(cx).map(|()| First::Signal)
+    })
+    .await
+}
+
+/// Asks all workers to stop and waits, but not for ever; a second signal ends the waiting.
+async fn shut_down(signals: &mut Signals, stops: &mut Stops, mailboxes: &[Arc<Mailbox>]) -> Result<(), Failure> {
+    tracing::info!("stopping");
+    for mailbox in mailboxes {
+        mailbox.shutdown();
+    }
+    let all = async {
+        for _ in mailboxes {
+            match first(signals, stops).await {
+                First::Signal => return Err(Failure::broken("stopped at once by a second signal")),
+                First::Stopped(_, StopReason::Shutdown) => {}
+                First::Stopped(worker, reason) => return Err(stop_failure(worker, reason)),
+            }
+        }
+        Ok(())
+    };
+    #[allow(clippy::disallowed_methods, reason = "an edge: a stop that hangs must end")]
+    let outcome = tokio::time::timeout(SHUTDOWN_PATIENCE, all).await;
+    // What was acknowledged is on disk; a worker that hangs loses nothing by ending with the process.
+    outcome.unwrap_or_else(|_| {
+        tracing::warn!("not all workers stopped in time");
+        Ok(())
+    })
+}
+
+fn stop_failure(worker: WorkerId, reason: StopReason) -> Failure {
+    match reason {
+        StopReason::Disk(what) => {
+            Failure::broken(format!("worker {} stopped because its disk failed: {what}; start again", worker.0))
+        }
+        StopReason::Unusable(what) => Failure::usage(what),
+        StopReason::Shutdown => Failure::broken(format!("worker {} stopped without being asked", worker.0)),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| signal(kind).map_err(|error| Failure::broken(format!("cannot take signals: {error}")));
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let terminate = self.terminate.poll_recv(cx).is_ready();
+        if terminate || self.interrupt.poll_recv(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Where peers are listened for. A node alone has none.
+fn peer_address(options: &NodeOptions) -> Option<&str> {
+    if let Some(address) = &options.peer {
+        return Some(address);
+    }
+    if options.nodes.len() > 1 { options.nodes.get(&options.node).map(String::as_str) } else { None }
+}
+
+async fn listen(address: &str, flag: &str, insecure: bool) -> Result<TcpListener, Failure> {
+    let found = tokio::net::lookup_host(address).await;
+    let found = found.ok().and_then(|mut addresses| addresses.next());
+    let Some(found) = found else {
+        return Err(Failure::usage(format!("{flag}: `{address}` is no address: write it as host:port")));
+    };
+    if !found.ip().is_loopback() && !insecure {
+        return Err(Failure::usage(format!(
+            "{flag}: {address} can be reached from other machines and nobody is asked for a password yet: add --insecure to allow it, or listen on 127.0.0.1"
+        )));
+    }
+    TcpListener::bind(found).await.map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("{address} is in use: stop what listens there, or choose another address with {flag}")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                format!("{address} is not an address of this machine: choose another with {flag}")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("this user may not listen on {address}: choose a port above 1023 with {flag}")
+            }
+            _ => format!("cannot listen on {address} ({error}): choose another address with {flag}"),
+        };
+        Failure::usage(what)
+    })
+}
+
+/// What the directory is or will be bound to.
+fn identity(options: &NodeOptions, directory: &DataDirectory) -> Result<Identity, Failure> {
+    let known = directory.identity.as_ref();
+    let partitions = options.partitions.or(known.map(|known| known.partitions)).unwrap_or(1);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let useful = u16::try_from(cores.min(partitions as usize)).unwrap_or(u16::MAX).max(1);
+    let workers = options.workers.or(known.map(|known| known.workers)).unwrap_or(useful);
+    let log = match known {
+        Some(known) => known.log,
+        None => {
+            let random = os_random().map_err(|error| Failure::broken(format!("the system gives no dice: {error}")))?;
+            u128::from_le_bytes(random[..16].try_into().expect("half of 32 is 16"))
+        }
+    };
+    let nodes = options.nodes.keys().copied().collect();
+    Ok(Identity { cluster: options.cluster.clone(), node: options.node, nodes, workers, partitions, log })
+}
+
+fn start_workers(
+    options: &NodeOptions,
+    identity: &Identity,
+    directory: &DataDirectory,
+    mailboxes: &Arc<[Arc<Mailbox>]>,
+    stats: &Arc<Stats>,
+    stopped: &mpsc::UnboundedSender<(WorkerId, StopReason)>,
+) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::broken(format!("cannot start a worker: {error}"));
+    let random = os_random().map_err(failed)?;
+    let life = u64::from_le_bytes(random[..8].try_into().expect("a quarter of 32 is 8"));
+    let mut peers = options.nodes.clone();
+    peers.remove(&options.node);
+    for number in 0..identity.workers {
+        let worker = WorkerId(number);
+        let config = WorkerConfig {
+            node: identity.node,
+            worker,
+            workers: identity.workers,
+            nodes: identity.nodes.clone(),
+            partitions: identity.partitions,
+            ..WorkerConfig::default()
+        };
+        let settings = WorkerSettings {
+            node: identity.node,
+            worker,
+            workers: identity.workers,
+            cluster: identity.cluster.clone(),
+            life,
+            directory: directory.worker(worker),
+            peers: peers.clone(),
+            mailboxes: Arc::clone(mailboxes),
+            stats: Arc::clone(stats),
+        };
+        let make = move || -> Handler {
+            let mut worker = Worker::new(config);
+            Box::new(move |env, event| worker.handle(env, event))
+        };
+        let stopped = stopped.clone();
+        // The receiver goes only with the process.
+        start_worker(settings, make, move |reason| drop(stopped.send((worker, reason)))).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Takes connections and hands them out.
+#[derive(Clone)]
+struct Acceptor {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    stats: Arc<Stats>,
+    expected: Expected,
+}
+
+impl Acceptor {
+    async fn clients(self, listener: TcpListener) {
+        for turn in 0_usize.. {
+            let stream = accept(&listener).await;
+            if let Ok(stream) = stream.into_std() {
+                self.mailboxes[turn % self.mailboxes.len()].client(stream);
+            }
+        }
+    }
+
+    async fn peers(self, listener: TcpListener) {
+        let places = Arc::new(tokio::sync::Semaphore::new(MAX_HANDSHAKES));
+        loop {
+            let stream = accept(&listener).await;
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                self.stats.peers_refused.one();
+                continue;
+            };
+            let this = self.clone();
+            #[allow(clippy::disallowed_methods, reason = "the edge waits for several hellos at once")]
+            tokio::spawn(async move {
+                this.greet(stream).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn greet(self, mut stream: TcpStream) {
+        let address = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+        match handshake::shake(&mut stream, &self.expected).await {
+            Ok(hello) => {
+                self.stats.peers_accepted.one();
+                let workers = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
+                if let Ok(stream) = stream.into_std() {
+                    self.mailboxes[handshake::receiver(hello.worker, workers)].peer(stream, hello);
+                }
+            }
+            Err(Refusal::Silent) => self.stats.peers_refused.one(),
+            Err(Refusal::Malformed(malformed)) => {
+                self.stats.malformed.one();
+                tracing::warn!(%address, "peer connection closed: {malformed}");
+            }
+            Err(Refusal::Wrong(objection)) => {
+                self.stats.peers_refused.one();
+                tracing::warn!(%address, "peer refused: {objection}");
+            }
+        }
+    }
+}
+
+/// The next connection. Running out of file descriptors passes: wait a little rather than spin or die.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!("cannot accept a connection: {error}");
+                let pause = tokio::time::Instant::now() + Duration::from_millis(100);
+                tokio::time::sleep_until(pause).await;
+            }
+        }
+    }
+}

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// While more than this waits for a client, nothing is read from it.
-pub const PAUSE_ABOVE: usize = 1 << 20;
+pub(super) const PAUSE_ABOVE: usize = 1 << 20;
 /// Reading goes on below this.
 const RESUME_BELOW: usize = PAUSE_ABOVE / 2;
 /// A client for which more than this waits is closed.
-pub const CLOSE_ABOVE: usize = 256 << 20;
+pub(super) const CLOSE_ABOVE: usize = 256 << 20;
 /// A connection being closed has this long to take what was sent.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// After our last byte, this long for the client to read it and hang up: closing a socket with unread input would reset

@@ -239,7 +239,7 @@ mod tests {
     fn a_hello_has_these_bytes_for_ever() {
         let bytes = encode_hello(&hello());
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        insta::assert_snapshot!(hex, @"");
+        insta::assert_snapshot!(hex, @"4f52525901000c00e48d98fd00066f727265727902014d03");
         assert_eq!(hello_length(&header(&bytes)), Ok(bytes.len() - HELLO_HEADER));
         assert_eq!(decode_hello(&header(&bytes), &bytes[HELLO_HEADER..]), Ok(hello()));
     }
@@ -249,7 +249,7 @@ mod tests {
         let payload = b"tick";
         let bytes = [&frame_header(Port::Partition(PartitionId(9)), payload)[..], payload].concat();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        insta::assert_snapshot!(hex, @"");
+        insta::assert_snapshot!(hex, @"04000000de32c2a701000000090000007469636b");
     }
 
     #[test]

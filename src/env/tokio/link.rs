@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Most bytes that wait for a peer; beyond it messages are dropped and counted. (Small frames are copied together, so
 /// bytes bound their number as well: a frame has at least [`frame::FRAME_HEADER`] of them.)
-pub const MAX_QUEUED: usize = 2 * MAX_FRAME;
+pub(super) const MAX_QUEUED: usize = 2 * MAX_FRAME;
 /// First pause before connecting again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

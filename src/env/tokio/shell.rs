@@ -398,8 +398,7 @@ impl Shell {
         let Ok(stream) = stream else { return };
         // One connection for each worker of a peer: the newer one is of its present life.
         let same = |known: &Hello| known.from == hello.from && known.worker == hello.worker;
-        let older: Vec<u64> =
-            self.inbound.iter().filter(|(_, known)| same(&known.hello)).map(|(key, _)| key).collect();
+        let older: Vec<u64> = self.inbound.iter().filter(|(_, known)| same(&known.hello)).map(|(key, _)| key).collect();
         for key in older {
             self.inbound.remove(key);
         }

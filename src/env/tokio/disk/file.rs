@@ -228,8 +228,7 @@ impl Directory {
             let path = self.path_of(name)?;
             let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| disk_error(&error))?;
             // What an earlier life left unsynced is unknown: the first sync is a real one.
-            let open =
-                OpenFile { buffered: file, direct: Direct::Untried, dirty: true, poisoned: false, fill: None };
+            let open = OpenFile { buffered: file, direct: Direct::Untried, dirty: true, poisoned: false, fill: None };
             self.files.insert(name.to_owned(), open);
         }
         let open = self.files.get_mut(name).expect("it was there, or has just been put there");

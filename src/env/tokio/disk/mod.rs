@@ -56,12 +56,7 @@ struct State {
 
 impl FileThread {
     /// Starts the thread on a directory that exists.
-    pub(super) fn start(
-        name: &str,
-        directory: PathBuf,
-        mailbox: Arc<Mailbox>,
-        stats: Arc<Stats>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(name: &str, directory: PathBuf, mailbox: Arc<Mailbox>, stats: Arc<Stats>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let mut directory = Directory::open(directory, stats)?;
         let shared = Arc::clone(&queue);
@@ -111,10 +106,8 @@ impl Queue {
                 return None;
             }
             if directory.wants_filling() {
-                let (woken, timeout) = self
-                    .changed
-                    .wait_timeout(state, FILL_EVERY)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let (woken, timeout) =
+                    self.changed.wait_timeout(state, FILL_EVERY).unwrap_or_else(PoisonError::into_inner);
                 state = woken;
                 if timeout.timed_out() && state.ops.is_empty() {
                     drop(state);

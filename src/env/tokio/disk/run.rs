@@ -20,14 +20,9 @@ pub(super) struct Run {
 impl Run {
     /// Takes from `ops` what belongs to the run that this write begins: all up to the last sync, or without one all
     /// writes.
-    pub(super) fn gather(
-        id: OpId,
-        file: String,
-        offset: u64,
-        data: Bytes,
-        ops: &mut VecDeque<(OpId, DiskOp)>,
-    ) -> Self {
-        let belongs = |op: &DiskOp| matches!(op, DiskOp::Write { file: f, .. } | DiskOp::Sync { file: f } if *f == file);
+    pub(super) fn gather(id: OpId, file: String, offset: u64, data: Bytes, ops: &mut VecDeque<(OpId, DiskOp)>) -> Self {
+        let belongs =
+            |op: &DiskOp| matches!(op, DiskOp::Write { file: f, .. } | DiskOp::Sync { file: f } if *f == file);
         let same = ops.iter().take_while(|(_, op)| belongs(op)).count();
         let synced = ops.iter().take(same).rposition(|(_, op)| matches!(op, DiskOp::Sync { .. }));
         let take = synced.map_or(same, |last| last + 1);

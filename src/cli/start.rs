@@ -1,0 +1,153 @@
+//! `orrery start`.
+
+use super::file::{self, FileConfig};
+use super::nodes;
+use crate::env::buggify::MUTANTS;
+use crate::server::{self, Failure, NodeOptions};
+use crate::types::NodeId;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const DEFAULT_PG: &str = "127.0.0.1:5433";
+const DEFAULT_PEER: &str = "127.0.0.1:5434";
+const DEFAULT_DATA: &str = "orrery-data";
+const DEFAULT_CLUSTER: &str = "orrery";
+const MAX_PARTITIONS: u32 = 4096;
+const MAX_WORKERS: u16 = 256;
+
+/// Flags of `orrery start`. They override the file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Start {
+    /// Read settings from this file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep data in this directory [default: orrery-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Listen here for PostgreSQL clients [default: 127.0.0.1:5433]
+    #[arg(long, value_name = "ADDR")]
+    pg: Option<String>,
+    /// Listen here for other nodes [default: this node's entry in --nodes]
+    #[arg(long, value_name = "ADDR")]
+    peer: Option<String>,
+    /// This node's id [default: 1]
+    #[arg(long, value_name = "N")]
+    id: Option<u32>,
+    /// Name of the cluster [default: orrery]
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// All nodes of the cluster: 1=host:port,2=host:port,3=host:port
+    #[arg(long, value_name = "LIST")]
+    nodes: Option<String>,
+    /// Data partitions; chosen when the cluster is created [default: 1]
+    #[arg(long, value_name = "N")]
+    partitions: Option<u32>,
+    /// Worker threads; chosen when the directory is created [default: as many as cores and partitions allow]
+    #[arg(long, value_name = "N")]
+    workers: Option<u16>,
+    /// Allow listening beyond this machine although nobody is asked for a password
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Runs the node until it is told to stop.
+pub(super) fn run(start: Start) -> Result<(), Failure> {
+    if MUTANTS {
+        return Err(Failure::usage(
+            "this binary has planted bugs compiled in (feature `mutants`) and is for the simulator only: build it without",
+        ));
+    }
+    let file = start.config.as_deref().map_or_else(|| Ok(FileConfig::default()), file::read);
+    let options = options(start, file.map_err(Failure::usage)?).map_err(Failure::usage)?;
+    server::run(&options, |address| greet(&options, address))
+}
+
+/// Tells a person how to connect.
+fn greet(options: &NodeOptions, address: SocketAddr) {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        ip => ip.to_string(),
+    };
+    super::say(&format!(
+        "node {} of cluster `{}` is ready, data in {}\nconnect:  psql -h {host} -p {} -U orrery orrery",
+        options.node.0,
+        options.cluster,
+        options.data.display(),
+        address.port()
+    ));
+}
+
+/// Flags over file over defaults, checked.
+fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
+    let node = start.id.or(file.id).unwrap_or(1);
+    if node == 0 {
+        return Err("a node's id is a number from 1".to_owned());
+    }
+    let node = NodeId(node);
+    let cluster = start.cluster.or(file.name).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+    check_name(&cluster)?;
+    let peer = start.peer.or(file.peer);
+    for address in [start.pg.as_ref(), file.pg.as_ref(), peer.as_ref()].into_iter().flatten() {
+        nodes::check_address(address)?;
+    }
+    let nodes = match start.nodes {
+        Some(list) => nodes::parse(&list)?,
+        None => file
+            .nodes
+            .unwrap_or_else(|| BTreeMap::from([(node, peer.clone().unwrap_or_else(|| DEFAULT_PEER.to_owned()))])),
+    };
+    if !nodes.contains_key(&node) {
+        let listed: Vec<String> = nodes.keys().map(|node| node.0.to_string()).collect();
+        return Err(format!(
+            "node {} is not among the nodes {}: choose one of them with --id, or add it",
+            node.0,
+            listed.join(",")
+        ));
+    }
+    if let Some(k) = file.k
+        && nodes.len() as u64 != 2 * u64::from(k) + 1
+    {
+        let needed = 2 * u64::from(k) + 1;
+        return Err(format!(
+            "k = {k} needs {needed} nodes and {} are listed: list {needed}, or leave k out",
+            nodes.len()
+        ));
+    }
+    let partitions = in_range("partitions", start.partitions.or(file.partitions), MAX_PARTITIONS)?;
+    let workers = in_range("workers", start.workers.or(file.workers), MAX_WORKERS)?;
+    Ok(NodeOptions {
+        cluster,
+        node,
+        nodes,
+        partitions,
+        workers,
+        data: start.data.or(file.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
+        pg: start.pg.or(file.pg).unwrap_or_else(|| DEFAULT_PG.to_owned()),
+        peer,
+        insecure: start.insecure,
+    })
+}
+
+fn in_range<T: PartialOrd + From<u8> + std::fmt::Display>(
+    name: &str,
+    value: Option<T>,
+    most: T,
+) -> Result<Option<T>, String> {
+    match value {
+        Some(value) if value < T::from(1) || value > most => {
+            Err(format!("{name}: {value} is not between 1 and {most}"))
+        }
+        other => Ok(other),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let good = (1..=64).contains(&name.len())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_');
+    if good {
+        Ok(())
+    } else {
+        Err(format!("`{}` is no name for a cluster: use up to 64 letters, digits, - and _", name.escape_default()))
+    }
+}
