@@ -185,6 +185,10 @@ fn stop_failure(worker: WorkerId, reason: StopReason) -> Failure {
         StopReason::Disk(what) => {
             Failure::broken(format!("worker {} stopped because its disk failed: {what}; start again", worker.0))
         }
+        StopReason::Diverged(what) => Failure::broken(format!(
+            "worker {} stopped because its copy of the data is not its leader's: {what}",
+            worker.0
+        )),
         StopReason::Unusable(what) => Failure::usage(what),
         StopReason::Shutdown => Failure::broken(format!("worker {} stopped without being asked", worker.0)),
     }
