@@ -1,99 +1,88 @@
-use crate::env::{DiskOp, DiskResult};
-use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
+//! The machine: recovery step by step, then batch after batch.
+
+use super::format::BLOCK;
+use super::hard_state::{self, HardState, SLOT};
+use super::recovery::{Analysis, Files, Verdict, analyse};
+use super::segment::{self, Tail, UNFINISHED};
+use super::writer::Writer;
+use super::{Config, Record, RecoveredGroup, WalEvent};
+use crate::env::{DiskError, DiskOp, DiskOutput, DiskResult};
+use crate::types::{Incarnation, PartitionId};
+use crate::{planted, sometimes};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
-
-/// What a log is told when it is built.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Whose log. A directory written by another is refused.
-    pub node: NodeId,
-    /// Which worker's.
-    pub worker: WorkerId,
-    /// Size of a segment in bytes: a multiple of 4096.
-    pub segment_bytes: u64,
-    /// Dice: identity of the log if it is created now, and of this life's blocks.
-    pub seed: u64,
-}
-
-/// One durable record, opaque here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Position in the group's log.
-    pub index: LogIndex,
-    /// Era under which it was written.
-    pub era: Era,
-    /// The protocol's own bytes.
-    pub bytes: Bytes,
-}
-
-/// What is known of a hole in a group's records (rules A12 ii).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// First index that may be lost.
-    pub first: LogIndex,
-    /// Last position that the log is known to have had.
-    pub last: LogIndex,
-    /// Era of that last position.
-    pub last_era: Era,
-}
-
-/// What recovery found of one group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveredGroup {
-    /// All records in the order in which they were appended, superseded ones included.
-    pub records: Vec<Record>,
-    /// Last durable hard state.
-    pub hard_state: Option<Bytes>,
-    /// Records are lost whose indices are known.
-    pub damaged: Option<Damage>,
-}
-
-/// What the log tells its worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WalEvent {
-    /// Recovery is complete and durable: this life's incarnation too. First event of a good life.
-    Recovered {
-        /// By partition; groups without records and hard state are absent.
-        groups: BTreeMap<PartitionId, RecoveredGroup>,
-        /// Number of this life, larger than every earlier one.
-        incarnation: Incarnation,
-    },
-    /// Everything appended with this ticket or a lower one is durable.
-    Persisted {
-        /// Highest durable ticket.
-        ticket: u64,
-    },
-    /// The disk failed in a way that leaves unknown what it holds, or has no space: the worker ends its life. Last event.
-    Failed(String),
-    /// Whose records are lost, or a hard state, is not known: this node has amnesia and takes no part in any vote
-    /// (rules A12 iii). Last event.
-    Corrupt(String),
-    /// The directory belongs to another node or worker, or to a newer version: what, and what the operator can do. Last event.
-    Unusable(String),
-}
 
 /// The log of one worker.
 ///
 /// Usage: [`Wal::start`] once; after every call, submit [`Wal::take_ops`] in order and take [`Wal::poll`] until `None`; hand each
 /// completion to [`Wal::completed`] in the order of submission. Appending is allowed once [`WalEvent::Recovered`] is out.
 pub struct Wal {
+    config: Config,
     ops: Vec<DiskOp>,
+    steps: VecDeque<Step>,
     events: VecDeque<WalEvent>,
-    waiting: u64,
+    state: State,
+}
+
+/// What the completion of a submitted operation means.
+#[derive(Debug)]
+enum Step {
+    /// Only its failure matters.
+    Plain,
+    /// A sync: its failure leaves unknown what is durable.
+    Sync,
+    /// Names of all files.
+    List,
+    /// The hard-state file; `true`: nothing more is to be read.
+    ReadHardState,
+    /// A segment.
+    ReadSegment(u64),
+    /// The last sync of the recovery.
+    Settled,
+    /// The sync of a batch, with its ticket.
+    Batch(u64),
+}
+
+enum State {
+    /// Before [`Wal::start`].
+    New,
+    /// Reading what there is.
+    Reading { files: Files, left: usize, names: Vec<String> },
+    /// Making the recovered log durable again, in new files.
+    Settling { groups: BTreeMap<PartitionId, RecoveredGroup>, log: Box<Log> },
+    /// Recovered.
+    Running(Box<Log>),
+    /// The last event is out.
+    Dead,
+}
+
+/// A log that can be appended to.
+struct Log {
+    writer: Writer,
+    hard_state: HardState,
+    hard_state_changed: bool,
+    tail: Tail,
+    /// The segment created ahead.
+    spare: Tail,
+    /// Highest ticket appended and not yet in a batch.
+    waiting: Option<u64>,
+    in_flight: bool,
+    flush_wanted: bool,
 }
 
 impl Wal {
     /// A log at the beginning of a life.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let _ = config;
-        Self { ops: Vec::new(), events: VecDeque::new(), waiting: 0 }
+        Self { config, ops: Vec::new(), steps: VecDeque::new(), events: VecDeque::new(), state: State::New }
     }
 
     /// Begins recovery.
     pub fn start(&mut self) {
-        self.events.push_back(WalEvent::Recovered { groups: BTreeMap::new(), incarnation: Incarnation(1) });
+        assert!(matches!(self.state, State::New), "a log is started once in its life");
+        let files = Files::default();
+        self.state = State::Reading { files, left: 0, names: Vec::new() };
+        self.submit(DiskOp::List, Step::List);
     }
 
     /// Operations to be submitted, in this order. Call after every other call.
@@ -102,34 +91,315 @@ impl Wal {
         std::mem::take(&mut self.ops)
     }
 
-    /// The oldest operation that has not been reported yet has ended so.
-    pub fn completed(&mut self, result: DiskResult) {
-        let _ = result;
-    }
-
     /// What there is to tell. Call after every other call until it returns `None`.
     #[must_use]
     pub fn poll(&mut self) -> Option<WalEvent> {
         self.events.pop_front()
     }
 
-    /// Appends records of a group, in order, and replaces its hard state, durable before or together with the records.
-    /// Tickets rise. Nothing is written before [`Wal::flush`] or the end of the batch in flight.
-    pub fn append(&mut self, ticket: u64, group: PartitionId, records: &[Record], hard_state: Option<Bytes>) {
-        let _ = (group, records, hard_state);
-        self.waiting = ticket;
+    /// The oldest operation that has not been reported yet has ended so.
+    pub fn completed(&mut self, result: DiskResult) {
+        let step = self.steps.pop_front().expect("the disk completes what was submitted, once");
+        if matches!(self.state, State::Dead) {
+            return;
+        }
+        let syncs = matches!(step, Step::Sync | Step::Settled | Step::Batch(_));
+        let output = match result {
+            Ok(output) => output,
+            Err(_) if syncs && planted!(40) => DiskOutput::Done,
+            Err(error) => return self.fail(&step, &error),
+        };
+        match (step, output) {
+            (Step::List, DiskOutput::Files(files)) => self.listed(files),
+            (Step::ReadHardState, DiskOutput::Data(data)) => self.read(|files| files.hard_state = Some(data)),
+            (Step::ReadSegment(number), DiskOutput::Data(data)) => {
+                self.read(|files| drop(files.segments.insert(number, data)));
+            }
+            (Step::Settled, _) => self.settled(),
+            (Step::Batch(ticket), _) => self.batch_is_durable(ticket),
+            (Step::Plain | Step::Sync, _) => {}
+            (step, output) => self.end(WalEvent::Failed(format!("the disk answers {output:?} to {step:?}"))),
+        }
     }
 
-    /// Starts a batch of everything that waits, unless one is in flight (then the next begins by itself at its end).
+    /// Appends records of a group, in order, and replaces its hard state, durable before or together with the records.
+    /// Tickets rise. Nothing is written before [`Wal::flush`] or the end of the batch in flight. What waits is bounded by
+    /// whoever appends: this queue itself refuses nothing.
+    pub fn append(&mut self, ticket: u64, group: PartitionId, records: &[Record], hard_state: Option<Bytes>) {
+        if matches!(self.state, State::Dead) {
+            return;
+        }
+        let State::Running(log) = &mut self.state else {
+            panic!("appending begins when the log has recovered");
+        };
+        assert!(log.waiting.is_none_or(|waiting| waiting <= ticket), "tickets rise");
+        log.waiting = Some(ticket);
+        for record in records {
+            log.writer.add(group, record);
+        }
+        if let Some(state) = hard_state {
+            log.hard_state_changed |= log.hard_state.groups.insert(group, state.clone()) != Some(state);
+        }
+    }
+
+    /// Starts a batch of everything that waits; if one is in flight, the next begins by itself at its end.
     pub fn flush(&mut self) {
-        if self.waiting > 0 {
-            self.events.push_back(WalEvent::Persisted { ticket: std::mem::take(&mut self.waiting) });
+        let State::Running(log) = &mut self.state else { return };
+        let Some(ticket) = log.waiting else { return };
+        if log.in_flight {
+            log.flush_wanted = true;
+            return;
+        }
+        log.flush_wanted = false;
+        log.waiting = None;
+        if log.writer.is_empty() && !log.hard_state_changed {
+            self.events.push_back(WalEvent::Persisted { ticket });
+            return;
+        }
+        log.in_flight = true;
+        let mut ops = Vec::new();
+        match log.write(&self.config, &mut ops) {
+            Ok(file) => {
+                self.submit_all(ops);
+                self.submit(DiskOp::Sync { file }, Step::Batch(ticket));
+                self.create_ahead();
+            }
+            Err(reason) => self.end(WalEvent::Failed(reason)),
         }
     }
 
     /// Nothing waits and nothing is in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting == 0
+        match &self.state {
+            State::Running(log) => !log.in_flight && log.waiting.is_none(),
+            State::New | State::Dead => true,
+            State::Reading { .. } | State::Settling { .. } => false,
+        }
+    }
+
+    fn submit(&mut self, op: DiskOp, step: Step) {
+        self.ops.push(op);
+        self.steps.push_back(step);
+    }
+
+    fn submit_all(&mut self, ops: Vec<DiskOp>) {
+        for op in ops {
+            let step = match op {
+                DiskOp::Sync { .. } | DiskOp::SyncDirectory => Step::Sync,
+                _ => Step::Plain,
+            };
+            self.submit(op, step);
+        }
+    }
+
+    /// The last event of this life.
+    fn end(&mut self, event: WalEvent) {
+        sometimes!("wal.corrupt", matches!(event, WalEvent::Corrupt(_)));
+        self.state = State::Dead;
+        self.ops.clear();
+        self.events.push_back(event);
+    }
+
+    fn fail(&mut self, step: &Step, error: &DiskError) {
+        sometimes!("wal.disk_failed");
+        let what = match step {
+            Step::Sync | Step::Settled | Step::Batch(_) => "syncing",
+            Step::Plain => "writing",
+            Step::List | Step::ReadHardState | Step::ReadSegment(_) => "reading",
+        };
+        self.end(WalEvent::Failed(format!("{what} the log: {error}")));
+    }
+
+    fn listed(&mut self, files: Vec<(String, u64)>) {
+        let mut ops = Vec::new();
+        for (file, length) in &files {
+            let read = DiskOp::Read { file: file.clone(), offset: 0, length: *length };
+            if file == hard_state::FILE {
+                ops.push((read, Step::ReadHardState));
+            } else if let Some(number) = segment::number(file) {
+                ops.push((read, Step::ReadSegment(number)));
+            }
+        }
+        if let State::Reading { left, names, .. } = &mut self.state {
+            *left = ops.len();
+            *names = files.into_iter().map(|(file, _)| file).collect();
+        }
+        if ops.is_empty() {
+            return self.judge();
+        }
+        for (op, step) in ops {
+            self.submit(op, step);
+        }
+    }
+
+    fn read(&mut self, put: impl FnOnce(&mut Files)) {
+        let State::Reading { files, left, .. } = &mut self.state else { return };
+        put(files);
+        *left -= 1;
+        if *left == 0 {
+            self.judge();
+        }
+    }
+
+    fn judge(&mut self) {
+        let State::Reading { files, names, .. } = std::mem::replace(&mut self.state, State::Dead) else { return };
+        match analyse(&self.config, &files) {
+            Verdict::Fresh => {
+                let analysis = self.fresh();
+                self.settle(analysis, &names);
+            }
+            Verdict::Good(analysis) => self.settle(*analysis, &names),
+            Verdict::Corrupt(reason) => self.end(WalEvent::Corrupt(reason)),
+            Verdict::Unusable(reason) => self.end(WalEvent::Unusable(reason)),
+        }
+    }
+
+    /// A log that holds nothing yet.
+    fn fresh(&self) -> Analysis {
+        Analysis {
+            groups: BTreeMap::new(),
+            hard_state: HardState {
+                log_id: self.config.seed,
+                generation: 0,
+                incarnation: 0,
+                node: self.config.node,
+                worker: self.config.worker,
+                first_segment: 1,
+                first_batch: 1,
+                groups: BTreeMap::new(),
+            },
+            segment: 1,
+            kept: Bytes::new(),
+            batch: 1,
+            previous: super::format::Directory::default(),
+        }
+    }
+
+    /// Brings the log into a state that is durable whatever the page cache made us read: the last segment and the hard state
+    /// into new files, everything beyond removed, then the batch that opens this life. Only its sync ends the recovery.
+    fn settle(&mut self, analysis: Analysis, names: &[String]) {
+        let Analysis { groups, mut hard_state, segment, kept, batch, previous } = analysis;
+        hard_state.generation += 1;
+        hard_state.incarnation += 1;
+        let mut ops: Vec<DiskOp> = Vec::new();
+        let stale =
+            |file: &&String| file.ends_with(UNFINISHED) || segment::number(file).is_some_and(|number| number > segment);
+        ops.extend(names.iter().filter(stale).map(|file| DiskOp::Remove { file: file.clone() }));
+        let bytes = self.config.segment_bytes.max(kept.len() as u64).next_multiple_of(BLOCK as u64);
+        let tail = tail(segment, bytes, kept.len() as u64);
+        rewrite(&segment::name(segment), bytes, 0, kept, &mut ops);
+        let Some(slot) = hard_state.encode() else {
+            return self.end(WalEvent::Failed("the hard state of all groups does not fit its slot".to_owned()));
+        };
+        rewrite(hard_state::FILE, 2 * SLOT as u64, hard_state.offset(), slot, &mut ops);
+        let spare = segment + 1;
+        let spare_bytes = self.config.segment_bytes.next_multiple_of(BLOCK as u64);
+        ops.extend(segment::create(spare, spare_bytes));
+        let mut log = Box::new(Log {
+            writer: Writer::new(hard_state.log_id, hard_state.incarnation, batch, previous),
+            hard_state,
+            hard_state_changed: false,
+            tail,
+            spare: self::tail(spare, spare_bytes, 0),
+            waiting: None,
+            in_flight: true,
+            flush_wanted: false,
+        });
+        match log.write(&self.config, &mut ops) {
+            Ok(file) => {
+                self.state = State::Settling { groups, log };
+                self.submit_all(ops);
+                self.submit(DiskOp::Sync { file }, Step::Settled);
+                self.create_ahead();
+            }
+            Err(reason) => self.end(WalEvent::Failed(reason)),
+        }
+    }
+
+    fn settled(&mut self) {
+        let State::Settling { groups, mut log } = std::mem::replace(&mut self.state, State::Dead) else { return };
+        log.in_flight = false;
+        let incarnation = Incarnation(log.hard_state.incarnation);
+        self.state = State::Running(log);
+        self.events.push_back(WalEvent::Recovered { groups, incarnation });
+    }
+
+    fn batch_is_durable(&mut self, ticket: u64) {
+        let State::Running(log) = &mut self.state else { return };
+        log.in_flight = false;
+        let again = log.flush_wanted;
+        self.events.push_back(WalEvent::Persisted { ticket });
+        if again {
+            self.flush();
+        }
+    }
+
+    /// Creates the next segment as soon as the one before has come into use, behind the batch that brought it there.
+    fn create_ahead(&mut self) {
+        let (State::Running(log) | State::Settling { log, .. }) = &mut self.state else { return };
+        if log.spare.segment > log.tail.segment {
+            return;
+        }
+        let bytes = self.config.segment_bytes.next_multiple_of(BLOCK as u64);
+        log.spare = tail(log.tail.segment + 1, bytes, 0);
+        let ops = segment::create(log.spare.segment, bytes);
+        self.submit_all(ops);
+    }
+}
+
+fn tail(segment: u64, bytes: u64, used: u64) -> Tail {
+    let blocks = |bytes: u64| u32::try_from(bytes / BLOCK as u64).expect("a segment is smaller than 16 TiB");
+    Tail { segment, blocks: blocks(bytes), next: blocks(used) }
+}
+
+/// Puts a file in place of whatever has its name, all of it or nothing.
+fn rewrite(file: &str, length: u64, offset: u64, data: Bytes, ops: &mut Vec<DiskOp>) {
+    let unfinished = format!("{file}{UNFINISHED}");
+    ops.push(DiskOp::Create { file: unfinished.clone(), length });
+    if !data.is_empty() {
+        ops.push(DiskOp::Write { file: unfinished.clone(), offset, data });
+    }
+    ops.push(DiskOp::Sync { file: unfinished.clone() });
+    ops.push(DiskOp::Rename { from: unfinished, to: file.to_owned() });
+    ops.push(DiskOp::SyncDirectory);
+}
+
+impl Log {
+    /// The operations that write everything that waits, up to the sync of the file returned: first the hard state, which the
+    /// batch's directory then vouches for.
+    fn write(&mut self, config: &Config, ops: &mut Vec<DiskOp>) -> Result<String, String> {
+        if std::mem::take(&mut self.hard_state_changed) {
+            self.hard_state.generation += 1;
+            let data = self.hard_state.encode().ok_or("the hard state of all groups does not fit its slot")?;
+            let file = hard_state::FILE.to_owned();
+            ops.push(DiskOp::Write { file: file.clone(), offset: self.hard_state.offset(), data });
+            ops.push(DiskOp::Sync { file });
+        }
+        let blocks = self.writer.blocks();
+        if blocks > self.tail.room() {
+            self.roll_over(blocks, config, ops);
+        }
+        let first = self.tail.next;
+        self.tail.next += blocks;
+        let data = self.writer.seal(self.tail.segment, first, self.hard_state.generation);
+        let file = segment::name(self.tail.segment);
+        ops.push(DiskOp::Write { file: file.clone(), offset: u64::from(first) * BLOCK as u64, data });
+        Ok(file)
+    }
+
+    /// A batch lies in one segment: the rest of this one stays empty. For a batch larger than a segment the spare is extended.
+    fn roll_over(&mut self, blocks: u32, config: &Config, ops: &mut Vec<DiskOp>) {
+        sometimes!("wal.segment_rolled");
+        assert!(self.spare.segment == self.tail.segment + 1, "a segment is created ahead");
+        self.tail = self.spare;
+        if blocks > self.tail.room() {
+            sometimes!("wal.batch_larger_than_a_segment");
+            let length = (u64::from(blocks) * BLOCK as u64).max(config.segment_bytes);
+            self.tail.blocks = blocks;
+            let file = segment::name(self.tail.segment);
+            ops.push(DiskOp::Truncate { file: file.clone(), length });
+            ops.push(DiskOp::Sync { file });
+        }
     }
 }
