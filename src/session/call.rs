@@ -1,0 +1,350 @@
+//! One request and its attempts: whom to ask, whom to ask next, when to stop, and what is known then.
+//!
+//! A request keeps its identity over all its attempts; the partition executes a logged one once, however many attempts
+//! arrive. What the call must never do is claim more than it knows:
+//!
+//! - **Any attempt that was sent may be executed**, now or later: it may be in a log already, or a copy of the message may
+//!   still be under way. A refusal (`NotLeader`, `Overloaded`) speaks for the copy that was answered; the network may
+//!   deliver another one (see `env::Network`). So a logged request that was ever sent and has not been answered `Done`
+//!   ends *in doubt*, and its client is told 40003.
+//! - **`Replan` with a higher version is the exception**: a partition's catalog version never goes back, so no copy of an
+//!   attempt that was planned under a lower one can be executed any more. (The partition looks for the identity first,
+//!   so that an attempt which was executed before the version rose is answered with its outcome.)
+//! - A request is bound to its route (rules A9): it may be planned again for another partition only while nothing is
+//!   in doubt. Within the route the identity protects, whatever is sent again.
+//!
+//! Reads are not logged; they use the number that the next logged request will have. What keeps answers apart is the
+//! attempt's number, which the session never uses twice.
+
+use crate::cluster::Router;
+use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
+use crate::types::random::below;
+use crate::types::{CatalogVersion, Duration, Instant, NodeId, PartitionId, RequestId, Rng, Sequence};
+use crate::{planted, sometimes};
+
+/// First pause before asking again.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(10);
+/// Longest pause before asking again.
+const BACK_OFF_MAX: Duration = Duration::from_millis(400);
+
+/// What a call needs of its surroundings, lent for one step.
+pub struct Surroundings<'a> {
+    /// The time.
+    pub now: Instant,
+    /// Leader guesses, asked and taught.
+    pub router: &'a mut Router,
+    /// Dice for back-off.
+    pub rng: &'a mut Rng,
+    /// The session's last attempt number.
+    pub attempts: &'a mut u32,
+    /// How long an attempt may take.
+    pub attempt_timeout: Duration,
+}
+
+/// What is to be done after a step.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Wait.
+    Wait,
+    /// Send this attempt.
+    Send(NodeId, Request),
+    /// The call has ended, or is paused until [`Call::resume`].
+    End(End),
+}
+
+/// How a call ends or pauses.
+#[derive(Debug, PartialEq)]
+pub enum End {
+    /// Answered.
+    Done(Outcome),
+    /// Paused: the partition's catalog is newer than the plan. Refresh, plan again, [`Call::resume`].
+    PlanIsOld(CatalogVersion),
+    /// Paused: the partition's catalog is older than the plan. Install it there, then [`Call::resume`].
+    PartitionIsOld(CatalogVersion),
+    /// The deadline has passed.
+    TimedOut {
+        /// May the request have been executed, or be executed yet?
+        in_doubt: bool,
+    },
+    /// The partition calls the request's number outdated. A bug of the asker.
+    Stale,
+}
+
+/// Why the last attempt has not succeeded, for the client's detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// No answer came.
+    Silence,
+    /// Nobody leads, as far as those asked know.
+    NoLeader,
+    /// Leadership was lost under way.
+    LeaderLost,
+    /// Too much is waiting there.
+    Overloaded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The current attempt is out; the next node is asked at the instant.
+    Asked(Instant),
+    /// A pause until the instant.
+    BackOff(Instant),
+    /// The owner has something to do first.
+    Paused,
+}
+
+/// One request under way.
+#[derive(Debug)]
+pub struct Call {
+    id: RequestId,
+    acked_below: Sequence,
+    partition: PartitionId,
+    body: RequestBody,
+    deadline: Option<Instant>,
+    /// The attempts of this call are these numbers.
+    first_attempt: u32,
+    attempt: u32,
+    node: NodeId,
+    phase: Phase,
+    /// Attempts that may be, or yet come to be, executed. Stays empty for reads.
+    in_doubt: Vec<u32>,
+    /// Pauses since progress was last made: the exponent of the next one.
+    pauses: u32,
+    /// Hints followed without a pause.
+    hops: usize,
+    obstacle: Obstacle,
+}
+
+/// Is a request of this kind logged, and so deduplicated?
+const fn is_logged(body: &RequestBody) -> bool {
+    match body {
+        RequestBody::Query(_) | RequestBody::ReadCatalog { .. } => false,
+        RequestBody::Execute(_)
+        | RequestBody::Define { .. }
+        | RequestBody::InstallCatalog(_)
+        | RequestBody::RegisterGateway { .. } => true,
+    }
+}
+
+impl Call {
+    /// A call and its first attempt.
+    pub fn start(
+        id: RequestId,
+        acked_below: Sequence,
+        partition: PartitionId,
+        body: RequestBody,
+        deadline: Option<Instant>,
+        around: &mut Surroundings<'_>,
+    ) -> (Self, Step) {
+        let first_attempt = around.attempts.wrapping_add(1);
+        let mut call = Self {
+            id,
+            acked_below,
+            partition,
+            body,
+            deadline,
+            first_attempt,
+            attempt: first_attempt,
+            node: around.router.leader(partition),
+            phase: Phase::Paused,
+            in_doubt: Vec::new(),
+            pauses: 0,
+            hops: 0,
+            obstacle: Obstacle::Silence,
+        };
+        let step = call.send(around);
+        (call, step)
+    }
+
+    /// Identity of the request.
+    pub const fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Which partition is asked.
+    pub const fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// What is asked.
+    pub const fn body(&self) -> &RequestBody {
+        &self.body
+    }
+
+    /// Is the request one that is logged?
+    pub const fn is_logged(&self) -> bool {
+        is_logged(&self.body)
+    }
+
+    /// Why the last attempt has not succeeded.
+    pub const fn obstacle(&self) -> Obstacle {
+        self.obstacle
+    }
+
+    /// May the request have been executed, or be executed yet?
+    pub fn is_in_doubt(&self) -> bool {
+        !self.in_doubt.is_empty()
+    }
+
+    /// Ends the call at `deadline` if it would go on longer.
+    pub fn hasten(&mut self, deadline: Instant) {
+        self.deadline = Some(self.deadline.map_or(deadline, |old| old.min(deadline)));
+    }
+
+    /// When [`Call::timeout`] wants to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Asked(until) | Phase::BackOff(until) => Some(until),
+            Phase::Paused => None,
+        };
+        match (phase, self.deadline) {
+            (Some(phase), Some(deadline)) => Some(phase.min(deadline)),
+            (phase, deadline) => phase.or(deadline),
+        }
+    }
+
+    /// Time has come.
+    pub fn timeout(&mut self, around: &mut Surroundings<'_>) -> Step {
+        if self.deadline.is_some_and(|deadline| deadline <= around.now) {
+            sometimes!("session.statement_timed_out");
+            sometimes!("session.statement_timed_out_in_doubt", self.is_in_doubt());
+            // Planted 25: what may yet be executed is reported as a failure.
+            return Step::End(End::TimedOut { in_doubt: self.is_in_doubt() && !planted!(25) });
+        }
+        match self.phase {
+            Phase::Asked(until) if until <= around.now => {
+                sometimes!("session.attempt_timed_out");
+                self.obstacle = Obstacle::Silence;
+                around.router.suspect(self.partition, self.node);
+                // Planted 60: the retry is a new request.
+                if planted!(60) && self.is_logged() {
+                    self.id.sequence = self.id.sequence.next();
+                }
+                self.send(around)
+            }
+            Phase::BackOff(until) if until <= around.now => self.send(around),
+            Phase::Asked(_) | Phase::BackOff(_) | Phase::Paused => Step::Wait,
+        }
+    }
+
+    /// Is this an answer to one of this call's attempts?
+    pub fn is_answered_by(&self, reply: &Reply) -> bool {
+        // Planted 86: whatever the session is answered is the answer to what it last asked.
+        if planted!(86) {
+            return reply.id.session == self.id.session && reply.partition == self.partition;
+        }
+        reply.id == self.id && (self.first_attempt..=self.attempt).contains(&reply.attempt)
+    }
+
+    /// Takes an answer for which [`Call::is_answered_by`] holds.
+    pub fn reply(&mut self, from: NodeId, reply: Reply, around: &mut Surroundings<'_>) -> Step {
+        if let ReplyBody::Done(outcome) = reply.body {
+            // From whichever attempt: a logged request has one outcome, and any attempt of a read lies within it.
+            sometimes!("session.answered_by_earlier_attempt", reply.attempt != self.attempt);
+            around.router.learn(self.partition, from);
+            return Step::End(End::Done(outcome));
+        }
+        if let ReplyBody::NotLeader { leader: Some(leader) } = reply.body
+            && leader != from
+        {
+            around.router.learn(self.partition, leader);
+        }
+        if reply.attempt != self.attempt || matches!(self.phase, Phase::Paused | Phase::BackOff(_)) {
+            return Step::Wait; // The current attempt decides what is done next.
+        }
+        match reply.body {
+            ReplyBody::NotLeader { leader } => self.not_leader(from, leader, around),
+            ReplyBody::Lost => {
+                sometimes!("session.leader_lost");
+                self.obstacle = Obstacle::LeaderLost;
+                around.router.suspect(self.partition, from);
+                self.back_off(around)
+            }
+            ReplyBody::Overloaded => {
+                sometimes!("session.overloaded");
+                self.obstacle = Obstacle::Overloaded;
+                self.back_off(around)
+            }
+            ReplyBody::Replan { version } => self.replan(from, version, around),
+            ReplyBody::Stale => {
+                self.phase = Phase::Paused;
+                Step::End(End::Stale)
+            }
+            ReplyBody::Done(_) => Step::Wait,
+        }
+    }
+
+    /// Goes on after a pause. With a body: planned again for the same partition.
+    pub fn resume(&mut self, body: Option<RequestBody>, around: &mut Surroundings<'_>) -> Step {
+        if let Some(body) = body {
+            assert_eq!(is_logged(&body), self.is_logged(), "a request does not change its kind when it is planned again");
+            self.body = body;
+        }
+        self.send(around)
+    }
+
+    fn not_leader(&mut self, from: NodeId, leader: Option<NodeId>, around: &mut Surroundings<'_>) -> Step {
+        self.obstacle = Obstacle::NoLeader;
+        // Hints may lead in a circle while an election is on: a few are followed at once, then one at a time.
+        if leader.is_some_and(|leader| leader != from) && self.hops < 3 {
+            sometimes!("session.hint_followed");
+            self.hops += 1;
+            return self.send(around);
+        }
+        if leader.is_none_or(|leader| leader == from) {
+            around.router.suspect(self.partition, from);
+        }
+        self.back_off(around)
+    }
+
+    fn replan(&mut self, from: NodeId, version: CatalogVersion, around: &mut Surroundings<'_>) -> Step {
+        around.router.learn(self.partition, from);
+        let planned = match &self.body {
+            RequestBody::Execute(batch) | RequestBody::Query(batch) => Some(batch.catalog_version),
+            RequestBody::Define { catalog_version, .. } => Some(*catalog_version),
+            RequestBody::InstallCatalog(_) | RequestBody::ReadCatalog { .. } | RequestBody::RegisterGateway { .. } => {
+                None
+            }
+        };
+        match planned {
+            Some(planned) if planned < version => {
+                sometimes!("session.replan");
+                let attempt = self.attempt;
+                self.in_doubt.retain(|doubtful| *doubtful != attempt);
+                self.phase = Phase::Paused;
+                Step::End(End::PlanIsOld(version))
+            }
+            Some(planned) if version < planned && self.partition != PartitionId::CLUSTER => {
+                sometimes!("session.partition_is_old");
+                self.phase = Phase::Paused;
+                Step::End(End::PartitionIsOld(version))
+            }
+            // The cluster partition's leader is catching up, or the answer makes no sense: ask again.
+            _ => self.back_off(around),
+        }
+    }
+
+    fn back_off(&mut self, around: &mut Surroundings<'_>) -> Step {
+        let pause = (BACK_OFF_FIRST * (1 << self.pauses.min(10))).min(BACK_OFF_MAX);
+        self.pauses += 1;
+        self.hops = 0;
+        let nanos = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        // Half fixed, half drawn: sessions that failed together do not come back together.
+        let drawn = Duration::from_nanos(nanos / 2 + below(around.rng, nanos / 2 + 1));
+        self.phase = Phase::BackOff(around.now + drawn);
+        Step::Wait
+    }
+
+    fn send(&mut self, around: &mut Surroundings<'_>) -> Step {
+        *around.attempts = around.attempts.wrapping_add(1);
+        self.attempt = *around.attempts;
+        self.node = around.router.leader(self.partition);
+        self.phase = Phase::Asked(around.now + around.attempt_timeout);
+        if self.is_logged() {
+            self.in_doubt.push(self.attempt);
+        }
+        let request =
+            Request { id: self.id, acked_below: self.acked_below, attempt: self.attempt, body: self.body.clone() };
+        Step::Send(self.node, request)
+    }
+}
