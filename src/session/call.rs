@@ -7,9 +7,9 @@
 //!   still be under way. A refusal (`NotLeader`, `Overloaded`) speaks for the copy that was answered; the network may
 //!   deliver another one (see `env::Network`). So a logged request that was ever sent and has not been answered `Done`
 //!   ends *in doubt*, and its client is told 40003.
-//! - **`Replan` with a higher version is the exception**: a partition's catalog version never goes back, so no copy of an
-//!   attempt that was planned under a lower one can be executed any more. (The partition looks for the identity first,
-//!   so that an attempt which was executed before the version rose is answered with its outcome.)
+//! - **`Replan` with a higher version is the exception**: a partition's catalog version never goes back, so no copy of any
+//!   attempt that was planned under a lower one can be executed any more; and none was executed before the version
+//!   rose, because a partition looks for the identity first and would have answered with the outcome.
 //! - A request is bound to its route (rules A9): it may be planned again for another partition only while nothing is
 //!   in doubt. Within the route the identity protects, whatever is sent again.
 //!
@@ -62,10 +62,7 @@ pub enum End {
     /// Paused: the partition's catalog is older than the plan. Install it there, then [`Call::resume`].
     PartitionIsOld(CatalogVersion),
     /// The deadline has passed.
-    TimedOut {
-        /// May the request have been executed, or be executed yet?
-        in_doubt: bool,
-    },
+    TimedOut,
     /// The partition calls the request's number outdated. A bug of the asker.
     Stale,
 }
@@ -106,8 +103,8 @@ pub struct Call {
     attempt: u32,
     node: NodeId,
     phase: Phase,
-    /// Attempts that may be, or yet come to be, executed. Stays empty for reads.
-    in_doubt: Vec<u32>,
+    /// An attempt was sent that may be, or yet come to be, executed. Stays false for reads.
+    in_doubt: bool,
     /// Pauses since progress was last made: the exponent of the next one.
     pauses: u32,
     /// Hints followed without a pause.
@@ -147,7 +144,7 @@ impl Call {
             attempt: first_attempt,
             node: around.router.leader(partition),
             phase: Phase::Paused,
-            in_doubt: Vec::new(),
+            in_doubt: false,
             pauses: 0,
             hops: 0,
             obstacle: Obstacle::Silence,
@@ -182,8 +179,14 @@ impl Call {
     }
 
     /// May the request have been executed, or be executed yet?
-    pub fn is_in_doubt(&self) -> bool {
-        !self.in_doubt.is_empty()
+    pub const fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Must the client be told that the outcome is unknown?
+    pub fn is_doubtful_to_client(&self) -> bool {
+        // Planted 25: what may yet be executed is reported as a failure.
+        self.is_in_doubt() && !planted!(25)
     }
 
     /// Ends the call at `deadline` if it would go on longer.
@@ -208,8 +211,7 @@ impl Call {
         if self.deadline.is_some_and(|deadline| deadline <= around.now) {
             sometimes!("session.statement_timed_out");
             sometimes!("session.statement_timed_out_in_doubt", self.is_in_doubt());
-            // Planted 25: what may yet be executed is reported as a failure.
-            return Step::End(End::TimedOut { in_doubt: self.is_in_doubt() && !planted!(25) });
+            return Step::End(End::TimedOut);
         }
         match self.phase {
             Phase::Asked(until) if until <= around.now => {
@@ -283,6 +285,11 @@ impl Call {
         self.send(around)
     }
 
+    /// Makes a pause, then asks again: the answer made no sense.
+    pub fn ask_later(&mut self, around: &mut Surroundings<'_>) -> Step {
+        self.back_off(around)
+    }
+
     fn not_leader(&mut self, from: NodeId, leader: Option<NodeId>, around: &mut Surroundings<'_>) -> Step {
         self.obstacle = Obstacle::NoLeader;
         // Hints may lead in a circle while an election is on: a few are followed at once, then one at a time.
@@ -309,8 +316,8 @@ impl Call {
         match planned {
             Some(planned) if planned < version => {
                 sometimes!("session.replan");
-                let attempt = self.attempt;
-                self.in_doubt.retain(|doubtful| *doubtful != attempt);
+                // All attempts so far were planned under this version or a lower one.
+                self.in_doubt = false;
                 self.phase = Phase::Paused;
                 Step::End(End::PlanIsOld(version))
             }
@@ -340,9 +347,7 @@ impl Call {
         self.attempt = *around.attempts;
         self.node = around.router.leader(self.partition);
         self.phase = Phase::Asked(around.now + around.attempt_timeout);
-        if self.is_logged() {
-            self.in_doubt.push(self.attempt);
-        }
+        self.in_doubt |= self.is_logged();
         let request =
             Request { id: self.id, acked_below: self.acked_below, attempt: self.attempt, body: self.body.clone() };
         Step::Send(self.node, request)

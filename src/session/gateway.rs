@@ -1,11 +1,27 @@
 //! All sessions of one worker.
+//!
+//! The gateway owns the connections, gives each what comes for it, and does what concerns all of them: it registers
+//! itself at the cluster partition for the number that makes its sessions unique over the life of the cluster, keeps the
+//! newest catalog and the guesses who leads, and finds the connection that a cancel request means.
 
+use super::call::{Call, End, Step, Surroundings};
+use super::connection::{Cancel, Connection};
+use super::shared::{Shared, Turn};
 use crate::catalog::Catalog;
 use crate::env::ClientEvent;
-use crate::partition::message::{Reply, Request};
-use crate::types::{ConnectionId, Duration, Incarnation, Instant, NodeId, PartitionId, Rng, Timestamp, WorkerId};
+use crate::partition::message::{Outcome, Reply, Request, RequestBody};
+use crate::sometimes;
+use crate::types::random::RngCore;
+use crate::types::{
+    ConnectionId, Duration, Incarnation, Instant, NodeId, PartitionId, RequestId, Rng, Sequence, SessionId, Timestamp,
+    WorkerId,
+};
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Length of a cancel key; clients before protocol 3.2 get its first four bytes.
+const KEY_BYTES: usize = 32;
 
 /// What a gateway is told when it is built: the part of the worker's configuration that concerns sessions.
 #[derive(Clone, Debug)]
@@ -63,69 +79,251 @@ pub struct GatewayStats {
 
 /// All sessions of one worker, as one machine.
 pub struct Gateway {
-    config: GatewayConfig,
-    rng: Rng,
-    stats: GatewayStats,
+    shared: Shared,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// Connections by the counter of their session.
+    sessions: BTreeMap<u64, ConnectionId>,
+    /// Connections by the process id that clients are told.
+    processes: BTreeMap<i32, ConnectionId>,
+    /// When connections want to be called, and the same the other way round.
+    timers: BTreeSet<(Instant, ConnectionId)>,
+    timer_of: BTreeMap<ConnectionId, Instant>,
+    next_counter: u64,
+    next_process: i32,
+    /// The registration, until it is answered.
+    registration: Option<Call>,
+    attempts: u32,
 }
 
 impl Gateway {
     /// A gateway at the beginning of a life. `rng` draws retry jitter and cancel keys.
     #[must_use]
     pub fn new(config: GatewayConfig, rng: Rng) -> Self {
-        Self { config, rng, stats: GatewayStats::default() }
+        Self {
+            shared: Shared::new(config, rng),
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            timer_of: BTreeMap::new(),
+            next_counter: 1,
+            next_process: 1,
+            registration: None,
+            attempts: 0,
+        }
     }
 
     /// The worker's incarnation is durable: the gateway registers itself at the cluster partition.
     pub fn start(&mut self, now: Instant, wall: Timestamp, incarnation: Incarnation) {
-        let _ = (now, wall, incarnation, &self.config, &self.rng);
+        let _ = wall;
+        let (node, worker) = (self.shared.config.node, self.shared.config.worker);
+        // There is no number yet; this identity is as unique as the incarnation is.
+        let session = SessionId { gateway: 0, counter: u64::from(node.0) << 16 | u64::from(worker.0) };
+        let id = RequestId { session, sequence: Sequence(incarnation.0) };
+        let body = RequestBody::RegisterGateway { node, worker, incarnation };
+        let (call, step) =
+            Call::start(id, id.sequence, PartitionId::CLUSTER, body, None, &mut self.around_registration(now));
+        self.registration = Some(call);
+        self.follow_registration(now, wall, step);
     }
 
     /// Something happened on a client connection.
     pub fn client_event(&mut self, now: Instant, wall: Timestamp, connection: ConnectionId, event: ClientEvent) {
-        let _ = (now, wall, connection, event);
+        if matches!(event, ClientEvent::Opened { .. }) {
+            return self.open(now, wall, connection);
+        }
+        let mut turn = Turn { now, wall, shared: &mut self.shared };
+        let Some(found) = self.connections.get_mut(&connection) else { return };
+        let cancel = found.event(&mut turn, event);
+        self.settle(connection);
+        if let Some(cancel) = cancel {
+            self.cancel(now, wall, &cancel);
+        }
     }
 
     /// A partition's replica on node `from` has answered.
     pub fn reply(&mut self, now: Instant, wall: Timestamp, from: NodeId, reply: Reply) {
-        let _ = (now, wall, from, reply);
+        if reply.id.session.gateway == 0 {
+            return self.registration_reply(now, wall, from, reply);
+        }
+        let owner = (Some(reply.id.session.gateway) == self.shared.number)
+            .then(|| self.sessions.get(&reply.id.session.counter).copied())
+            .flatten();
+        let found = owner.and_then(|owner| self.connections.get_mut(&owner).map(|connection| (owner, connection)));
+        let Some((owner, connection)) = found else {
+            sometimes!("session.reply_for_nobody");
+            self.shared.stats.late_replies += 1;
+            return;
+        };
+        let mut turn = Turn { now, wall, shared: &mut self.shared };
+        connection.reply(&mut turn, from, reply);
+        self.settle(owner);
     }
 
     /// The local replica of the cluster partition has executed up to this catalog.
     pub fn catalog(&mut self, catalog: Arc<Catalog>) {
-        let _ = catalog;
+        self.shared.adopt(catalog);
     }
 
     /// When [`Gateway::handle_timeout`] wants to be called. Ask again after every other call.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        let connections = self.timers.first().map(|(instant, _)| *instant);
+        let registration = self.registration.as_ref().and_then(Call::next_timeout);
+        connections.into_iter().chain(registration).min()
     }
 
     /// Time has reached [`Gateway::next_timeout`]. Early or late is harmless.
     pub fn handle_timeout(&mut self, now: Instant, wall: Timestamp) {
-        let _ = (now, wall);
+        if let Some(mut call) = self.registration.take() {
+            let step = call.timeout(&mut self.around_registration(now));
+            self.registration = Some(call);
+            self.follow_registration(now, wall, step);
+        }
+        let due: Vec<_> =
+            self.timers.iter().take_while(|(instant, _)| *instant <= now).map(|(_, connection)| *connection).collect();
+        for id in due {
+            let mut turn = Turn { now, wall, shared: &mut self.shared };
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.timeout(&mut turn);
+            }
+            self.settle(id);
+        }
     }
 
     /// Takes what is to be done since the last call, in order. Call after every other call.
     #[must_use]
     pub fn drain(&mut self) -> Vec<GatewayOutput> {
-        Vec::new()
+        std::mem::take(&mut self.shared.outputs)
     }
 
     /// A clean stop: sessions that wait for nothing are told 57P01 and closed, the others after their statement.
     pub fn shutdown(&mut self, now: Instant) {
-        let _ = now;
+        self.shared.stopping = true;
+        self.look_up_all(now, Timestamp::default());
     }
 
     /// Has the last session ended? With [`Gateway::shutdown`] called, the worker may stop then.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        true
+        self.connections.is_empty()
     }
 
     /// What has been counted.
     #[must_use]
     pub const fn stats(&self) -> GatewayStats {
-        self.stats
+        self.shared.stats
+    }
+
+    fn open(&mut self, now: Instant, wall: Timestamp, id: ConnectionId) {
+        self.shared.stats.opened += 1;
+        let (counter, process) = (self.next_counter, self.next_process);
+        self.next_counter += 1;
+        // Process ids are positive, as operating systems' are.
+        self.next_process = self.next_process.checked_add(1).unwrap_or(1);
+        let mut secret = vec![0; KEY_BYTES];
+        self.shared.rng.fill_bytes(&mut secret);
+        let mut connection = Connection::new(id, now, counter, process, Bytes::from(secret));
+        // Room beyond the limit: cancel requests, and those who are told that there are too many.
+        let limit = self.shared.config.max_connections;
+        if self.connections.len() >= limit + limit / 8 + 8 {
+            let mut turn = Turn { now, wall, shared: &mut self.shared };
+            return connection.refuse(&mut turn);
+        }
+        self.connections.insert(id, connection);
+        self.sessions.insert(counter, id);
+        self.processes.insert(process, id);
+        let mut turn = Turn { now, wall, shared: &mut self.shared };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.look_up(&mut turn);
+        }
+        self.settle(id);
+    }
+
+    /// After a connection was touched: sets its timer, or forgets it if it is over.
+    fn settle(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let next = if connection.is_closed() { None } else { connection.next_timeout() };
+        if self.timer_of.get(&id).copied() != next {
+            if let Some(before) = self.timer_of.remove(&id) {
+                self.timers.remove(&(before, id));
+            }
+            if let Some(next) = next {
+                self.timers.insert((next, id));
+                self.timer_of.insert(id, next);
+            }
+        }
+        if connection.is_closed() {
+            self.processes.remove(&connection.process());
+            self.sessions.remove(&connection.counter());
+            self.connections.remove(&id);
+        }
+    }
+
+    fn cancel(&mut self, now: Instant, wall: Timestamp, cancel: &Cancel) {
+        let Some(id) = self.processes.get(&cancel.process).copied() else { return };
+        let mut turn = Turn { now, wall, shared: &mut self.shared };
+        if let Some(connection) = self.connections.get_mut(&id)
+            && *connection.secret() == cancel.secret
+        {
+            connection.cancel(&mut turn);
+        }
+        self.settle(id);
+    }
+
+    fn look_up_all(&mut self, now: Instant, wall: Timestamp) {
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        for id in all {
+            let mut turn = Turn { now, wall, shared: &mut self.shared };
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.look_up(&mut turn);
+            }
+            self.settle(id);
+        }
+    }
+
+    fn around_registration(&mut self, now: Instant) -> Surroundings<'_> {
+        Surroundings {
+            now,
+            router: &mut self.shared.router,
+            rng: &mut self.shared.rng,
+            attempts: &mut self.attempts,
+            attempt_timeout: self.shared.config.attempt_timeout,
+        }
+    }
+
+    fn registration_reply(&mut self, now: Instant, wall: Timestamp, from: NodeId, reply: Reply) {
+        let Some(mut call) = self.registration.take() else { return };
+        if !call.is_answered_by(&reply) {
+            self.registration = Some(call);
+            return;
+        }
+        let step = call.reply(from, reply, &mut self.around_registration(now));
+        self.registration = Some(call);
+        self.follow_registration(now, wall, step);
+    }
+
+    fn follow_registration(&mut self, now: Instant, wall: Timestamp, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Send(node, request) => {
+                self.shared.stats.attempts += 1;
+                let partition = PartitionId::CLUSTER;
+                self.shared.outputs.push(GatewayOutput::Request { node, partition, request });
+            }
+            Step::End(End::Done(Outcome::Gateway(number))) => {
+                self.registration = None;
+                self.shared.number = Some(number);
+                self.look_up_all(now, wall);
+            }
+            // Nothing else answers a registration: ask again.
+            Step::End(_) => {
+                if let Some(mut call) = self.registration.take() {
+                    let step = call.ask_later(&mut self.around_registration(now));
+                    self.registration = Some(call);
+                    debug_assert_eq!(step, Step::Wait, "asking later is a pause");
+                }
+            }
+        }
     }
 }

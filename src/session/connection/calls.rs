@@ -1,0 +1,300 @@
+//! Requests out, replies and time-outs in, and what is said at the end of waiting.
+//!
+//! # The end of waiting
+//! - Certainly not executed (a read; a statement that was never sent; one that only `Replan` has answered): 57014 when
+//!   the session asked for the limit or the cancellation, else 57P03. It may be repeated.
+//! - May have been executed, or be executed yet: 40003. The number is never used again and a late answer is nobody's.
+//! - A cancel request ends a read at once. A write that was sent cannot be taken back: its answer is given one more
+//!   attempt's time, and then it is 40003.
+
+use super::{Connection, Job, Task};
+use crate::partition::message::{Outcome, Reply, Request, RequestBody};
+use crate::session::call::{Call, End, Obstacle, Surroundings};
+use crate::session::gateway::GatewayOutput;
+use crate::session::shared::Turn;
+use crate::sometimes;
+use crate::types::{CatalogVersion, NodeId, PartitionId, RequestId, Sequence, SqlError, SqlState};
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The statement itself.
+    Work,
+    /// The catalog, at the cluster partition.
+    Catalog,
+    /// Bringing a partition to the catalog.
+    Install(PartitionId),
+}
+
+/// What a call may touch.
+pub(super) fn around<'a>(turn: &'a mut Turn<'_>, attempts: &'a mut u32) -> Surroundings<'a> {
+    Surroundings {
+        now: turn.now,
+        attempt_timeout: turn.shared.config.attempt_timeout,
+        router: &mut turn.shared.router,
+        rng: &mut turn.shared.rng,
+        attempts,
+    }
+}
+
+impl Connection {
+    /// Sends a request, under a number of its own if it is logged.
+    pub(super) fn start_call(&mut self, turn: &mut Turn<'_>, role: Role, partition: PartitionId, body: RequestBody) {
+        let logged = !matches!(body, RequestBody::Query(_) | RequestBody::ReadCatalog { .. });
+        let sequence = self.next_sequence;
+        if logged {
+            self.next_sequence = sequence.next();
+        }
+        let id = RequestId { session: self.session, sequence };
+        // What is still out, paused or not, has not been answered.
+        let out = self.calls.iter().filter(|(_, call)| call.is_logged()).map(|(_, call)| call.id().sequence);
+        let acked_below = out.min().unwrap_or(sequence);
+        let deadline = Some(self.deadline);
+        let (call, step) =
+            Call::start(id, acked_below, partition, body, deadline, &mut around(turn, &mut self.attempts));
+        self.calls.push((role, call));
+        self.follow(turn, self.calls.len() - 1, step);
+    }
+
+    /// Reads the catalog, then begins the task again.
+    pub(super) fn refresh(&mut self, turn: &mut Turn<'_>, task: Task) {
+        self.job = Some(Job::Confirm(task));
+        self.read_catalog(turn);
+    }
+
+    /// Asks the cluster partition for its catalog.
+    pub(super) fn read_catalog(&mut self, turn: &mut Turn<'_>) {
+        let body = RequestBody::ReadCatalog { have: turn.shared.catalog.version };
+        self.start_call(turn, Role::Catalog, PartitionId::CLUSTER, body);
+    }
+
+    pub(super) fn send(&mut self, turn: &mut Turn<'_>, index: usize, node: NodeId, request: Request) {
+        turn.shared.stats.attempts += 1;
+        let partition = self.calls[index].1.partition();
+        turn.shared.outputs.push(GatewayOutput::Request { node, partition, request });
+    }
+
+    /// An answer to one of this session's requests, or to one that is over.
+    pub(super) fn take_reply(&mut self, turn: &mut Turn<'_>, from: NodeId, reply: Reply) {
+        let Some(index) = self.calls.iter().position(|(_, call)| call.is_answered_by(&reply)) else {
+            sometimes!("session.late_reply");
+            turn.shared.stats.late_replies += 1;
+            return;
+        };
+        let step = self.calls[index].1.reply(from, reply, &mut around(turn, &mut self.attempts));
+        self.follow(turn, index, step);
+    }
+
+    /// Time has come for some calls.
+    pub(super) fn take_timeouts(&mut self, turn: &mut Turn<'_>) {
+        let mut index = 0;
+        while index < self.calls.len() {
+            let due = self.calls[index].1.next_timeout().is_some_and(|timeout| timeout <= turn.now);
+            if due {
+                let calls = self.calls.len();
+                let step = self.calls[index].1.timeout(&mut around(turn, &mut self.attempts));
+                self.follow(turn, index, step);
+                if self.calls.len() != calls {
+                    return; // Something has ended: what is left is looked at again.
+                }
+            }
+            index += 1;
+        }
+    }
+
+    /// A call has ended or waits to be resumed.
+    pub(super) fn ended(&mut self, turn: &mut Turn<'_>, index: usize, end: End) {
+        let role = self.calls[index].0;
+        match (end, role) {
+            (End::TimedOut, _) => self.give_up(turn),
+            (End::Done(Outcome::Catalog(catalog)), Role::Catalog) => {
+                self.remove_call(index);
+                if let Some(catalog) = catalog {
+                    turn.shared.adopt(catalog);
+                }
+                self.catalog_read(turn);
+            }
+            (End::Done(outcome), Role::Work) => {
+                self.remove_call(index);
+                self.work_done(turn, outcome);
+            }
+            (End::Done(Outcome::Installed { violations, .. }), Role::Install(partition)) => {
+                self.remove_call(index);
+                self.installed(turn, partition, violations);
+            }
+            (End::PlanIsOld(version), Role::Work) => self.plan_is_old(turn, index, version),
+            (End::PartitionIsOld(version), Role::Work) => {
+                let partition = self.calls[index].1.partition();
+                self.bring_up(turn, partition, version);
+            }
+            (End::Stale, _) => {
+                sometimes!("session.stale");
+                let call = self.remove_call(index);
+                if call.is_logged() {
+                    self.give_up_on(turn, &call);
+                } else {
+                    self.broken(turn);
+                }
+            }
+            (End::Done(_) | End::PlanIsOld(_) | End::PartitionIsOld(_), _) => self.broken(turn),
+        }
+    }
+
+    fn remove_call(&mut self, index: usize) -> Call {
+        let (_, call) = self.calls.remove(index);
+        self.retire(&call);
+        call
+    }
+
+    /// The number of a call that is over is never used again.
+    fn retire(&mut self, call: &Call) {
+        if call.is_logged() {
+            self.next_sequence = self.next_sequence.max(Sequence(call.id().sequence.0 + 1));
+        }
+    }
+
+    fn work_done(&mut self, turn: &mut Turn<'_>, outcome: Outcome) {
+        match self.job.take() {
+            Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
+            Some(Job::Define(job)) => self.define_done(turn, job, outcome),
+            Some(Job::Confirm(_)) | None => self.broken(turn),
+        }
+    }
+
+    fn plan_is_old(&mut self, turn: &mut Turn<'_>, index: usize, version: CatalogVersion) {
+        if turn.shared.catalog.version < version {
+            return self.read_catalog(turn);
+        }
+        let (_, call) = self.calls.remove(index);
+        self.plan_again_with(turn, call);
+    }
+
+    fn catalog_read(&mut self, turn: &mut Turn<'_>) {
+        self.confirmed = true;
+        if let Some(Job::Confirm(_)) = self.job {
+            if let Some(Job::Confirm(task)) = self.job.take() {
+                self.task = Some(task);
+            }
+            return;
+        }
+        let Some(index) = self.calls.iter().position(|(role, _)| *role == Role::Work) else {
+            return self.broken(turn);
+        };
+        let (_, call) = self.calls.remove(index);
+        self.plan_again_with(turn, call);
+    }
+
+    /// The paused call of the job goes on under the catalog known now.
+    fn plan_again_with(&mut self, turn: &mut Turn<'_>, call: Call) {
+        // Whatever comes of it, the number is taken.
+        self.retire(&call);
+        match self.job.take() {
+            Some(Job::Batch(job)) => self.replan_batch(turn, job, call),
+            Some(Job::Define(job)) => self.redefine(turn, job, call),
+            Some(Job::Confirm(_)) | None => self.broken(turn),
+        }
+    }
+
+    /// An answer that fits nothing: a bug somewhere. The statement ends; nothing is known of it.
+    fn broken(&mut self, turn: &mut Turn<'_>) {
+        let doubtful = self.calls.iter().any(|(_, call)| call.is_in_doubt());
+        self.abandon();
+        let state = if doubtful { SqlState::STATEMENT_COMPLETION_UNKNOWN } else { SqlState::INTERNAL_ERROR };
+        self.fail(turn, SqlError::new(state, "a partition's answer fits nothing that was asked"));
+    }
+
+    /// Everything out is nobody's now.
+    fn abandon(&mut self) {
+        for (_, call) in std::mem::take(&mut self.calls) {
+            self.retire(&call);
+        }
+        self.job = None;
+    }
+
+    /// The client asks to cancel the current statement.
+    pub(in crate::session) fn cancel(&mut self, turn: &mut Turn<'_>) {
+        if self.job.is_none() {
+            return;
+        }
+        sometimes!("session.cancelled");
+        self.cancelled = true;
+        if self.is_defined() || self.calls.iter().any(|(role, call)| *role == Role::Work && call.is_in_doubt()) {
+            sometimes!("session.cancelled_in_doubt");
+            let until = turn.now + turn.shared.config.attempt_timeout;
+            self.deadline = self.deadline.min(until);
+            for (_, call) in &mut self.calls {
+                call.hasten(until);
+            }
+        } else {
+            self.give_up(turn);
+        }
+        // The gateway runs the connection on.
+        self.resume(turn);
+    }
+
+    /// The statement's time is over, or it was cancelled.
+    fn give_up(&mut self, turn: &mut Turn<'_>) {
+        let defined = self.is_defined();
+        let work = self.calls.iter().position(|(role, _)| *role == Role::Work);
+        let Some(index) = work.or_else(|| (!self.calls.is_empty()).then_some(0)) else { return self.broken(turn) };
+        let (role, call) = self.calls.remove(index);
+        self.retire(&call);
+        self.abandon();
+        if defined {
+            let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, "statement completion unknown")
+                .detail(format!(
+                    "The definition is committed, but partition {} has not confirmed that it is in force there.",
+                    call.partition().0
+                ))
+                .hint("Look at the catalog before repeating the statement.");
+            return self.fail(turn, error);
+        }
+        if role == Role::Work {
+            return self.give_up_on(turn, &call);
+        }
+        self.fail_unexecuted(turn, &call);
+    }
+
+    /// Nothing more will be heard of this call.
+    pub(super) fn give_up_on(&mut self, turn: &mut Turn<'_>, call: &Call) {
+        self.retire(call);
+        self.abandon();
+        if !call.is_doubtful_to_client() {
+            return self.fail_unexecuted(turn, call);
+        }
+        sometimes!("session.unknown_outcome");
+        let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, "statement completion unknown")
+            .detail(obstacle(call))
+            .hint("The statement may have been executed, or may be executed yet. Read the data before repeating it.");
+        self.fail(turn, error);
+    }
+
+    fn fail_unexecuted(&mut self, turn: &mut Turn<'_>, call: &Call) {
+        let error = if self.cancelled {
+            SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+        } else if self.settings.statement_timeout().is_some() {
+            SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout").detail(obstacle(call))
+        } else {
+            let message = format!("partition {} is not available", call.partition().0);
+            SqlError::new(SqlState::CANNOT_CONNECT_NOW, message)
+                .detail(obstacle(call))
+                .hint("Nothing was changed. Try again.")
+        };
+        self.fail(turn, error);
+    }
+
+    /// Takes messages again after an event that was not the client's.
+    fn resume(&mut self, turn: &mut Turn<'_>) {
+        let _ = self.run(turn);
+    }
+}
+
+fn obstacle(call: &Call) -> String {
+    let partition = call.partition().0;
+    match call.obstacle() {
+        Obstacle::Silence => format!("No replica of partition {partition} has answered in time."),
+        Obstacle::NoLeader => format!("Partition {partition} has no leader that is known."),
+        Obstacle::LeaderLost => format!("Partition {partition} lost its leader while the statement was under way."),
+        Obstacle::Overloaded => format!("Partition {partition} has more work than it takes."),
+    }
+}

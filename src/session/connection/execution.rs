@@ -1,0 +1,224 @@
+//! Queries and writes: one batch, one partition, one request.
+
+use super::calls::Role;
+use super::extended::shifted;
+use super::{Connection, Job, Origin};
+use crate::partition::message::{Batch, Outcome, RequestBody, Statement};
+use crate::session::call::{Call, Step};
+use crate::session::shared::Turn;
+use crate::session::writer::Formats;
+use crate::sometimes;
+use crate::sql::{Footprint, Parsed, Prepared, StatementResult};
+use crate::types::{CatalogVersion, DataType, PartitionId, SqlError, SqlState, Value};
+use std::sync::Arc;
+
+/// One statement of a batch, planned.
+pub(super) struct Item {
+    parsed: Parsed,
+    plan: Arc<Prepared>,
+    types: Vec<DataType>,
+    parameters: Vec<Value>,
+}
+
+impl Item {
+    pub(super) fn new(parsed: &Parsed, plan: Arc<Prepared>, types: Vec<DataType>, parameters: Vec<Value>) -> Self {
+        Self { parsed: parsed.clone(), plan, types, parameters }
+    }
+}
+
+/// A batch under way.
+pub(super) struct BatchJob {
+    items: Vec<Item>,
+    origin: Origin,
+}
+
+impl Connection {
+    /// Runs planned statements: here if they touch no table, else at their partition.
+    pub(super) fn execute_batch(&mut self, turn: &mut Turn<'_>, items: Vec<Item>, origin: Origin) {
+        let partition = match route(turn, &items) {
+            Ok(Some(partition)) => partition,
+            Ok(None) => return self.execute_here(turn, &items, origin),
+            Err(error) => return self.fail(turn, error),
+        };
+        let body = self.batch_body(turn, &items);
+        self.job = Some(Job::Batch(BatchJob { items, origin }));
+        self.start_call(turn, Role::Work, partition, body);
+    }
+
+    fn batch_body(&self, turn: &Turn<'_>, items: &[Item]) -> RequestBody {
+        let statements = items
+            .iter()
+            .map(|item| Statement {
+                text: Arc::clone(&item.parsed.text),
+                parameter_types: item.types.clone(),
+                parameters: item.parameters.clone(),
+                max_rows: 0,
+            })
+            .collect();
+        let batch = Batch {
+            catalog_version: turn.shared.catalog.version,
+            statements,
+            settings: Arc::clone(self.settings.travelling()),
+            wall: turn.wall,
+        };
+        if items.iter().all(|item| item.plan.is_read_only()) {
+            RequestBody::Query(batch)
+        } else {
+            RequestBody::Execute(batch)
+        }
+    }
+
+    /// Runs statements that touch no table.
+    pub(super) fn execute_here(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin) {
+        let mut results = Vec::with_capacity(items.len());
+        for item in items {
+            let mut context = super::utility::context(turn, &self.settings, self.process);
+            match item.plan.query(&turn.shared.nothing, &item.parameters, &mut context) {
+                Ok(result) => results.push(result),
+                Err(error) => return self.fail(turn, shifted(error, item.parsed.offset)),
+            }
+        }
+        self.render(turn, items, origin, results);
+    }
+
+    /// The batch has been answered.
+    pub(super) fn batch_done(&mut self, turn: &mut Turn<'_>, job: BatchJob, outcome: Outcome) {
+        match outcome {
+            Outcome::Results(results) if results.len() == job.items.len() => {
+                self.render(turn, &job.items, job.origin, results);
+            }
+            Outcome::Error { statement, error } => {
+                let item = usize::try_from(statement).ok().and_then(|statement| job.items.get(statement));
+                self.fail(turn, shifted(error, item.map_or(0, |item| item.parsed.offset)));
+            }
+            Outcome::ResultNotKept => {
+                sometimes!("session.result_not_kept");
+                let message = "statement completion known, result lost: it was executed, and its answer was lost";
+                let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, message)
+                    .detail("The result was too large to be kept for the retry.")
+                    .hint("Do not repeat the statement; read what it has changed.");
+                self.fail(turn, error);
+            }
+            _ => self.fail(turn, SqlError::new(SqlState::INTERNAL_ERROR, "a partition's answer fits no statement")),
+        }
+    }
+
+    /// The partition's catalog is newer than the plans, and so is the one known here now: plans again.
+    pub(super) fn replan_batch(&mut self, turn: &mut Turn<'_>, mut job: BatchJob, mut call: Call) {
+        let doubtful = call.is_in_doubt();
+        if let Err(error) = self.plan_again(turn, &mut job.items) {
+            return if doubtful { self.give_up_on(turn, &call) } else { self.fail(turn, error) };
+        }
+        let partition = match route(turn, &job.items) {
+            Ok(Some(partition)) => partition,
+            Ok(None) if !doubtful => return self.execute_here(turn, &job.items, job.origin),
+            Err(error) if !doubtful => return self.fail(turn, error),
+            Ok(None) | Err(_) => return self.give_up_on(turn, &call),
+        };
+        let body = self.batch_body(turn, &job.items);
+        if partition != call.partition() {
+            // Bound to its route while in doubt (rules A9).
+            if doubtful {
+                return self.give_up_on(turn, &call);
+            }
+            sometimes!("session.route_changed");
+            self.job = Some(Job::Batch(job));
+            return self.start_call(turn, Role::Work, partition, body);
+        }
+        self.job = Some(Job::Batch(job));
+        let step = call.resume(Some(body), &mut super::calls::around(turn, &mut self.attempts));
+        self.calls.push((Role::Work, call));
+        self.follow(turn, self.calls.len() - 1, step);
+    }
+
+    fn plan_again(&self, turn: &mut Turn<'_>, items: &mut [Item]) -> Result<(), SqlError> {
+        for item in items {
+            let known: Vec<_> = item.types.iter().copied().map(Some).collect();
+            let plan = self.plan(turn, &item.parsed, &known)?;
+            let same = plan.columns() == item.plan.columns() && plan.is_read_only() == item.plan.is_read_only();
+            if !same && self.mode == super::Mode::Extended {
+                return Err(SqlError::unsupported("cached plan must not change result type"));
+            }
+            item.plan = plan;
+        }
+        Ok(())
+    }
+
+    fn render(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin, results: Vec<StatementResult>) {
+        match &origin {
+            Origin::Portal(name, max_rows) => {
+                let (Some(item), Some(result)) = (items.first(), results.into_iter().next()) else { return };
+                self.fill_portal(turn, name, *max_rows, Arc::clone(&item.plan), result);
+            }
+            Origin::Simple(_) => {
+                for (item, result) in items.iter().zip(results) {
+                    self.write_result(turn, &item.plan, &result);
+                }
+            }
+        }
+        self.go_on(turn, origin);
+    }
+
+    fn write_result(&mut self, turn: &mut Turn<'_>, plan: &Prepared, result: &StatementResult) {
+        if plan.returns_rows() {
+            let columns = plan.columns().iter().map(|column| (column.name.as_str(), column.data_type));
+            let formats = Formats::default();
+            self.writer.row_description(columns, &formats);
+            for row in &result.rows {
+                let types = plan.columns().iter().map(|column| column.data_type);
+                self.writer.data_row(row, types, &formats, &self.zone);
+                self.hand_over_pieces(turn);
+            }
+        }
+        self.writer.command_complete(&plan.tag(result.affected));
+    }
+
+    /// Asks a partition to come up to the catalog known here.
+    pub(super) fn bring_up(&mut self, turn: &mut Turn<'_>, partition: PartitionId, version: CatalogVersion) {
+        debug_assert!(version < turn.shared.catalog.version, "nothing newer is known here");
+        let body = RequestBody::InstallCatalog(Arc::clone(&turn.shared.catalog));
+        self.start_call(turn, Role::Install(partition), partition, body);
+    }
+
+    /// Goes on with a call that waited for its partition to come up.
+    pub(super) fn resume_work(&mut self, turn: &mut Turn<'_>) {
+        let Some(index) = self.calls.iter().position(|(role, _)| *role == Role::Work) else { return };
+        let step = self.calls[index].1.resume(None, &mut super::calls::around(turn, &mut self.attempts));
+        self.follow(turn, index, step);
+    }
+
+    /// Sends what a call wants sent.
+    pub(super) fn follow(&mut self, turn: &mut Turn<'_>, index: usize, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Send(node, request) => self.send(turn, index, node, request),
+            Step::End(end) => self.ended(turn, index, end),
+        }
+    }
+}
+
+/// The one partition of all statements; `None`: they touch no table.
+fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Option<PartitionId>, SqlError> {
+    let several = || {
+        SqlError::unsupported("a statement that touches several partitions is not supported yet")
+            .hint("Give the partition key's value, or create the cluster with one partition.")
+    };
+    let mut found: Option<PartitionId> = None;
+    for item in items {
+        let partitions = turn.shared.config.partitions;
+        let own = match item.plan.footprint(&item.parameters, partitions).map_err(|e| shifted(e, item.parsed.offset))? {
+            Footprint::Constant if item.plan.is_read_only() => continue,
+            Footprint::Constant => PartitionId(1),
+            Footprint::One(partition) => partition,
+            Footprint::Several(all) => match all.as_slice() {
+                [one] => *one,
+                _ => return Err(several()),
+            },
+        };
+        match found {
+            Some(other) if other != own => return Err(several()),
+            _ => found = Some(own),
+        }
+    }
+    Ok(found)
+}

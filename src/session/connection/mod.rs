@@ -1,0 +1,410 @@
+//! One client connection as a machine.
+//!
+//! Bytes come in, cut anywhere; messages are taken from them strictly in order, one at a time. A message either is
+//! dealt with at once or becomes a [`Task`] that needs partitions: then a [`Job`] is under way, its calls are out, and
+//! everything behind it waits in the buffer. When the job has ended the next message is taken.
+//!
+//! - `startup`: from the first byte to the first ReadyForQuery.
+//! - `simple`, `extended`: the two query protocols, as far as they differ.
+//! - `execution`: queries and writes: plan, route, call, render.
+//! - `definition`: DDL, in several requests.
+//! - `utility`: what the session itself answers.
+//! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
+//!
+//! # Invariants
+//! - While a job is under way no message is taken; without one no call is out.
+//! - A planning error is reported only after the catalog was read at the cluster partition, after the statement came
+//!   (rules B4).
+//! - Sequence numbers of logged requests only rise; one whose outcome is unknown is never used again.
+
+mod calls;
+mod definition;
+mod execution;
+mod extended;
+mod simple;
+mod startup;
+mod utility;
+
+use super::call::Call;
+use super::codec::{self, Malformed};
+use super::gateway::GatewayOutput;
+use super::settings::Settings;
+use super::shared::Turn;
+use super::values::Zone;
+use super::writer::{Severity, Writer};
+use crate::env::ClientEvent;
+use crate::partition::message::Reply;
+use crate::sometimes;
+use crate::sql::Parsed;
+use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState};
+use bytes::{Bytes, BytesMut};
+use calls::Role;
+use definition::DefineJob;
+use execution::BatchJob;
+use extended::{Portal, Statement};
+use pgwire::messages::extendedquery::Parse;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Output is handed over in pieces of about this size.
+const OUTPUT_PIECE: usize = 32 << 10;
+/// Most bytes that may wait behind a statement under way: one message of the longest kind, and some.
+const MAX_INPUT: usize = codec::MAX_MESSAGE + (1 << 20);
+/// A connection that has not introduced itself by then is closed.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Before the startup packet; until when.
+    Opening(Instant),
+    /// Accepted; the gateway has no number yet. Until when.
+    Waiting(Instant),
+    /// Sessions proper.
+    Open,
+    /// Over; the gateway drops it.
+    Closed,
+}
+
+/// Which protocol the current message belongs to: what follows an error depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// An error ends the text; ReadyForQuery follows.
+    Simple,
+    /// An error skips all messages up to Sync.
+    Extended,
+}
+
+/// A message, or the rest of one, that may need to be begun again after the catalog has been read.
+enum Task {
+    /// Statements of a simple query that are still to be run.
+    Simple(VecDeque<Parsed>),
+    /// Parse.
+    Parse(Parse),
+    /// Describe: the kind (`S` or `P`) and the name.
+    Describe(u8, String),
+    /// Execute: the portal and the most rows to return; 0: all.
+    Execute(String, usize),
+}
+
+/// What is under way at partitions.
+enum Job {
+    /// The catalog is read because planning failed; then the task is begun again.
+    Confirm(Task),
+    /// A query or a write.
+    Batch(BatchJob),
+    /// DDL.
+    Define(Box<DefineJob>),
+}
+
+/// Who wants the results of a job.
+enum Origin {
+    /// A simple query, with the statements that follow.
+    Simple(VecDeque<Parsed>),
+    /// A portal, with the most rows to return; 0: all.
+    Portal(String, usize),
+}
+
+/// One connection.
+pub(super) struct Connection {
+    id: ConnectionId,
+    phase: Phase,
+    input: BytesMut,
+    writer: Writer,
+    /// What has been written should go out now.
+    flush: bool,
+    settings: Settings,
+    zone: Zone,
+    session: SessionId,
+    next_sequence: Sequence,
+    /// Number of the last attempt; never repeated within the session.
+    attempts: u32,
+    process: i32,
+    secret: Bytes,
+    statements: BTreeMap<String, Arc<Statement>>,
+    portals: BTreeMap<String, Portal>,
+    mode: Mode,
+    /// An error has occurred in the extended protocol: everything up to Sync is passed over.
+    skipping: bool,
+    task: Option<Task>,
+    job: Option<Job>,
+    calls: Vec<(Role, Call)>,
+    /// The catalog has been read since the current statement came.
+    confirmed: bool,
+    /// End of the current statement's patience.
+    deadline: Instant,
+    /// The client has asked to cancel the current statement.
+    cancelled: bool,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnectionId, now: Instant, counter: u64, process: i32, secret: Bytes) -> Self {
+        Self {
+            id,
+            phase: Phase::Opening(now + OPENING_TIMEOUT),
+            input: BytesMut::new(),
+            writer: Writer::default(),
+            flush: false,
+            settings: Settings::new("", ""),
+            zone: Zone::default(),
+            session: SessionId { gateway: 0, counter },
+            next_sequence: Sequence(1),
+            attempts: 0,
+            process,
+            secret,
+            statements: BTreeMap::new(),
+            portals: BTreeMap::new(),
+            mode: Mode::Simple,
+            skipping: false,
+            task: None,
+            job: None,
+            calls: Vec::new(),
+            confirmed: false,
+            deadline: now,
+            cancelled: false,
+        }
+    }
+
+    /// Is it over?
+    pub(super) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Past its startup?
+    pub(super) fn is_session(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_) | Phase::Open)
+    }
+
+    /// Process id under which it can be cancelled.
+    pub(super) const fn process(&self) -> i32 {
+        self.process
+    }
+
+    /// What a cancel request must know besides.
+    pub(super) const fn secret(&self) -> &Bytes {
+        &self.secret
+    }
+
+    /// The session's number among the gateway's.
+    pub(super) const fn counter(&self) -> u64 {
+        self.session.counter
+    }
+
+    /// Something came from the client.
+    pub(super) fn event(&mut self, turn: &mut Turn<'_>, event: ClientEvent) -> Option<Cancel> {
+        match event {
+            ClientEvent::Opened { .. } => None,
+            ClientEvent::Bytes(bytes) => {
+                self.input.extend_from_slice(&bytes);
+                let cancel = self.run(turn);
+                if self.input.len() > MAX_INPUT && !self.is_closed() {
+                    sometimes!("session.input_overflow");
+                    let message = "too much was sent while a statement was under way";
+                    self.fatal(turn, &SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+                }
+                cancel
+            }
+            ClientEvent::Closed => {
+                sometimes!("session.client_gone_under_way", self.job.is_some());
+                self.leave(turn);
+                None
+            }
+        }
+    }
+
+    /// A partition has answered this session.
+    pub(super) fn reply(&mut self, turn: &mut Turn<'_>, from: NodeId, reply: Reply) {
+        self.take_reply(turn, from, reply);
+        self.run(turn);
+    }
+
+    /// Time has come.
+    pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Opening(until) if until <= turn.now => self.leave_silently(turn),
+            Phase::Waiting(until) if until <= turn.now => {
+                let error = SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the cluster cannot be reached")
+                    .detail("This node could not register itself at the cluster partition in time.");
+                self.fatal(turn, &error);
+            }
+            _ => self.take_timeouts(turn),
+        }
+        self.run(turn);
+    }
+
+    /// When [`Connection::timeout`] wants to be called.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Opening(until) | Phase::Waiting(until) => Some(until),
+            Phase::Open => self.calls.iter().filter_map(|(_, call)| call.next_timeout()).min(),
+            Phase::Closed => None,
+        }
+    }
+
+    /// The gateway has its number, or stops: see whether that concerns this connection.
+    pub(super) fn look_up(&mut self, turn: &mut Turn<'_>) {
+        if let (Phase::Waiting(_), Some(number)) = (self.phase, turn.shared.number) {
+            self.complete_startup(turn, number);
+        }
+        self.run(turn);
+    }
+
+    /// Takes messages until one has to wait.
+    fn run(&mut self, turn: &mut Turn<'_>) -> Option<Cancel> {
+        let mut cancel = None;
+        while self.phase != Phase::Closed && self.job.is_none() {
+            if let Some(task) = self.task.take() {
+                self.perform(turn, task);
+            } else if turn.shared.stopping {
+                let message = "terminating connection due to administrator command";
+                self.fatal(turn, &SqlError::new(SqlState::ADMIN_SHUTDOWN, message));
+            } else {
+                match self.phase {
+                    Phase::Opening(_) => match self.take_opening(turn) {
+                        startup::Taken::Nothing => break,
+                        startup::Taken::Something => {}
+                        startup::Taken::Cancel(request) => cancel = Some(request),
+                    },
+                    Phase::Open if self.take_message(turn) => {}
+                    Phase::Waiting(_) | Phase::Open | Phase::Closed => break,
+                }
+            }
+            self.hand_over_pieces(turn);
+        }
+        debug_assert!(self.job.is_some() || self.calls.is_empty(), "without a job no call is out");
+        self.hand_over(turn);
+        cancel
+    }
+
+    /// Takes one message, if one is whole.
+    fn take_message(&mut self, turn: &mut Turn<'_>) -> bool {
+        match codec::next(&mut self.input) {
+            Ok(None) => false,
+            Ok(Some(message)) => {
+                self.begin(turn);
+                self.message(turn, message);
+                true
+            }
+            Err(Malformed::Encoding(kind, error)) => {
+                self.begin(turn);
+                self.mode = if kind == b'Q' { Mode::Simple } else { Mode::Extended };
+                if !self.skipping {
+                    self.fail(turn, error);
+                }
+                true
+            }
+            Err(Malformed::Protocol(error)) => {
+                self.violation(turn, &error);
+                false
+            }
+        }
+    }
+
+    /// A statement begins: its patience starts, and nothing is known of the catalog yet.
+    fn begin(&mut self, turn: &Turn<'_>) {
+        self.deadline = turn.now + self.settings.statement_timeout().unwrap_or(turn.shared.config.statement_timeout);
+        self.confirmed = false;
+        self.cancelled = false;
+    }
+
+    /// Begins a task, or begins it again.
+    fn perform(&mut self, turn: &mut Turn<'_>, task: Task) {
+        match task {
+            Task::Simple(statements) => self.perform_simple(turn, statements),
+            Task::Parse(parse) => self.perform_parse(turn, parse),
+            Task::Describe(kind, name) => self.perform_describe(turn, kind, name),
+            Task::Execute(portal, max_rows) => self.perform_execute(turn, portal, max_rows),
+        }
+    }
+
+    /// Planning has failed: reports the error if the catalog is known to be current, else reads it and begins again.
+    fn confirm(&mut self, turn: &mut Turn<'_>, task: Task, error: SqlError) {
+        if self.confirmed {
+            return self.fail(turn, error);
+        }
+        sometimes!("session.planning_error_confirmed");
+        self.job = Some(Job::Confirm(task));
+        self.read_catalog(turn);
+    }
+
+    /// The statement has failed.
+    fn fail(&mut self, turn: &mut Turn<'_>, error: SqlError) {
+        if error.state == SqlState::STATEMENT_COMPLETION_UNKNOWN {
+            turn.shared.stats.unknown_outcomes += 1;
+        }
+        self.writer.error(Severity::Error, &error);
+        self.flush = true;
+        match self.mode {
+            Mode::Simple => self.ready_for_query(),
+            Mode::Extended => self.skipping = true,
+        }
+    }
+
+    /// The job has ended; whoever wanted it goes on.
+    fn go_on(&mut self, turn: &Turn<'_>, origin: Origin) {
+        if let Origin::Simple(rest) = origin {
+            self.go_on_simple(turn, rest);
+        }
+    }
+
+    fn ready_for_query(&mut self) {
+        // There are no transactions that outlive it, so no portal does.
+        self.portals.clear();
+        self.writer.ready_for_query();
+        self.flush = true;
+    }
+
+    /// Bytes that are not the protocol.
+    fn violation(&mut self, turn: &mut Turn<'_>, error: &SqlError) {
+        turn.shared.stats.protocol_violations += 1;
+        sometimes!("session.protocol_violation");
+        self.fatal(turn, error);
+    }
+
+    /// Says why, and closes.
+    fn fatal(&mut self, turn: &mut Turn<'_>, error: &SqlError) {
+        self.writer.error(Severity::Fatal, error);
+        self.leave_silently(turn);
+    }
+
+    /// Closes after what has been written.
+    fn leave_silently(&mut self, turn: &mut Turn<'_>) {
+        self.flush = true;
+        self.hand_over(turn);
+        if self.phase != Phase::Closed {
+            turn.shared.outputs.push(GatewayOutput::Close(self.id));
+        }
+        self.leave(turn);
+    }
+
+    /// The client is gone: whatever is under way is nobody's now. Its outcome stays what it will be.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        if self.is_session() {
+            turn.shared.sessions -= 1;
+        }
+        self.phase = Phase::Closed;
+        self.task = None;
+        self.job = None;
+        self.calls.clear();
+        self.input = BytesMut::new();
+    }
+
+    fn hand_over_pieces(&mut self, turn: &mut Turn<'_>) {
+        if self.writer.len() >= OUTPUT_PIECE {
+            turn.shared.outputs.push(GatewayOutput::Client(self.id, self.writer.take()));
+        }
+    }
+
+    fn hand_over(&mut self, turn: &mut Turn<'_>) {
+        if self.flush && self.writer.len() > 0 && self.phase != Phase::Closed {
+            turn.shared.outputs.push(GatewayOutput::Client(self.id, self.writer.take()));
+        }
+        self.flush = false;
+    }
+}
+
+/// A client wants the statement of another connection cancelled.
+pub(super) struct Cancel {
+    pub(super) process: i32,
+    pub(super) secret: Bytes,
+}

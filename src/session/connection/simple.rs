@@ -1,0 +1,88 @@
+//! The simple query protocol: a text of statements.
+//!
+//! Adjacent queries and writes of one text travel as one batch: an implicit transaction, all or nothing. DDL, SET and the
+//! like between them run on their own, in order, and what ran before an error of theirs stays (PostgreSQL would roll it
+//! back too).
+
+use super::execution::Item;
+use super::{Connection, Mode, Origin, Task};
+use crate::session::shared::Turn;
+use crate::session::writer::Formats;
+use crate::sql::{self, Kind, Parsed};
+use std::collections::VecDeque;
+
+impl Connection {
+    /// A Query message.
+    pub(super) fn simple_query(&mut self, turn: &mut Turn<'_>, text: &str) {
+        self.mode = Mode::Simple;
+        // A simple query takes the place of the unnamed statement.
+        self.statements.remove("");
+        match sql::parse(text) {
+            Ok(statements) => self.task = Some(Task::Simple(statements.into())),
+            Err(error) => self.fail(turn, error),
+        }
+    }
+
+    /// Begins, or begins again, what is in front.
+    pub(super) fn perform_simple(&mut self, turn: &mut Turn<'_>, mut statements: VecDeque<Parsed>) {
+        let Some(first) = statements.front() else { return self.ready_for_query() };
+        match first.kind {
+            Kind::Query | Kind::Write => self.perform_batch(turn, statements),
+            Kind::Explain => self.perform_explain(turn, statements),
+            Kind::Define => {
+                let statement = first.clone();
+                statements.pop_front();
+                self.define(turn, statement, Origin::Simple(statements));
+            }
+            _ => {
+                let Some(statement) = statements.pop_front() else { return };
+                match self.utility(&statement.kind) {
+                    Ok(answer) => {
+                        self.write_answer(&answer, true, &Formats::default());
+                        self.go_on_simple(turn, statements);
+                    }
+                    Err(error) => self.fail(turn, error),
+                }
+            }
+        }
+    }
+
+    fn perform_batch(&mut self, turn: &mut Turn<'_>, statements: VecDeque<Parsed>) {
+        let batched =
+            statements.iter().take_while(|statement| matches!(statement.kind, Kind::Query | Kind::Write)).count();
+        let mut items = Vec::with_capacity(batched);
+        for statement in statements.iter().take(batched) {
+            match self.plan(turn, statement, &[]) {
+                Ok(plan) => items.push(Item::new(statement, plan, Vec::new(), Vec::new())),
+                Err(error) => return self.confirm(turn, Task::Simple(statements), error),
+            }
+        }
+        let mut rest = statements;
+        rest.drain(..batched);
+        self.execute_batch(turn, items, Origin::Simple(rest));
+    }
+
+    /// EXPLAIN shows what never reaches a partition, so the catalog is read first (rules B4).
+    fn perform_explain(&mut self, turn: &mut Turn<'_>, mut statements: VecDeque<Parsed>) {
+        if !self.confirmed {
+            return self.refresh(turn, Task::Simple(statements));
+        }
+        let Some(statement) = statements.pop_front() else { return };
+        match self.plan(turn, &statement, &[]) {
+            Ok(plan) => {
+                let item = Item::new(&statement, plan, Vec::new(), Vec::new());
+                self.execute_here(turn, &[item], Origin::Simple(statements));
+            }
+            Err(error) => self.fail(turn, error),
+        }
+    }
+
+    /// What was in front has been answered: the next one, with patience of its own.
+    pub(super) fn go_on_simple(&mut self, turn: &Turn<'_>, rest: VecDeque<Parsed>) {
+        if rest.is_empty() {
+            return self.ready_for_query();
+        }
+        self.begin(turn);
+        self.task = Some(Task::Simple(rest));
+    }
+}

@@ -1,0 +1,171 @@
+//! What the session itself answers: settings, prepared statements, and transaction control as far as there is any.
+
+use super::Connection;
+use crate::session::settings::{Report, Settings};
+use crate::session::shared::Turn;
+use crate::session::values::Zone;
+use crate::session::writer::Severity;
+use crate::sql::{self, Discard, Kind, Modes, SetScope, SetValue, Transaction};
+use crate::types::{SqlError, SqlState, Value};
+
+/// An answer that no partition was asked for.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// Command tag; `None`: the statement was empty.
+    pub(super) tag: Option<&'static str>,
+    /// Columns, all text, and rows.
+    pub(super) rows: Option<(Vec<String>, Vec<Vec<Value>>)>,
+    pub(super) notices: Vec<(Severity, SqlError)>,
+    /// Changed settings that the client wants to know.
+    pub(super) reports: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    fn tag(tag: &'static str) -> Self {
+        Self { tag: Some(tag), ..Self::default() }
+    }
+
+    fn warning(tag: &'static str, message: &str) -> Self {
+        let warning = SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
+        Self { notices: vec![(Severity::Warning, warning)], ..Self::tag(tag) }
+    }
+
+    fn reporting(mut self, report: Report) -> Self {
+        self.reports.extend(report);
+        self
+    }
+}
+
+impl Connection {
+    /// Answers a statement that is the session's own business.
+    pub(super) fn utility(&mut self, kind: &Kind) -> Result<Answer, SqlError> {
+        let answer = match kind {
+            Kind::Set { scope: SetScope::Local, .. } => {
+                Answer::warning("SET", "SET LOCAL can only be used in transaction blocks")
+            }
+            Kind::Set { name, value: SetValue::Default, .. } => Answer::tag("SET").reporting(self.settings.reset(name)?),
+            Kind::Set { name, value: SetValue::List(values), .. } => {
+                Answer::tag("SET").reporting(self.settings.set(name, &joined(name, values))?)
+            }
+            Kind::Show { name } => self.show(name)?,
+            Kind::Reset { name: Some(name) } => Answer::tag("RESET").reporting(self.settings.reset(name)?),
+            Kind::Reset { name: None } => Answer { reports: self.settings.reset_all(), ..Answer::tag("RESET") },
+            Kind::Transaction(transaction) => self.transaction(transaction)?,
+            Kind::Discard(what) => self.discard(*what),
+            Kind::Deallocate { name } => self.deallocate(name.as_deref())?,
+            Kind::Empty | Kind::Query | Kind::Write | Kind::Explain | Kind::Define => Answer::default(),
+        };
+        self.zone = Zone::new(&self.settings.travelling().time_zone);
+        Ok(answer)
+    }
+
+    /// Columns of the rows that such a statement returns, all of them text; `None`: it returns none.
+    pub(super) fn utility_columns(&self, kind: &Kind) -> Option<Vec<String>> {
+        match kind {
+            Kind::Show { name } if name == "all" => Some(all_columns()),
+            Kind::Show { name } => Some(vec![self.settings.show(name).map_or_else(|_| name.clone(), |(name, _)| name)]),
+            _ => None,
+        }
+    }
+
+    fn show(&self, name: &str) -> Result<Answer, SqlError> {
+        let text = |text: &str| Value::Text(text.into());
+        let rows = if name == "all" {
+            let all = self.settings.show_all();
+            let rows = all.map(|(name, value, description)| vec![text(name), text(&value), text(description)]);
+            (all_columns(), rows.collect())
+        } else {
+            let (name, value) = self.settings.show(name)?;
+            (vec![name], vec![vec![text(&value)]])
+        };
+        Ok(Answer { rows: Some(rows), ..Answer::tag("SHOW") })
+    }
+
+    fn transaction(&mut self, transaction: &Transaction) -> Result<Answer, SqlError> {
+        let chain = |word: &str| {
+            let message = format!("{word} AND CHAIN can only be used in transaction blocks");
+            SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+        };
+        match transaction {
+            Transaction::Commit { chain: true } => Err(chain("COMMIT")),
+            Transaction::Rollback { chain: true } => Err(chain("ROLLBACK")),
+            Transaction::Commit { .. } => Ok(Answer::warning("COMMIT", "there is no transaction in progress")),
+            Transaction::Rollback { .. } => Ok(Answer::warning("ROLLBACK", "there is no transaction in progress")),
+            Transaction::SetModes(_) => {
+                Ok(Answer::warning("SET", "SET TRANSACTION can only be used in transaction blocks"))
+            }
+            Transaction::SetSessionModes(modes) => self.session_modes(modes),
+            Transaction::Begin(_) => Err(no_transactions("BEGIN")),
+            Transaction::Savepoint(_) => Err(no_transactions("SAVEPOINT")),
+            Transaction::RollbackTo(_) => Err(no_transactions("ROLLBACK TO SAVEPOINT")),
+            Transaction::Release(_) => Err(no_transactions("RELEASE SAVEPOINT")),
+        }
+    }
+
+    fn session_modes(&mut self, modes: &Modes) -> Result<Answer, SqlError> {
+        if modes.read_only == Some(true) {
+            return Err(SqlError::unsupported("read-only sessions are not supported yet"));
+        }
+        let mut answer = Answer::tag("SET");
+        if let Some(isolation) = &modes.isolation {
+            answer = answer.reporting(self.settings.set("default_transaction_isolation", isolation)?);
+        }
+        if let Some(deferrable) = modes.deferrable {
+            let value = if deferrable { "on" } else { "off" };
+            answer = answer.reporting(self.settings.set("default_transaction_deferrable", value)?);
+        }
+        Ok(answer)
+    }
+
+    fn discard(&mut self, what: Discard) -> Answer {
+        match what {
+            Discard::All => {
+                self.statements.clear();
+                Answer { reports: self.settings.reset_all(), ..Answer::tag("DISCARD ALL") }
+            }
+            Discard::Plans => Answer::tag("DISCARD PLANS"),
+            Discard::Sequences => Answer::tag("DISCARD SEQUENCES"),
+            Discard::Temporary => Answer::tag("DISCARD TEMP"),
+        }
+    }
+
+    fn deallocate(&mut self, name: Option<&str>) -> Result<Answer, SqlError> {
+        let Some(name) = name else {
+            self.statements.clear();
+            return Ok(Answer::tag("DEALLOCATE ALL"));
+        };
+        if self.statements.remove(name).is_none() {
+            let message = format!("prepared statement \"{name}\" does not exist");
+            return Err(SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, message));
+        }
+        Ok(Answer::tag("DEALLOCATE"))
+    }
+}
+
+fn all_columns() -> Vec<String> {
+    ["name", "setting", "description"].map(str::to_owned).to_vec()
+}
+
+fn no_transactions(what: &str) -> SqlError {
+    SqlError::unsupported(format!("{what} is not supported yet")).hint(
+        "Each statement is a transaction of its own; statements of one query text, separated by semicolons, are one \
+         transaction together.",
+    )
+}
+
+/// Values of a SET as one text. Names of a search path keep their spelling by quotes.
+fn joined(name: &str, values: &[String]) -> String {
+    let quoted = |value: &String| {
+        let plain = value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if plain && !value.is_empty() { value.clone() } else { format!("\"{}\"", value.replace('"', "\"\"")) }
+    };
+    let values: Vec<_> =
+        if name == "search_path" { values.iter().map(quoted).collect() } else { values.to_vec() };
+    values.join(", ")
+}
+
+/// Surroundings of a statement that is evaluated here.
+pub(super) fn context(turn: &mut Turn<'_>, settings: &Settings, process: i32) -> sql::Context {
+    let _ = (settings, process);
+    sql::Context { now: turn.wall, rng: turn.shared.dice(), max_rows: 0 }
+}
