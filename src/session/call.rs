@@ -28,22 +28,22 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_millis(400);
 
 /// What a call needs of its surroundings, lent for one step.
-pub struct Surroundings<'a> {
+pub(super) struct Surroundings<'a> {
     /// The time.
-    pub now: Instant,
+    pub(super) now: Instant,
     /// Leader guesses, asked and taught.
-    pub router: &'a mut Router,
+    pub(super) router: &'a mut Router,
     /// Dice for back-off.
-    pub rng: &'a mut Rng,
+    pub(super) rng: &'a mut Rng,
     /// The session's last attempt number.
-    pub attempts: &'a mut u32,
+    pub(super) attempts: &'a mut u32,
     /// How long an attempt may take.
-    pub attempt_timeout: Duration,
+    pub(super) attempt_timeout: Duration,
 }
 
 /// What is to be done after a step.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub(super) enum Step {
     /// Wait.
     Wait,
     /// Send this attempt.
@@ -54,7 +54,7 @@ pub enum Step {
 
 /// How a call ends or pauses.
 #[derive(Debug, PartialEq)]
-pub enum End {
+pub(super) enum End {
     /// Answered.
     Done(Outcome),
     /// Paused: the partition's catalog is newer than the plan. Refresh, plan again, [`Call::resume`].
@@ -69,7 +69,7 @@ pub enum End {
 
 /// Why the last attempt has not succeeded, for the client's detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(super) enum Obstacle {
     /// No answer came.
     Silence,
     /// Nobody leads, as far as those asked know.
@@ -92,7 +92,7 @@ enum Phase {
 
 /// One request under way.
 #[derive(Debug)]
-pub struct Call {
+pub(super) struct Call {
     id: RequestId,
     acked_below: Sequence,
     partition: PartitionId,
@@ -125,7 +125,7 @@ const fn is_logged(body: &RequestBody) -> bool {
 
 impl Call {
     /// A call and its first attempt.
-    pub fn start(
+    pub(super) fn start(
         id: RequestId,
         acked_below: Sequence,
         partition: PartitionId,
@@ -154,48 +154,43 @@ impl Call {
     }
 
     /// Identity of the request.
-    pub const fn id(&self) -> RequestId {
+    pub(super) const fn id(&self) -> RequestId {
         self.id
     }
 
     /// Which partition is asked.
-    pub const fn partition(&self) -> PartitionId {
+    pub(super) const fn partition(&self) -> PartitionId {
         self.partition
     }
 
-    /// What is asked.
-    pub const fn body(&self) -> &RequestBody {
-        &self.body
-    }
-
     /// Is the request one that is logged?
-    pub const fn is_logged(&self) -> bool {
+    pub(super) const fn is_logged(&self) -> bool {
         is_logged(&self.body)
     }
 
     /// Why the last attempt has not succeeded.
-    pub const fn obstacle(&self) -> Obstacle {
+    pub(super) const fn obstacle(&self) -> Obstacle {
         self.obstacle
     }
 
     /// May the request have been executed, or be executed yet?
-    pub const fn is_in_doubt(&self) -> bool {
+    pub(super) const fn is_in_doubt(&self) -> bool {
         self.in_doubt
     }
 
     /// Must the client be told that the outcome is unknown?
-    pub fn is_doubtful_to_client(&self) -> bool {
+    pub(super) fn is_doubtful_to_client(&self) -> bool {
         // Planted 25: what may yet be executed is reported as a failure.
         self.is_in_doubt() && !planted!(25)
     }
 
     /// Ends the call at `deadline` if it would go on longer.
-    pub fn hasten(&mut self, deadline: Instant) {
+    pub(super) fn hasten(&mut self, deadline: Instant) {
         self.deadline = Some(self.deadline.map_or(deadline, |old| old.min(deadline)));
     }
 
     /// When [`Call::timeout`] wants to be called.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Asked(until) | Phase::BackOff(until) => Some(until),
             Phase::Paused => None,
@@ -207,7 +202,7 @@ impl Call {
     }
 
     /// Time has come.
-    pub fn timeout(&mut self, around: &mut Surroundings<'_>) -> Step {
+    pub(super) fn timeout(&mut self, around: &mut Surroundings<'_>) -> Step {
         if self.deadline.is_some_and(|deadline| deadline <= around.now) {
             sometimes!("session.statement_timed_out");
             sometimes!("session.statement_timed_out_in_doubt", self.is_in_doubt());
@@ -230,7 +225,7 @@ impl Call {
     }
 
     /// Is this an answer to one of this call's attempts?
-    pub fn is_answered_by(&self, reply: &Reply) -> bool {
+    pub(super) fn is_answered_by(&self, reply: &Reply) -> bool {
         // Planted 86: whatever the session is answered is the answer to what it last asked.
         if planted!(86) {
             return reply.id.session == self.id.session && reply.partition == self.partition;
@@ -239,7 +234,7 @@ impl Call {
     }
 
     /// Takes an answer for which [`Call::is_answered_by`] holds.
-    pub fn reply(&mut self, from: NodeId, reply: Reply, around: &mut Surroundings<'_>) -> Step {
+    pub(super) fn reply(&mut self, from: NodeId, reply: Reply, around: &mut Surroundings<'_>) -> Step {
         if let ReplyBody::Done(outcome) = reply.body {
             // From whichever attempt: a logged request has one outcome, and any attempt of a read lies within it.
             sometimes!("session.answered_by_earlier_attempt", reply.attempt != self.attempt);
@@ -277,16 +272,20 @@ impl Call {
     }
 
     /// Goes on after a pause. With a body: planned again for the same partition.
-    pub fn resume(&mut self, body: Option<RequestBody>, around: &mut Surroundings<'_>) -> Step {
+    pub(super) fn resume(&mut self, body: Option<RequestBody>, around: &mut Surroundings<'_>) -> Step {
         if let Some(body) = body {
-            assert_eq!(is_logged(&body), self.is_logged(), "a request does not change its kind when it is planned again");
+            assert_eq!(
+                is_logged(&body),
+                self.is_logged(),
+                "a request does not change its kind when it is planned again"
+            );
             self.body = body;
         }
         self.send(around)
     }
 
     /// Makes a pause, then asks again: the answer made no sense.
-    pub fn ask_later(&mut self, around: &mut Surroundings<'_>) -> Step {
+    pub(super) fn ask_later(&mut self, around: &mut Surroundings<'_>) -> Step {
         self.back_off(around)
     }
 

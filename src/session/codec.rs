@@ -11,15 +11,15 @@ use pgwire::messages::startup::{GssEncRequest, SslRequest, Startup};
 use pgwire::messages::{DecodeContext, Message, PgWireFrontendMessage, ProtocolVersion};
 
 /// Longest message after startup.
-pub const MAX_MESSAGE: usize = 64 << 20;
+pub(super) const MAX_MESSAGE: usize = 64 << 20;
 /// Longest message of a kind that is short by nature.
 const MAX_SHORT_MESSAGE: usize = 10_000;
 /// Longest startup packet, PostgreSQL's own limit.
-pub const MAX_STARTUP: usize = 10_000;
+pub(super) const MAX_STARTUP: usize = 10_000;
 
 /// What a client may say before it is known.
 #[derive(Debug)]
-pub enum Opening {
+pub(super) enum Opening {
     /// Wants TLS.
     Ssl,
     /// Wants GSSAPI encryption.
@@ -32,7 +32,7 @@ pub enum Opening {
 
 /// What a client may say after that.
 #[derive(Debug)]
-pub enum Incoming {
+pub(super) enum Incoming {
     /// One of the messages that pgwire knows.
     Message(PgWireFrontendMessage),
     /// The fast-path function call, which Orrery does not have.
@@ -41,7 +41,7 @@ pub enum Incoming {
 
 /// Why bytes are not a message.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub(super) enum Malformed {
     /// Not the protocol: where the next message begins cannot be known, or is not worth knowing.
     Protocol(SqlError),
     /// A whole message, of this type, with text that is not UTF-8: an error like any other.
@@ -56,7 +56,7 @@ fn violation(message: impl Into<String>) -> Malformed {
 ///
 /// # Errors
 /// [`Malformed::Protocol`].
-pub fn opening(buffer: &mut BytesMut) -> Result<Option<Opening>, Malformed> {
+pub(super) fn opening(buffer: &mut BytesMut) -> Result<Option<Opening>, Malformed> {
     if buffer.len() < 4 {
         return Ok(None);
     }
@@ -97,7 +97,7 @@ pub fn opening(buffer: &mut BytesMut) -> Result<Option<Opening>, Malformed> {
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn next(buffer: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
+pub(super) fn next(buffer: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
     if buffer.len() < 5 {
         // A byte that begins no message is refused at once: the four that follow may never come.
         return match buffer.first() {
@@ -131,7 +131,7 @@ pub fn next(buffer: &mut BytesMut) -> Result<Option<Incoming>, Malformed> {
 }
 
 /// Past the opening, and with long cancel keys: what a 4-byte key is decoded to does not depend on the version.
-const fn context() -> DecodeContext {
+fn context() -> DecodeContext {
     let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_2);
     context.awaiting_frontend_ssl = false;
     context.awaiting_frontend_startup = false;

@@ -1,6 +1,7 @@
 //! Settings of a session: one literal list of what can be set and shown, and what a session has made of it.
 
 use crate::partition::message;
+use crate::types::datetime::TimeZone;
 use crate::types::{Duration, SqlError, SqlState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,7 +101,7 @@ const SETTINGS: &[Setting] = &[
 
 /// The settings of one session.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Values that differ from the list's defaults, by the list's spelling; names with a dot in lower case.
     values: BTreeMap<String, String>,
     /// What RESET goes back to: what the startup packet set.
@@ -110,11 +111,11 @@ pub struct Settings {
 }
 
 /// A setting's change that the client must be told of.
-pub type Report = Option<(&'static str, String)>;
+pub(super) type Report = Option<(&'static str, String)>;
 
 impl Settings {
     /// Settings of a session of `user` in `database`.
-    pub fn new(user: &str, database: &str) -> Self {
+    pub(super) fn new(user: &str, database: &str) -> Self {
         let mut values = BTreeMap::new();
         values.insert("session_authorization".to_owned(), user.to_owned());
         let mut settings = Self { at_start: values.clone(), values, travelling: Arc::default() };
@@ -125,7 +126,7 @@ impl Settings {
     }
 
     /// What travels with each batch.
-    pub const fn travelling(&self) -> &Arc<message::Settings> {
+    pub(super) const fn travelling(&self) -> &Arc<message::Settings> {
         &self.travelling
     }
 
@@ -133,7 +134,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::set`].
-    pub fn set_at_start(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
+    pub(super) fn set_at_start(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
         self.set(name, value)?;
         self.at_start = self.values.clone();
         Ok(())
@@ -143,7 +144,7 @@ impl Settings {
     ///
     /// # Errors
     /// 42704 for an unknown name without a dot, 55P02 for one that cannot be changed, 22023 for a value outside its domain.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<Report, SqlError> {
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<Report, SqlError> {
         let Some(setting) = find(name) else {
             let custom = custom_name(name)?;
             self.values.insert(custom, value.to_owned());
@@ -163,7 +164,7 @@ impl Settings {
     ///
     /// # Errors
     /// 42704 for an unknown name, 55P02 for one that cannot be changed.
-    pub fn reset(&mut self, name: &str) -> Result<Report, SqlError> {
+    pub(super) fn reset(&mut self, name: &str) -> Result<Report, SqlError> {
         let Some(setting) = find(name) else {
             let custom = custom_name(name)?;
             self.values.remove(&custom);
@@ -176,7 +177,7 @@ impl Settings {
     }
 
     /// `RESET ALL`: what the client must be told of.
-    pub fn reset_all(&mut self) -> Vec<(&'static str, String)> {
+    pub(super) fn reset_all(&mut self) -> Vec<(&'static str, String)> {
         self.values.retain(|name, _| !name.contains('.'));
         SETTINGS.iter().filter_map(|setting| self.reset_one(setting)).collect()
     }
@@ -199,7 +200,7 @@ impl Settings {
     ///
     /// # Errors
     /// 42704 for an unknown name.
-    pub fn show(&self, name: &str) -> Result<(String, String), SqlError> {
+    pub(super) fn show(&self, name: &str) -> Result<(String, String), SqlError> {
         match find(name) {
             Some(setting) => Ok((setting.name.to_owned(), self.get(setting))),
             None => {
@@ -213,24 +214,24 @@ impl Settings {
     }
 
     /// `SHOW ALL`: name, value, description.
-    pub fn show_all(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> + '_ {
+    pub(super) fn show_all(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> + '_ {
         SETTINGS.iter().map(|setting| (setting.name, self.get(setting), setting.description))
     }
 
     /// What the client is told at startup.
-    pub fn reported(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+    pub(super) fn reported(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
         SETTINGS.iter().filter(|setting| setting.reported).map(|setting| (setting.name, self.get(setting)))
     }
 
     /// `statement_timeout`; `None`: not set.
-    pub fn statement_timeout(&self) -> Option<Duration> {
+    pub(super) fn statement_timeout(&self) -> Option<Duration> {
         let value = self.values.get("statement_timeout")?;
         let milliseconds = parse_milliseconds(value).ok()?;
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds.unsigned_abs()))
     }
 
     /// Are notices of this severity wanted?
-    pub fn wants_notices(&self) -> bool {
+    pub(super) fn wants_notices(&self) -> bool {
         !matches!(self.values.get("client_min_messages").map(String::as_str), Some("warning" | "error"))
     }
 
@@ -297,10 +298,7 @@ fn canonical(setting: &Setting, value: &str) -> Result<String, SqlError> {
             Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
             Ok(number) => Err(SqlError::new(
                 SqlState::INVALID_PARAMETER_VALUE,
-                format!(
-                    "{number} is outside the valid range for parameter \"{}\" ({least} .. {most})",
-                    setting.name
-                ),
+                format!("{number} is outside the valid range for parameter \"{}\" ({least} .. {most})", setting.name),
             )),
             Err(_) => Err(invalid(setting, value)),
         },
@@ -351,10 +349,10 @@ fn date_style(setting: &Setting, value: &str) -> Result<String, SqlError> {
 fn time_zone(value: &str) -> Option<String> {
     let trimmed = value.trim();
     match trimmed.to_ascii_lowercase().as_str() {
-        "utc" | "gmt" | "z" | "zulu" | "default" | "local" => return Some("UTC".to_owned()),
+        "zulu" | "default" | "local" => return Some("UTC".to_owned()),
         _ => {}
     }
-    crate::session::values::time_zone_name(trimmed)
+    TimeZone::parse(trimmed).ok().map(|zone| zone.name().to_owned())
 }
 
 fn printable(value: &str) -> String {

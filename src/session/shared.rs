@@ -13,27 +13,27 @@ use std::sync::Arc;
 const CACHED_PLANS: usize = 1024;
 
 /// Common to all connections of a gateway.
-pub struct Shared {
-    pub config: GatewayConfig,
-    pub rng: Rng,
-    pub router: Router,
+pub(super) struct Shared {
+    pub(super) config: GatewayConfig,
+    pub(super) rng: Rng,
+    pub(super) router: Router,
     /// The newest catalog seen.
-    pub catalog: Arc<Catalog>,
-    pub plans: sql::PlanCache,
-    pub stats: GatewayStats,
-    pub outputs: Vec<GatewayOutput>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) plans: sql::PlanCache,
+    pub(super) stats: GatewayStats,
+    pub(super) outputs: Vec<GatewayOutput>,
     /// The number of this life, once the cluster partition has given it.
-    pub number: Option<u64>,
+    pub(super) number: Option<u64>,
     /// A clean stop has been asked for.
-    pub stopping: bool,
+    pub(super) stopping: bool,
     /// Connections past their startup.
-    pub sessions: usize,
+    pub(super) sessions: usize,
     /// For statements that read no table.
-    pub nothing: Store,
+    pub(super) nothing: Store,
 }
 
 impl Shared {
-    pub fn new(config: GatewayConfig, rng: Rng) -> Self {
+    pub(super) fn new(config: GatewayConfig, rng: Rng) -> Self {
         Self {
             router: Router::new(config.nodes.clone()),
             config,
@@ -50,14 +50,14 @@ impl Shared {
     }
 
     /// Takes a catalog if it is newer.
-    pub fn adopt(&mut self, catalog: Arc<Catalog>) {
+    pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
         if catalog.version > self.catalog.version {
             self.catalog = catalog;
         }
     }
 
     /// Dice for one statement that is evaluated here.
-    pub fn dice(&mut self) -> Rng {
+    pub(super) fn dice(&mut self) -> Rng {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         Rng::from_seed(seed)
@@ -65,8 +65,8 @@ impl Shared {
 }
 
 /// One event: its time, and what it may touch besides the connection.
-pub struct Turn<'a> {
-    pub now: Instant,
-    pub wall: Timestamp,
-    pub shared: &'a mut Shared,
+pub(super) struct Turn<'a> {
+    pub(super) now: Instant,
+    pub(super) wall: Timestamp,
+    pub(super) shared: &'a mut Shared,
 }

@@ -1,41 +1,56 @@
 //! Values on the wire: text and binary, to and from the client.
 
 use super::writer::Format;
-use crate::types::{DataType, SqlError, Value};
+use crate::types::datetime::{TimeContext, TimeZone};
+use crate::types::{DataType, SqlError, SqlState, Value, binary, text};
 use bytes::{BufMut, BytesMut};
 
-/// Time zone of the session, looked up once.
-#[derive(Clone, Debug, Default)]
-pub struct Zone;
+/// Room for values on their way out, kept between them.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    text: String,
+    binary: Vec<u8>,
+}
 
-impl Zone {
-    /// Of a name that has been checked.
-    pub fn new(_name: &str) -> Self {
-        Self
+impl Scratch {
+    /// Appends a value that is not NULL.
+    pub(super) fn encode(&mut self, value: &Value, format: Format, zone: &TimeZone, out: &mut BytesMut) {
+        match (format, value) {
+            // The same in both formats, and nothing to convert.
+            (_, Value::Text(text)) => out.put_slice(text.as_bytes()),
+            (Format::Text, _) => {
+                self.text.clear();
+                text::write_value(&mut self.text, value, zone);
+                out.put_slice(self.text.as_bytes());
+            }
+            (Format::Binary, _) => {
+                self.binary.clear();
+                binary::send(value, &mut self.binary);
+                out.put_slice(&self.binary);
+            }
+        }
     }
 }
 
-/// The canonical name of a time zone; `None`: there is none of that name.
-pub fn time_zone_name(name: &str) -> Option<String> {
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
-/// Appends a value that is not NULL.
-pub fn encode(value: &Value, data_type: DataType, format: Format, zone: &Zone, out: &mut BytesMut) {
-    let _ = (data_type, format, zone);
-    match value {
-        Value::Int4(i) => out.put_slice(i.to_string().as_bytes()),
-        Value::Int8(i) => out.put_slice(i.to_string().as_bytes()),
-        Value::Text(text) => out.put_slice(text.as_bytes()),
-        _ => {}
-    }
-}
-
-/// Reads a parameter.
+/// Reads parameter `number` (from 1).
 ///
 /// # Errors
-/// 22P02, 22P03 and the like.
-pub fn decode(bytes: &[u8], data_type: DataType, format: Format, zone: &Zone) -> Result<Value, SqlError> {
-    let _ = (bytes, data_type, format, zone);
-    Ok(Value::Text(String::from_utf8_lossy(bytes).as_ref().into()))
+/// 22P02, 22P03, 22021 and the like.
+pub(super) fn decode(
+    bytes: &[u8],
+    number: usize,
+    data_type: DataType,
+    format: Format,
+    time: &TimeContext,
+) -> Result<Value, SqlError> {
+    match format {
+        Format::Binary => binary::receive(bytes, data_type),
+        Format::Text => match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => text::parse(text, data_type, time),
+            _ => Err(SqlError::new(
+                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+                format!("invalid byte sequence for encoding \"UTF8\" in parameter ${number}"),
+            )),
+        },
+    }
 }

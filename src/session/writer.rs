@@ -1,18 +1,17 @@
 //! Messages to the client, written one after the other into one buffer.
 
-use super::values;
+use super::values::Scratch;
+use crate::types::datetime::TimeZone;
 use crate::types::{DataType, SqlError, Value};
 use bytes::{BufMut, Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::data::{FieldDescription, ParameterDescription, RowDescription};
 use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse};
-use pgwire::messages::startup::{
-    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
-};
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 
 /// Result format of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// As text.
     Text,
     /// PostgreSQL's binary representation.
@@ -21,7 +20,7 @@ pub enum Format {
 
 impl Format {
     /// From the protocol's code.
-    pub const fn from_code(code: i16) -> Option<Self> {
+    pub(super) const fn from_code(code: i16) -> Option<Self> {
         match code {
             0 => Some(Self::Text),
             1 => Some(Self::Binary),
@@ -32,26 +31,26 @@ impl Format {
 
 /// Formats of all columns, as Bind gives them: none (all text), one for all, or one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Formats(Vec<i16>);
+pub(super) struct Formats(Vec<i16>);
 
 impl Formats {
     /// From the protocol's codes.
-    pub const fn new(codes: Vec<i16>) -> Self {
+    pub(super) const fn new(codes: Vec<i16>) -> Self {
         Self(codes)
     }
 
     /// The first code that there is not.
-    pub fn unknown_code(&self) -> Option<i16> {
+    pub(super) fn unknown_code(&self) -> Option<i16> {
         self.0.iter().copied().find(|code| Format::from_code(*code).is_none())
     }
 
     /// How many codes were given.
-    pub const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Format of column `index`.
-    pub fn get(&self, index: usize) -> Format {
+    pub(super) fn get(&self, index: usize) -> Format {
         let code = if self.0.len() == 1 { self.0[0] } else { self.0.get(index).copied().unwrap_or(0) };
         Format::from_code(code).unwrap_or(Format::Text)
     }
@@ -59,13 +58,14 @@ impl Formats {
 
 /// What is on its way to one client.
 #[derive(Debug, Default)]
-pub struct Writer {
+pub(super) struct Writer {
     buffer: BytesMut,
+    scratch: Scratch,
 }
 
 /// Severity of an error or notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub(super) enum Severity {
     /// The statement failed.
     Error,
     /// The connection ends.
@@ -89,75 +89,75 @@ impl Severity {
 
 impl Writer {
     /// How much waits.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.buffer.len()
     }
 
     /// Takes all that waits.
-    pub fn take(&mut self) -> Bytes {
+    pub(super) fn take(&mut self) -> Bytes {
         self.buffer.split().freeze()
     }
 
     /// The one byte that declines TLS or GSSAPI encryption.
-    pub fn decline_encryption(&mut self) {
+    pub(super) fn decline_encryption(&mut self) {
         self.buffer.put_u8(b'N');
     }
 
-    pub fn negotiate(&mut self, minor: u16, unknown_options: Vec<String>) {
+    pub(super) fn negotiate(&mut self, minor: u16, unknown_options: Vec<String>) {
         let version = (3 << 16) | i32::from(minor);
         self.put(&NegotiateProtocolVersion::new(version, unknown_options));
     }
 
-    pub fn authentication_ok(&mut self) {
+    pub(super) fn authentication_ok(&mut self) {
         self.put(&Authentication::Ok);
     }
 
-    pub fn parameter_status(&mut self, name: &str, value: &str) {
+    pub(super) fn parameter_status(&mut self, name: &str, value: &str) {
         self.put(&ParameterStatus::new(name.to_owned(), value.to_owned()));
     }
 
-    pub fn key_data(&mut self, process: i32, secret: &Bytes) {
+    pub(super) fn key_data(&mut self, process: i32, secret: &Bytes) {
         self.put(&BackendKeyData::new(process, SecretKey::Bytes(secret.clone())));
     }
 
-    pub fn ready_for_query(&mut self) {
+    pub(super) fn ready_for_query(&mut self) {
         self.buffer.put_slice(&[b'Z', 0, 0, 0, 5, b'I']);
     }
 
-    pub fn parse_complete(&mut self) {
+    pub(super) fn parse_complete(&mut self) {
         self.bare(b'1');
     }
 
-    pub fn bind_complete(&mut self) {
+    pub(super) fn bind_complete(&mut self) {
         self.bare(b'2');
     }
 
-    pub fn close_complete(&mut self) {
+    pub(super) fn close_complete(&mut self) {
         self.bare(b'3');
     }
 
-    pub fn no_data(&mut self) {
+    pub(super) fn no_data(&mut self) {
         self.bare(b'n');
     }
 
-    pub fn portal_suspended(&mut self) {
+    pub(super) fn portal_suspended(&mut self) {
         self.bare(b's');
     }
 
-    pub fn empty_query(&mut self) {
+    pub(super) fn empty_query(&mut self) {
         self.bare(b'I');
     }
 
-    pub fn command_complete(&mut self, tag: &str) {
+    pub(super) fn command_complete(&mut self, tag: &str) {
         self.put(&CommandComplete::new(tag.to_owned()));
     }
 
-    pub fn parameter_description(&mut self, types: &[DataType]) {
+    pub(super) fn parameter_description(&mut self, types: &[DataType]) {
         self.put(&ParameterDescription::new(types.iter().map(|data_type| data_type.oid()).collect()));
     }
 
     /// Columns by name and type.
-    pub fn row_description<'a>(
+    pub(super) fn row_description<'a>(
         &mut self,
         columns: impl Iterator<Item = (&'a str, DataType)>,
         formats: &Formats,
@@ -174,23 +174,17 @@ impl Writer {
     }
 
     /// One row, written in place: a query's cost is in its rows, and one copy is enough.
-    pub fn data_row(
-        &mut self,
-        row: &[Value],
-        types: impl Iterator<Item = DataType>,
-        formats: &Formats,
-        zone: &values::Zone,
-    ) {
+    pub(super) fn data_row(&mut self, row: &[Value], formats: &Formats, zone: &TimeZone) {
         let start = self.buffer.len();
         self.buffer.put_slice(&[b'D', 0, 0, 0, 0]);
         self.buffer.put_u16(u16::try_from(row.len()).unwrap_or(u16::MAX));
-        for (index, (value, data_type)) in row.iter().zip(types).enumerate() {
+        for (index, value) in row.iter().enumerate() {
             let at = self.buffer.len();
             self.buffer.put_i32(-1);
             if value.is_null() {
                 continue;
             }
-            values::encode(value, data_type, formats.get(index), zone, &mut self.buffer);
+            self.scratch.encode(value, formats.get(index), zone, &mut self.buffer);
             let length = u32::try_from(self.buffer.len() - at - 4).unwrap_or(u32::MAX);
             self.buffer[at..at + 4].copy_from_slice(&length.to_be_bytes());
         }
@@ -199,12 +193,12 @@ impl Writer {
     }
 
     /// An ErrorResponse.
-    pub fn error(&mut self, severity: Severity, error: &SqlError) {
+    pub(super) fn error(&mut self, severity: Severity, error: &SqlError) {
         self.put(&ErrorResponse::new(fields(severity, error)));
     }
 
     /// A NoticeResponse.
-    pub fn notice(&mut self, severity: Severity, notice: &SqlError) {
+    pub(super) fn notice(&mut self, severity: Severity, notice: &SqlError) {
         self.put(&NoticeResponse::new(fields(severity, notice)));
     }
 

@@ -273,7 +273,8 @@ impl Connection {
         let error = if self.cancelled {
             SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
         } else if self.settings.statement_timeout().is_some() {
-            SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout").detail(obstacle(call))
+            SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
+                .detail(obstacle(call))
         } else {
             let message = format!("partition {} is not available", call.partition().0);
             SqlError::new(SqlState::CANNOT_CONNECT_NOW, message)

@@ -16,12 +16,17 @@ use std::sync::Arc;
 pub(super) struct Item {
     parsed: Parsed,
     plan: Arc<Prepared>,
-    types: Vec<DataType>,
+    types: Vec<Option<DataType>>,
     parameters: Vec<Value>,
 }
 
 impl Item {
-    pub(super) fn new(parsed: &Parsed, plan: Arc<Prepared>, types: Vec<DataType>, parameters: Vec<Value>) -> Self {
+    pub(super) fn new(
+        parsed: &Parsed,
+        plan: Arc<Prepared>,
+        types: Vec<Option<DataType>>,
+        parameters: Vec<Value>,
+    ) -> Self {
         Self { parsed: parsed.clone(), plan, types, parameters }
     }
 }
@@ -133,8 +138,7 @@ impl Connection {
 
     fn plan_again(&self, turn: &mut Turn<'_>, items: &mut [Item]) -> Result<(), SqlError> {
         for item in items {
-            let known: Vec<_> = item.types.iter().copied().map(Some).collect();
-            let plan = self.plan(turn, &item.parsed, &known)?;
+            let plan = self.plan(turn, &item.parsed, &item.types)?;
             let same = plan.columns() == item.plan.columns() && plan.is_read_only() == item.plan.is_read_only();
             if !same && self.mode == super::Mode::Extended {
                 return Err(SqlError::unsupported("cached plan must not change result type"));
@@ -165,8 +169,7 @@ impl Connection {
             let formats = Formats::default();
             self.writer.row_description(columns, &formats);
             for row in &result.rows {
-                let types = plan.columns().iter().map(|column| column.data_type);
-                self.writer.data_row(row, types, &formats, &self.zone);
+                self.writer.data_row(row, &formats, &self.zone);
                 self.hand_over_pieces(turn);
             }
         }

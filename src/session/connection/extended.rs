@@ -12,6 +12,7 @@ use crate::session::shared::Turn;
 use crate::session::values;
 use crate::session::writer::{Format, Formats};
 use crate::sql::{self, Kind, OutputColumn, Parsed, Prepared};
+use crate::types::datetime::TimeContext;
 use crate::types::{DataType, SqlError, SqlState, Value};
 use pgwire::messages::PgWireFrontendMessage as Message;
 use pgwire::messages::extendedquery::{Bind, Parse};
@@ -69,11 +70,7 @@ impl Connection {
             _ if self.skipping => {}
             Message::Query(query) => self.simple_query(turn, &query.query),
             Message::Flush(_) => self.flush = true,
-            Message::Parse(_)
-            | Message::Bind(_)
-            | Message::Describe(_)
-            | Message::Execute(_)
-            | Message::Close(_) => {
+            Message::Parse(_) | Message::Bind(_) | Message::Describe(_) | Message::Execute(_) | Message::Close(_) => {
                 self.mode = Mode::Extended;
                 self.extended(turn, message);
             }
@@ -101,7 +98,7 @@ impl Connection {
                 self.task = Some(Task::Execute(execute.name.unwrap_or_default(), max_rows));
                 Ok(())
             }
-            Message::Bind(bind) => self.bind(bind),
+            Message::Bind(bind) => self.bind(turn, bind),
             Message::Close(close) => self.close(close.target_type, &close.name.unwrap_or_default()),
             _ => Ok(()),
         };
@@ -151,10 +148,9 @@ impl Connection {
         let mut statements = sql::parse(&parse.query)?;
         match (statements.pop(), statements.is_empty()) {
             (Some(statement), true) => Ok(statement),
-            _ => Err(SqlError::new(
-                SqlState::SYNTAX_ERROR,
-                "cannot insert multiple commands into a prepared statement",
-            )),
+            _ => {
+                Err(SqlError::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"))
+            }
         }
     }
 
@@ -193,7 +189,7 @@ impl Connection {
         })
     }
 
-    fn bind(&mut self, bind: Bind) -> Result<(), SqlError> {
+    fn bind(&mut self, turn: &Turn<'_>, bind: Bind) -> Result<(), SqlError> {
         let statement = Arc::clone(self.statement(bind.statement_name.as_deref().unwrap_or_default())?);
         let name = bind.portal_name.clone().unwrap_or_default();
         if !name.is_empty() && self.portals.contains_key(&name) {
@@ -203,7 +199,8 @@ impl Connection {
         if self.portals.len() >= MAX_NAMES {
             return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many portals"));
         }
-        let parameters = self.parameters(&bind, &statement)?;
+        let time = TimeContext { now: turn.wall, zone: self.zone.clone() };
+        let parameters = self.parameters(&time, &bind, &statement)?;
         let formats = Formats::new(bind.result_column_format_codes);
         if let Some(code) = formats.unknown_code() {
             return Err(unsupported_format(code));
@@ -221,7 +218,7 @@ impl Connection {
         Ok(())
     }
 
-    fn parameters(&self, bind: &Bind, statement: &Statement) -> Result<Vec<Value>, SqlError> {
+    fn parameters(&self, time: &TimeContext, bind: &Bind, statement: &Statement) -> Result<Vec<Value>, SqlError> {
         let (given, needed) = (bind.parameters.len(), statement.types.len());
         let formats = Formats::new(bind.parameter_format_codes.clone());
         if formats.len() > 1 && formats.len() != given {
@@ -242,7 +239,7 @@ impl Connection {
         for (index, (bytes, data_type)) in bind.parameters.iter().zip(&statement.types).enumerate() {
             values.push(match bytes {
                 None => Value::Null,
-                Some(bytes) => values::decode(bytes, *data_type, formats.get(index), &self.zone)?,
+                Some(bytes) => values::decode(bytes, index + 1, *data_type, formats.get(index), time)?,
             });
         }
         Ok(values)
@@ -301,7 +298,9 @@ impl Connection {
         match portal.state {
             PortalState::Ready => {}
             PortalState::Rows { .. } => return self.fetch(turn, &name, max_rows),
-            PortalState::Done if statement.parsed.kind == Kind::Query => return self.writer.command_complete("SELECT 0"),
+            PortalState::Done if statement.parsed.kind == Kind::Query => {
+                return self.writer.command_complete("SELECT 0");
+            }
             PortalState::Done => {
                 let message = format!("portal \"{name}\" cannot be run");
                 return self.fail(turn, SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
@@ -311,7 +310,8 @@ impl Connection {
             Kind::Query | Kind::Write => match self.plan_of(turn, &statement) {
                 Ok(plan) => {
                     let parameters = self.portals.get(&name).map(|portal| portal.parameters.clone());
-                    let item = Item::new(&statement.parsed, plan, statement.types.clone(), parameters.unwrap_or_default());
+                    let item =
+                        Item::new(&statement.parsed, plan, statement.known.clone(), parameters.unwrap_or_default());
                     self.execute_batch(turn, vec![item], Origin::Portal(name, max_rows));
                 }
                 Err(error) => self.confirm(turn, Task::Execute(name, max_rows), error),
@@ -319,7 +319,7 @@ impl Connection {
             Kind::Explain if !self.confirmed => self.refresh(turn, Task::Execute(name, max_rows)),
             Kind::Explain => match self.plan_of(turn, &statement) {
                 Ok(plan) => {
-                    let item = Item::new(&statement.parsed, plan, statement.types.clone(), Vec::new());
+                    let item = Item::new(&statement.parsed, plan, statement.known.clone(), Vec::new());
                     self.execute_here(turn, &[item], Origin::Portal(name, max_rows));
                 }
                 Err(error) => self.fail(turn, error),
@@ -380,8 +380,7 @@ impl Connection {
             while sent < limit
                 && let Some(row) = rows.pop_front()
             {
-                let types = plan.columns().iter().map(|column| column.data_type);
-                self.writer.data_row(&row, types, &portal.formats, &self.zone);
+                self.writer.data_row(&row, &portal.formats, &self.zone);
                 self.hand_over_pieces(turn);
                 sent += 1;
             }
@@ -426,8 +425,7 @@ impl Connection {
                 self.writer.row_description(columns, formats);
             }
             for row in rows {
-                let types = row.iter().map(|_| DataType::Text);
-                self.writer.data_row(row, types, formats, &self.zone);
+                self.writer.data_row(row, formats, &self.zone);
             }
         }
         match answer.tag {

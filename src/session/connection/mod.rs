@@ -30,12 +30,12 @@ use super::codec::{self, Malformed};
 use super::gateway::GatewayOutput;
 use super::settings::Settings;
 use super::shared::Turn;
-use super::values::Zone;
 use super::writer::{Severity, Writer};
 use crate::env::ClientEvent;
 use crate::partition::message::Reply;
 use crate::sometimes;
 use crate::sql::Parsed;
+use crate::types::datetime::TimeZone;
 use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState};
 use bytes::{Bytes, BytesMut};
 use calls::Role;
@@ -114,7 +114,8 @@ pub(super) struct Connection {
     /// What has been written should go out now.
     flush: bool,
     settings: Settings,
-    zone: Zone,
+    /// `TimeZone`, looked up.
+    zone: TimeZone,
     session: SessionId,
     next_sequence: Sequence,
     /// Number of the last attempt; never repeated within the session.
@@ -146,7 +147,7 @@ impl Connection {
             writer: Writer::default(),
             flush: false,
             settings: Settings::new("", ""),
-            zone: Zone::default(),
+            zone: TimeZone::utc(),
             session: SessionId { gateway: 0, counter },
             next_sequence: Sequence(1),
             attempts: 0,
@@ -249,6 +250,14 @@ impl Connection {
         self.run(turn);
     }
 
+    /// The settings have changed.
+    fn look_up_zone(&mut self) {
+        let name = &self.settings.travelling().time_zone;
+        if self.zone.name() != name {
+            self.zone = TimeZone::parse(name).unwrap_or_else(|_| TimeZone::utc());
+        }
+    }
+
     /// Takes messages until one has to wait.
     fn run(&mut self, turn: &mut Turn<'_>) -> Option<Cancel> {
         let mut cancel = None;
@@ -265,8 +274,12 @@ impl Connection {
                         startup::Taken::Something => {}
                         startup::Taken::Cancel(request) => cancel = Some(request),
                     },
-                    Phase::Open if self.take_message(turn) => {}
-                    Phase::Waiting(_) | Phase::Open | Phase::Closed => break,
+                    Phase::Open => {
+                        if !self.take_message(turn) {
+                            break;
+                        }
+                    }
+                    Phase::Waiting(_) | Phase::Closed => break,
                 }
             }
             self.hand_over_pieces(turn);

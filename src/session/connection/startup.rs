@@ -4,7 +4,6 @@ use super::{Cancel, Connection, Phase};
 use crate::session::codec::{self, Malformed, Opening};
 use crate::session::settings::Settings;
 use crate::session::shared::Turn;
-use crate::session::values::Zone;
 use crate::types::{SessionId, SqlError, SqlState};
 use pgwire::messages::startup::Startup;
 
@@ -51,8 +50,7 @@ impl Connection {
         if startup.protocol_number_minor < 2 {
             self.secret.truncate(4);
         }
-        let options: Vec<_> =
-            startup.parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
+        let options: Vec<_> = startup.parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
         if startup.protocol_number_minor > NEWEST_MINOR || !options.is_empty() {
             self.writer.negotiate(startup.protocol_number_minor.min(NEWEST_MINOR), options);
         }
@@ -84,7 +82,7 @@ impl Connection {
                 self.settings.set_at_start(name, value)?;
             }
         }
-        self.zone = Zone::new(&self.settings.travelling().time_zone);
+        self.look_up_zone();
         turn.shared.sessions += 1;
         self.phase = Phase::Waiting(turn.now + turn.shared.config.statement_timeout);
         if let Some(number) = turn.shared.number {

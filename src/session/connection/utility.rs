@@ -3,7 +3,6 @@
 use super::Connection;
 use crate::session::settings::{Report, Settings};
 use crate::session::shared::Turn;
-use crate::session::values::Zone;
 use crate::session::writer::Severity;
 use crate::sql::{self, Discard, Kind, Modes, SetScope, SetValue, Transaction};
 use crate::types::{SqlError, SqlState, Value};
@@ -43,7 +42,9 @@ impl Connection {
             Kind::Set { scope: SetScope::Local, .. } => {
                 Answer::warning("SET", "SET LOCAL can only be used in transaction blocks")
             }
-            Kind::Set { name, value: SetValue::Default, .. } => Answer::tag("SET").reporting(self.settings.reset(name)?),
+            Kind::Set { name, value: SetValue::Default, .. } => {
+                Answer::tag("SET").reporting(self.settings.reset(name)?)
+            }
             Kind::Set { name, value: SetValue::List(values), .. } => {
                 Answer::tag("SET").reporting(self.settings.set(name, &joined(name, values))?)
             }
@@ -55,7 +56,7 @@ impl Connection {
             Kind::Deallocate { name } => self.deallocate(name.as_deref())?,
             Kind::Empty | Kind::Query | Kind::Write | Kind::Explain | Kind::Define => Answer::default(),
         };
-        self.zone = Zone::new(&self.settings.travelling().time_zone);
+        self.look_up_zone();
         Ok(answer)
     }
 
@@ -159,13 +160,20 @@ fn joined(name: &str, values: &[String]) -> String {
         let plain = value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if plain && !value.is_empty() { value.clone() } else { format!("\"{}\"", value.replace('"', "\"\"")) }
     };
-    let values: Vec<_> =
-        if name == "search_path" { values.iter().map(quoted).collect() } else { values.to_vec() };
+    let values: Vec<_> = if name == "search_path" { values.iter().map(quoted).collect() } else { values.to_vec() };
     values.join(", ")
 }
 
 /// Surroundings of a statement that is evaluated here.
 pub(super) fn context(turn: &mut Turn<'_>, settings: &Settings, process: i32) -> sql::Context {
-    let _ = (settings, process);
-    sql::Context { now: turn.wall, rng: turn.shared.dice(), max_rows: 0 }
+    let travelling = settings.travelling();
+    let mut context = sql::Context::new(turn.wall, turn.shared.dice(), &travelling.time_zone, 0);
+    context.session.database.clone_from(&travelling.database);
+    context.session.user.clone_from(&travelling.user);
+    context.session.schema = {
+        let exists = |schema: &&String| *schema == "public" || turn.shared.catalog.schemas.contains(schema);
+        travelling.search_path.iter().find(exists).cloned()
+    };
+    context.session.backend = process;
+    context
 }
