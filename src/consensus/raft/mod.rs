@@ -1,12 +1,109 @@
-//! **Raft**.
+//! **Raft**: one member of one group, as a pure machine.
+//!
+//! Diego Ongaro, *Consensus: Bridging Theory and Practice* (2014), and the shorter paper with John Ousterhout, *In
+//! Search of an Understandable Consensus Algorithm* (2014). Sections below are the paper's unless marked "thesis". What
+//! Raft calls *term* is an `Era` here, as the seam calls it for every protocol.
+//!
+//! # How it works
+//! Time is cut into eras; each has at most one leader, elected by a quorum of votes (§5.2). The leader appends to its
+//! own log and sends what is new to the followers, who append it where it continues their log and cut off what
+//! conflicts (§5.3). What a quorum holds on disk is *chosen*, and stays so: a voter refuses a candidate whose log lacks
+//! anything that its own may have chosen (§5.4.1), and a new leader counts only entries of its own era (§5.4.2).
+//!
+//! - `core` is what all roles share; `follower`, `candidate`, `leader` are the roles, each owning what
+//!   only it knows. A role never changes itself: it answers with a `Transition`, carried out here.
+//! - `raft_log` is the log with its marks, `progress` what the leader knows of one follower, `read_index` the reads.
+//! - `message` is what is sent and what is written. `invariants` is asserted after every call.
+//!
+//! # Around the paper
+//! - **Pre-vote** (thesis §9.6): a member first asks whether it would be elected. Nobody's era moves for that, so a
+//!   member that was cut off does not come back with an era that unseats a working leader.
+//! - **Check-quorum** (thesis §6.2): a leader that no quorum has answered for an election time-out steps down.
+//! - **Stickiness** (thesis §4.2.3): who has heard its leader within an election time-out refuses to elect another,
+//!   and does not take over the candidate's era. A leader itself does so until check-quorum unseats it.
+//! - **Pipelining**: the leader does not wait for an answer before it sends the next append, once it knows where the
+//!   logs meet; a follower's refusal carries the era where the logs part, so that one answer skips a whole era (§5.3).
+//! - **Early send** (thesis §10.2.1): appends leave before the leader's own disk has them. The leader counts itself
+//!   only up to what [`Consensus::persisted`] has reported.
+//! - **Read-index** (thesis §6.4), see `read_index`.
+//! - All that was proposed between two calls of [`Consensus::ready`] leaves in one append per follower, which is
+//!   encoded once for all followers at the same place.
+//!
+//! # Invariants
+//! - *Election safety*: a vote leaves only when it is durable, and once an era; at most one leader an era.
+//! - *Leader append-only*: a leader never cuts its own log.
+//! - *Log matching*: equal era at equal index means equal logs up to there.
+//! - *Leader completeness*: what is chosen is in the log of every later leader.
+//! - `committed` never falls, and never passes what is known to match a leader of this era.
+//! - An acknowledgement leaves only when what it names is durable here.
+//! - A read is answered only after a quorum has confirmed the leader after the read's arrival, and an entry of the
+//!   leader's era is chosen.
+//! - A member with a hole in its log (rules A12 ii) votes by the position it had before the damage, follows, and
+//!   acknowledges what is really there again; it does not campaign.
+//! - No message, however malformed, and no time, however late, makes it panic. Only a broken invariant does.
+//!
+//! # Caveats
+//! - The voters are fixed. Membership change (thesis §4.2), leadership transfer (§3.10), priorities, leases and
+//!   snapshots have marked places and nothing else: the log is never compacted, a new member replays it whole.
+//! - A member cannot be elected while a quorum hears a leader that it does not: with partial connectivity the group
+//!   may keep a leader that some clients cannot reach. They reach it through other nodes.
+//! - If the only member connected to all others has a stale log, nobody is elected until the network heals
+//!   (Omni-Paxos calls it the constrained election).
+//! - If a quorum is damaged at the same entry, the group stops rather than choose.
 
+mod candidate;
+mod core;
+mod follower;
+mod invariants;
+mod leader;
+mod message;
+mod progress;
+mod raft_log;
+mod read_index;
+
+#[cfg(test)]
+mod tests;
+
+use self::candidate::Candidate;
+use self::core::{Core, Promise};
+use self::follower::{Follower, is_up_to_date};
+use self::leader::Leader;
+use self::message::{Body, Message};
 use super::{Config, Consensus, NotLeader, Ready, Recovered, Role, Status, Unreadable};
 use crate::types::{Era, Instant, LogIndex, NodeId};
+use crate::{planted, sometimes};
 use bytes::Bytes;
 
-/// A member of a group, as a machine.
+/// No era gets there by counting; a message that says so is garbage, and adopting it would leave no room above.
+const MAX_ERA: Era = Era(1 << 62);
+
+/// A member of a group.
+#[derive(Debug)]
 pub struct Raft {
-    _config: Config,
+    core: Core,
+    role: RoleState,
+}
+
+#[derive(Debug)]
+enum RoleState {
+    Follower(Follower),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+/// What a role wants to become.
+#[derive(Debug, PartialEq, Eq)]
+enum Transition {
+    /// What it is.
+    Stay,
+    /// A follower in the same era.
+    Follow(Option<NodeId>),
+    /// A candidate that only asks.
+    PreCampaign,
+    /// A candidate of the next era.
+    Campaign,
+    /// The leader of this era.
+    Lead,
 }
 
 impl Raft {
@@ -14,39 +111,200 @@ impl Raft {
     ///
     /// # Errors
     /// [`Unreadable`] if what recovery found makes no sense.
-    pub fn new(config: Config, _recovered: Recovered) -> Result<Self, Unreadable> {
-        Ok(Self { _config: config })
+    pub fn new(config: Config, recovered: Recovered) -> Result<Self, Unreadable> {
+        let core = Core::new(config, recovered)?;
+        let raft = Self { core, role: RoleState::Follower(Follower::at_start()) };
+        invariants::check(&raft);
+        Ok(raft)
+    }
+
+    /// Carries a transition out, and those that follow from it at once: a single voter wins as soon as it asks.
+    fn become_role(&mut self, mut transition: Transition) {
+        loop {
+            let next = match transition {
+                Transition::Stay => return,
+                Transition::Follow(leader) => RoleState::Follower(Follower::new(&mut self.core, leader)),
+                Transition::PreCampaign => RoleState::Candidate(Candidate::ask(&mut self.core)),
+                Transition::Campaign => RoleState::Candidate(Candidate::campaign(&mut self.core)),
+                Transition::Lead => RoleState::Leader(Leader::begin(&mut self.core)),
+            };
+            let before = self.role();
+            if let RoleState::Leader(leader) = std::mem::replace(&mut self.role, next) {
+                leader.end(&mut self.core);
+            }
+            if self.role() != before {
+                self.core.role_changed = Some(self.role());
+            }
+            transition = match &self.role {
+                RoleState::Candidate(candidate) => candidate.outcome(&self.core),
+                _ => Transition::Stay,
+            };
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self.role {
+            RoleState::Follower(_) => Role::Follower,
+            RoleState::Candidate(_) => Role::Candidate,
+            RoleState::Leader(_) => Role::Leader,
+        }
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            RoleState::Follower(follower) => follower.leader,
+            RoleState::Candidate(_) => None,
+            RoleState::Leader(_) => Some(self.core.settings.node),
+        }
+    }
+
+    /// Has this member a leader that nobody may unseat now?
+    fn sticks_to_leader(&self) -> bool {
+        match &self.role {
+            RoleState::Follower(follower) => follower.sticks_to_leader(&self.core),
+            RoleState::Candidate(_) => false,
+            RoleState::Leader(_) => true,
+        }
+    }
+
+    /// Answers "would you vote for me?". Changes nothing: a grant binds nobody.
+    fn pre_vote(&mut self, from: NodeId, next: Era, last: LogIndex, last_era: Era) {
+        let sticks = self.sticks_to_leader();
+        sometimes!("raft.pre_vote_refused_for_leader", sticks);
+        let granted = !sticks && next > self.core.era() && is_up_to_date(&self.core, last, last_era);
+        self.core.send(from, Promise::Era, Body::PreVoteReply { next, granted });
+    }
+
+    /// Compares eras (§5.1) and tells whether the message is still to be taken by the role, now in the same era.
+    fn settle_era(&mut self, from: NodeId, era: Era, body: &Body) -> bool {
+        let own = self.core.era();
+        if era > own {
+            if matches!(body, Body::Vote { .. }) && self.sticks_to_leader() {
+                sometimes!("raft.vote_refused_for_leader");
+                return false;
+            }
+            sometimes!("raft.leader_deposed", self.role() == Role::Leader);
+            self.core.enter_era(era);
+            self.become_role(Transition::Follow(None));
+        } else if era < own {
+            match body {
+                Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } => {
+                    sometimes!("raft.outdated_leader_told");
+                    self.core.send(from, Promise::Era, Body::Outdated);
+                }
+                Body::Vote { .. } => self.core.send(from, Promise::Era, Body::VoteReply { granted: false }),
+                // raft-rs#221: a vote given in an earlier era is counted in this one.
+                Body::VoteReply { .. } if planted!(6) => return true,
+                _ => {}
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Takes a well-formed message of a voter.
+    fn receive(&mut self, from: NodeId, message: Message) {
+        let Message { era, body } = message;
+        match body {
+            Body::PreVote { next, last, last_era } => return self.pre_vote(from, next, last, last_era),
+            // Sent by somebody behind us: still an answer to our question.
+            Body::PreVoteReply { granted: true, .. } if era <= self.core.era() => {}
+            _ if self.settle_era(from, era, &body) => {}
+            _ => return,
+        }
+        if let RoleState::Candidate(candidate) = &mut self.role {
+            let transition = candidate.step(&mut self.core, from, &body);
+            self.become_role(transition);
+        }
+        match &mut self.role {
+            RoleState::Follower(follower) => follower.step(&mut self.core, from, body),
+            RoleState::Leader(leader) => leader.step(&mut self.core, from, body),
+            RoleState::Candidate(_) => {}
+        }
     }
 }
 
 impl Consensus for Raft {
-    fn step(&mut self, _now: Instant, _from: NodeId, _message: &[u8]) {}
-
-    fn propose(&mut self, _now: Instant, _payload: Bytes) -> Result<(), NotLeader> {
-        Err(NotLeader { leader: None })
+    fn step(&mut self, now: Instant, from: NodeId, message: &[u8]) {
+        self.core.now = self.core.now.max(now);
+        if from == self.core.settings.node || !self.core.settings.voters.contains(&from) {
+            sometimes!("raft.message_of_a_stranger");
+            return;
+        }
+        match Message::decode(message) {
+            Some(message) if message.era < MAX_ERA => self.receive(from, message),
+            _ => sometimes!("raft.malformed_message"),
+        }
+        invariants::check(self);
     }
 
-    fn read_barrier(&mut self, _now: Instant, _token: u64) -> Result<(), NotLeader> {
-        Err(NotLeader { leader: None })
+    fn propose(&mut self, now: Instant, payload: Bytes) -> Result<(), NotLeader> {
+        self.core.now = self.core.now.max(now);
+        let RoleState::Leader(leader) = &mut self.role else { return Err(NotLeader { leader: self.leader() }) };
+        leader.propose(&mut self.core, payload);
+        invariants::check(self);
+        Ok(())
+    }
+
+    fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader> {
+        self.core.now = self.core.now.max(now);
+        let RoleState::Leader(leader) = &mut self.role else { return Err(NotLeader { leader: self.leader() }) };
+        leader.read_barrier(&mut self.core, token);
+        Ok(())
     }
 
     fn next_timeout(&self) -> Instant {
-        Instant(u64::MAX)
+        match &self.role {
+            RoleState::Follower(follower) => follower.deadline.unwrap_or_default(),
+            RoleState::Candidate(candidate) => candidate.deadline,
+            RoleState::Leader(leader) => leader.next_timeout(&self.core),
+        }
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        self.core.now = self.core.now.max(now);
+        let transition = match &mut self.role {
+            RoleState::Follower(follower) => follower.handle_timeout(&mut self.core),
+            RoleState::Candidate(candidate) => candidate.handle_timeout(&self.core),
+            RoleState::Leader(leader) => leader.handle_timeout(&mut self.core),
+        };
+        self.become_role(transition);
+        invariants::check(self);
+    }
 
     fn ready(&mut self) -> Option<Ready> {
-        None
+        if let RoleState::Leader(leader) = &mut self.role {
+            leader.flush(&mut self.core);
+        }
+        if self.core.is_idle() {
+            return None;
+        }
+        let ready = self.core.take_ready();
+        invariants::check(self);
+        Some(ready)
     }
 
-    fn persisted(&mut self, _now: Instant, _number: u64) {}
+    fn persisted(&mut self, now: Instant, number: u64) {
+        self.core.now = self.core.now.max(now);
+        self.core.persisted(number);
+        if let RoleState::Leader(leader) = &mut self.role {
+            leader.choose(&mut self.core);
+        }
+        invariants::check(self);
+    }
 
     fn status(&self) -> Status {
-        Status { role: Role::Follower, era: Era(0), leader: None, last: LogIndex(0), committed: LogIndex(0) }
+        Status {
+            role: self.role(),
+            era: self.core.era(),
+            leader: self.leader(),
+            last: self.core.log.last(),
+            committed: self.core.log.committed(),
+        }
     }
 
-    fn inspect(&self, _index: LogIndex) -> Option<(Era, u64)> {
-        None
+    fn inspect(&self, index: LogIndex) -> Option<(Era, u64)> {
+        let entry = self.core.log.entry(index)?;
+        Some((entry.era, xxhash_rust::xxh3::xxh3_64(&entry.encoded)))
     }
 }

@@ -1,0 +1,100 @@
+//! The impatient side: asks whether it would be elected (thesis §9.6), then to be elected (§5.2).
+
+use super::Transition;
+use super::core::{Core, Promise};
+use super::message::Body;
+use crate::sometimes;
+use crate::types::{Era, Instant, NodeId};
+use std::collections::BTreeMap;
+
+/// A candidate of one of two phases.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Only asking whether it would be elected: no era has been entered, no vote is bound.
+    pub(super) pre: bool,
+    /// Answers so far, its own among them.
+    pub(super) votes: BTreeMap<NodeId, bool>,
+    /// When it gives this attempt up.
+    pub(super) deadline: Instant,
+}
+
+impl Candidate {
+    /// Asks everybody whether they would vote for us in the next era.
+    pub(super) fn ask(core: &mut Core) -> Self {
+        let next = next_era(core);
+        let own = core.log.election_position();
+        for peer in core.peers() {
+            let body = Body::PreVote { next, last: own.last, last_era: own.last_era };
+            core.send(peer, Promise::Nothing, body);
+        }
+        Self::begin(core, true)
+    }
+
+    /// Enters the next era, votes for itself and asks for the others' votes.
+    pub(super) fn campaign(core: &mut Core) -> Self {
+        core.enter_era(next_era(core));
+        core.hard.vote = Some(core.settings.node);
+        let own = core.log.election_position();
+        for peer in core.peers() {
+            let body = Body::Vote { last: own.last, last_era: own.last_era };
+            // The own vote must be durable before anybody can make it the one that decides.
+            core.send(peer, Promise::Everything, body);
+        }
+        Self::begin(core, false)
+    }
+
+    fn begin(core: &mut Core, pre: bool) -> Self {
+        Self { pre, votes: BTreeMap::from([(core.settings.node, true)]), deadline: core.election_deadline() }
+    }
+
+    /// Takes a message of the own era.
+    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, body: &Body) -> Transition {
+        match body {
+            Body::PreVoteReply { next, granted } if self.pre && *next == next_era(core) => {
+                self.count(core, from, *granted)
+            }
+            Body::VoteReply { granted } if !self.pre => self.count(core, from, *granted),
+            // Somebody else has been elected in this era, or none was needed.
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } => Transition::Follow(None),
+            // While only asking we have not voted in this era.
+            Body::Vote { .. } if self.pre => Transition::Follow(None),
+            Body::Vote { .. } => {
+                core.send(from, Promise::Era, Body::VoteReply { granted: false });
+                Transition::Stay
+            }
+            _ => {
+                sometimes!("raft.stray_message");
+                Transition::Stay
+            }
+        }
+    }
+
+    /// Counts an answer; the first one of each voter stands.
+    fn count(&mut self, core: &Core, from: NodeId, granted: bool) -> Transition {
+        self.votes.entry(from).or_insert(granted);
+        self.outcome(core)
+    }
+
+    /// What the answers so far amount to.
+    pub(super) fn outcome(&self, core: &Core) -> Transition {
+        let granted = self.votes.values().filter(|granted| **granted).count();
+        let refused = self.votes.len() - granted;
+        if granted >= core.quorum() {
+            if self.pre { Transition::Campaign } else { Transition::Lead }
+        } else if refused >= core.quorum() {
+            sometimes!("raft.campaign_refused");
+            Transition::Follow(None)
+        } else {
+            Transition::Stay
+        }
+    }
+
+    /// A silent attempt is made again from the first phase, so that a member cut off does not drive its era up.
+    pub(super) fn handle_timeout(&self, core: &Core) -> Transition {
+        if core.now < self.deadline { Transition::Stay } else { Transition::PreCampaign }
+    }
+}
+
+pub(super) fn next_era(core: &Core) -> Era {
+    Era(core.era().0 + 1)
+}

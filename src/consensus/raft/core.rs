@@ -1,0 +1,203 @@
+//! What every role shares: identity, hard state, log, time, and the values waiting to be handed out.
+
+use super::message::{Body, HardState, Message};
+use super::raft_log::RaftLog;
+use crate::consensus::{Config, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
+use crate::planted;
+use crate::types::random::below;
+use crate::types::{Era, Instant, NodeId, Rng};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Most chosen entries in one hand-over; the rest comes with the next, which the driver asks for at once.
+const MAX_COMMITTED: usize = 4096;
+
+/// What must be durable before a message may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// Nothing.
+    Nothing,
+    /// The era that the message names.
+    Era,
+    /// Everything up to and including this hand-over: era, vote and log.
+    Everything,
+}
+
+/// Configuration, without the dice.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) node: NodeId,
+    /// Sorted. The place for membership change: then this follows the log.
+    pub(super) voters: Vec<NodeId>,
+    pub(super) heartbeat: Duration,
+    pub(super) election_timeout: Duration,
+    pub(super) max_batch_entries: usize,
+    pub(super) max_batch_bytes: usize,
+    pub(super) max_inflight: usize,
+}
+
+/// Shared state.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    rng: Rng,
+    /// The latest time told.
+    pub(super) now: Instant,
+    pub(super) hard: HardState,
+    pub(super) log: RaftLog,
+    /// Hard state as last handed out.
+    hard_handed: HardState,
+    /// Hard state as last reported durable.
+    hard_durable: HardState,
+    /// Hard states handed out and not reported durable, by number.
+    hard_in_flight: VecDeque<(u64, HardState)>,
+    /// Number of the last hand-over.
+    number: u64,
+    messages_now: Vec<Outbound>,
+    messages_after_persist: Vec<Outbound>,
+    pub(super) read_states: Vec<ReadState>,
+    pub(super) reads_dropped: Vec<u64>,
+    pub(super) role_changed: Option<Role>,
+}
+
+impl Core {
+    pub(super) fn new(config: Config, recovered: Recovered) -> Result<Self, Unreadable> {
+        let Config {
+            node,
+            mut voters,
+            heartbeat,
+            election_timeout,
+            max_batch_entries,
+            max_batch_bytes,
+            max_inflight,
+            rng,
+        } = config;
+        voters.sort_unstable();
+        voters.dedup();
+        let stored = match &recovered.hard_state {
+            Some(bytes) => HardState::decode(bytes).ok_or(Unreadable::HardState)?,
+            None => HardState::default(),
+        };
+        let log = RaftLog::recover(recovered, &stored)?;
+        let mut hard = HardState { hole: log.hole(), ..stored };
+        if planted!(2) {
+            // PySyncObj#202: term and vote are not restored, the log is.
+            hard = HardState { hole: hard.hole, ..HardState::default() };
+        }
+        Ok(Self {
+            settings: Settings {
+                node,
+                voters,
+                heartbeat,
+                election_timeout,
+                max_batch_entries,
+                max_batch_bytes,
+                max_inflight: max_inflight.max(1),
+            },
+            rng,
+            now: Instant::default(),
+            hard,
+            log,
+            hard_handed: stored,
+            hard_durable: stored,
+            hard_in_flight: VecDeque::new(),
+            number: 0,
+            messages_now: Vec::new(),
+            messages_after_persist: Vec::new(),
+            read_states: Vec::new(),
+            reads_dropped: Vec::new(),
+            role_changed: None,
+        })
+    }
+
+    pub(super) fn era(&self) -> Era {
+        self.hard.era
+    }
+
+    /// All other voters.
+    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + use<> {
+        let node = self.settings.node;
+        self.settings.voters.clone().into_iter().filter(move |voter| *voter != node)
+    }
+
+    /// More than half of the voters.
+    pub(super) fn quorum(&self) -> usize {
+        self.settings.voters.len() / 2 + 1
+    }
+
+    /// Enters an era, with no vote given in it.
+    pub(super) fn enter_era(&mut self, era: Era) {
+        assert!(era > self.hard.era, "eras only rise, and {era} does not rise above {}", self.hard.era);
+        self.hard.era = era;
+        self.hard.vote = None;
+    }
+
+    /// The moment at which patience with a silent leader ends: one to two election time-outs from now.
+    pub(super) fn election_deadline(&mut self) -> Instant {
+        let spread = u64::try_from(self.settings.election_timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
+        // The place for priorities: they lengthen this, and never refuse a vote (rules A7).
+        self.now + self.settings.election_timeout + Duration::from_nanos(below(&mut self.rng, spread))
+    }
+
+    /// Queues a message in the sender's era.
+    pub(super) fn send(&mut self, to: NodeId, promise: Promise, body: Body) {
+        let message = Message { era: self.era(), body }.encode();
+        self.send_encoded(to, promise, message);
+    }
+
+    pub(super) fn send_encoded(&mut self, to: NodeId, promise: Promise, message: bytes::Bytes) {
+        let at_once = match promise {
+            Promise::Nothing => true,
+            Promise::Era => self.hard == self.hard_durable,
+            Promise::Everything => false,
+        };
+        let queue = if at_once { &mut self.messages_now } else { &mut self.messages_after_persist };
+        queue.push(Outbound { to, message });
+    }
+
+    /// Is there anything to hand out?
+    pub(super) fn is_idle(&self) -> bool {
+        self.messages_now.is_empty()
+            && self.messages_after_persist.is_empty()
+            && self.read_states.is_empty()
+            && self.reads_dropped.is_empty()
+            && self.role_changed.is_none()
+            && !self.log.has_unhanded()
+            && !self.log.has_unapplied()
+            && self.hard == self.hard_handed
+    }
+
+    /// Hands everything out.
+    pub(super) fn take_ready(&mut self) -> Ready {
+        self.number += 1;
+        let number = self.number;
+        let hard_state = (self.hard != self.hard_handed).then(|| {
+            self.hard_handed = self.hard;
+            self.hard_in_flight.push_back((number, self.hard));
+            self.hard.encode()
+        });
+        let records = self.log.take_unhanded(number);
+        Ready {
+            number,
+            must_sync: !records.is_empty() || hard_state.is_some(),
+            records,
+            hard_state,
+            messages_now: std::mem::take(&mut self.messages_now),
+            messages_after_persist: std::mem::take(&mut self.messages_after_persist),
+            committed: self.log.take_unapplied(MAX_COMMITTED),
+            read_states: std::mem::take(&mut self.read_states),
+            reads_dropped: std::mem::take(&mut self.reads_dropped),
+            snapshot: None,
+            role: self.role_changed.take(),
+        }
+    }
+
+    /// Hand-overs up to `number` are durable.
+    pub(super) fn persisted(&mut self, number: u64) {
+        while let Some((_, hard)) = self.hard_in_flight.pop_front_if(|(given, _)| *given <= number) {
+            self.hard_durable = hard;
+        }
+        self.log.persisted(number);
+        self.hard.hole = self.log.hole();
+    }
+}

@@ -1,0 +1,173 @@
+//! The passive side: follows a leader's log, and votes.
+
+use super::Transition;
+use super::core::{Core, Promise};
+use super::message::{Body, Hole, WireEntry, decode_entry};
+use super::raft_log::Entry;
+use crate::types::{Era, Instant, LogIndex, NodeId};
+use crate::{planted, sometimes};
+
+/// A follower.
+#[derive(Debug)]
+pub(super) struct Follower {
+    /// Whom it follows.
+    pub(super) leader: Option<NodeId>,
+    /// When it last heard from `leader`. Meaningless without one.
+    pub(super) heard: Instant,
+    /// When it loses patience. `None` until time is known.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Follower {
+    pub(super) fn new(core: &mut Core, leader: Option<NodeId>) -> Self {
+        Self { leader, heard: core.now, deadline: Some(core.election_deadline()) }
+    }
+
+    /// At the beginning of a life, when no time is known: the first call tells it.
+    pub(super) fn at_start() -> Self {
+        Self { leader: None, heard: Instant::default(), deadline: None }
+    }
+
+    /// Has a leader been heard so lately that nobody else may be elected? Together with the leader's own stepping down
+    /// this keeps a member with a bad link from unseating a leader that serves everybody else.
+    pub(super) fn sticks_to_leader(&self, core: &Core) -> bool {
+        self.leader.is_some() && core.now.since(self.heard) < core.settings.election_timeout
+    }
+
+    /// A message of this era's leader.
+    fn hear(&mut self, core: &mut Core, from: NodeId) -> bool {
+        if self.leader.is_some_and(|leader| leader != from) {
+            // Two leaders of one era: election safety is broken elsewhere; obeying both would spread it.
+            sometimes!("raft.second_leader_ignored");
+            return false;
+        }
+        self.leader = Some(from);
+        self.heard = core.now;
+        self.deadline = Some(core.election_deadline());
+        true
+    }
+
+    /// Takes a message of the own era.
+    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, body: Body) {
+        match body {
+            Body::Append { previous, previous_era, entries, committed } if self.hear(core, from) => {
+                append(core, from, previous, previous_era, entries, committed);
+            }
+            Body::Heartbeat { committed, round } if self.hear(core, from) => {
+                core.log.commit(committed);
+                core.send(from, Promise::Era, Body::HeartbeatReply { round });
+            }
+            Body::Chosen { committed } if self.hear(core, from) => {
+                core.log.commit(committed);
+            }
+            Body::Vote { last, last_era } => self.vote(core, from, last, last_era),
+            _ => sometimes!("raft.stray_message"),
+        }
+    }
+
+    /// §5.2, §5.4.1: one vote an era, for a log that lacks nothing of ours.
+    fn vote(&mut self, core: &mut Core, from: NodeId, last: LogIndex, last_era: Era) {
+        let granted = self.leader.is_none()
+            && core.hard.vote.is_none_or(|vote| vote == from)
+            && is_up_to_date(core, last, last_era);
+        if granted {
+            core.hard.vote = Some(from);
+            self.deadline = Some(core.election_deadline());
+        }
+        // tikv#1610: the vote is told before it is written down.
+        let promise = if planted!(1) { Promise::Nothing } else { Promise::Everything };
+        core.send(from, promise, Body::VoteReply { granted });
+    }
+
+    /// Patience has ended?
+    pub(super) fn handle_timeout(&mut self, core: &mut Core) -> Transition {
+        match self.deadline {
+            Some(deadline) if core.now < deadline => Transition::Stay,
+            // The first time told; a single voter waits for nobody.
+            None if core.quorum() > 1 => {
+                self.deadline = Some(core.election_deadline());
+                Transition::Stay
+            }
+            _ if core.log.hole().is_some() => {
+                // Rules A12 ii: a member with a hole could not serve what it would be elected for.
+                sometimes!("raft.damaged_does_not_campaign");
+                self.leader = None;
+                self.deadline = Some(core.election_deadline());
+                Transition::Stay
+            }
+            _ => Transition::PreCampaign,
+        }
+    }
+}
+
+/// §5.4.1: does a log that ends there hold everything that ours does, as far as can be chosen?
+pub(super) fn is_up_to_date(core: &Core, last: LogIndex, last_era: Era) -> bool {
+    let own = core.log.election_position();
+    if planted!(3) {
+        // Logs are compared by length alone.
+        return last >= own.last;
+    }
+    Hole { last_era, last } >= own
+}
+
+/// §5.3: takes entries that continue our log, after cutting off what conflicts with them.
+fn append(
+    core: &mut Core,
+    from: NodeId,
+    previous: LogIndex,
+    previous_era: Era,
+    entries: Vec<WireEntry>,
+    committed: LogIndex,
+) {
+    let Some(entries) = decode_entries(core, previous_era, entries) else {
+        sometimes!("raft.malformed_message");
+        return;
+    };
+    if core.log.era_at(previous) != Some(previous_era) {
+        sometimes!("raft.append_rejected");
+        let (hint, hint_era) = core.log.last_possible_match(previous, previous_era);
+        core.send(from, Promise::Era, Body::AppendRejected { previous, hint, hint_era });
+        return;
+    }
+    if planted!(15) && !entries.is_empty() && core.log.last() > previous {
+        // Folklore of the first exercise in Raft: everything behind `previous` goes, though it may be the same.
+        core.log.truncate(previous.next());
+    }
+    let mut matched = previous;
+    for entry in entries {
+        matched = matched.next();
+        match core.log.era_at(matched) {
+            // Log matching: same position, same era, same entry. A late or doubled append must not cut off what
+            // later ones brought.
+            Some(era) if era == entry.era => continue,
+            Some(_) => {
+                sometimes!("raft.conflict_truncated");
+                core.log.truncate(matched);
+                core.hard.hole = core.log.hole();
+            }
+            None => {}
+        }
+        core.log.push(entry);
+    }
+    // Only what is known to match may be called chosen here: our own tail behind it may be another leader's.
+    // (copycat#265 takes the whole log.)
+    core.log.commit(committed.min(if planted!(13) { core.log.last() } else { matched }));
+    // NATS 2.12.1: acknowledged before it is on disk.
+    let promise = if planted!(22) { Promise::Nothing } else { Promise::Everything };
+    core.send(from, promise, Body::AppendMatched { matched });
+}
+
+/// Views the wire's entries as ours. `None` if they are none: undecodable, or of eras that cannot stand in this order.
+fn decode_entries(core: &Core, previous_era: Era, entries: Vec<WireEntry>) -> Option<Vec<Entry>> {
+    let mut before = previous_era;
+    let rise = |era: Era, before: &mut Era| {
+        let rises = era >= *before && era <= core.era();
+        *before = era;
+        // Members that forget their term or let two leaders be write what a sound member never reads.
+        rises || crate::env::buggify::is_any_planted()
+    };
+    entries
+        .into_iter()
+        .map(|WireEntry { era, bytes }| decode_entry(era, bytes).filter(|_| rise(era, &mut before)))
+        .collect()
+}

@@ -1,0 +1,40 @@
+//! What holds of one member between any two calls. Asserted after each of them in builds with debug assertions, which
+//! the simulator's are; silent under a planted bug, which a checker has to find without our help.
+
+use super::{Raft, RoleState};
+use crate::env::buggify::is_any_planted;
+
+/// Checks one member.
+pub(super) fn check(raft: &Raft) {
+    if !cfg!(debug_assertions) || is_any_planted() {
+        return;
+    }
+    let core = &raft.core;
+    let log = &core.log;
+    assert!(log.durable() <= log.handed(), "nothing is durable that was not given to the WAL");
+    assert!(log.handed() <= log.last(), "nothing was given to the WAL that is not in the log");
+    assert!(log.committed() <= log.last(), "a member calls chosen only what it holds");
+    assert!(log.applied() <= log.committed(), "only chosen entries are executed");
+    assert!(log.last_era() <= core.era(), "no entry is of an era that its holder does not know");
+    assert!(log.eras_rise(), "eras never fall along a log");
+    match &raft.role {
+        RoleState::Follower(follower) => {
+            assert!(follower.leader != Some(core.settings.node), "nobody follows itself");
+        }
+        RoleState::Candidate(candidate) => {
+            assert!(candidate.votes.get(&core.settings.node) == Some(&true), "a candidate supports itself");
+            assert!(
+                candidate.pre || core.hard.vote == Some(core.settings.node),
+                "a candidate has given its vote of this era to itself"
+            );
+        }
+        RoleState::Leader(leader) => {
+            assert!(core.hard.vote == Some(core.settings.node), "a leader has voted for itself in its era");
+            assert!(log.hole().is_none(), "a member with a hole in its log does not lead");
+            for (peer, follower) in &leader.followers {
+                assert!(follower.matched <= log.last(), "{peer} cannot match what the leader does not hold");
+                assert!(follower.matched < follower.next, "what {peer} holds is not sent to it again");
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The active side: replicates, decides what is chosen, proves that it leads, and steps down when nobody answers.
+
+use super::Transition;
+use super::core::{Core, Promise};
+use super::message::{Body, Message, WireEntry, encode_entry};
+use super::progress::Progress;
+use super::read_index::ReadIndex;
+use crate::consensus::{Payload, ReadState};
+use crate::types::{Instant, LogIndex, NodeId};
+use crate::{planted, sometimes};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// A leader.
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) followers: BTreeMap<NodeId, Progress>,
+    reads: ReadIndex,
+    /// Its first entry. Nothing of earlier eras is chosen by counting, and nothing is read, before this is chosen.
+    first: LogIndex,
+    /// When the next heartbeat is due.
+    heartbeat_at: Instant,
+}
+
+impl Leader {
+    /// Takes office: a no-op of the new era first (§5.4.2, §8).
+    pub(super) fn begin(core: &mut Core) -> Self {
+        let first = core.log.last().next();
+        let followers = core.peers().map(|peer| (peer, Progress::new(core.now, first))).collect();
+        core.log.push(encode_entry(core.era(), &Payload::Empty));
+        Self { followers, reads: ReadIndex::default(), first, heartbeat_at: core.now + core.settings.heartbeat }
+    }
+
+    pub(super) fn propose(&mut self, core: &mut Core, payload: Bytes) {
+        core.log.push(encode_entry(core.era(), &Payload::Command(payload)));
+    }
+
+    pub(super) fn read_barrier(&mut self, core: &mut Core, token: u64) {
+        if planted!(8) {
+            // jraft#25: served from local state, on the faith of having been elected once.
+            core.read_states.push(ReadState { token, index: core.log.committed() });
+            return;
+        }
+        // redisraft#18: without the bound by `first`, what earlier leaders acknowledged may be missing.
+        let bound = if planted!(45) { LogIndex(0) } else { self.first };
+        self.reads.add(token, core.log.committed().max(bound));
+    }
+
+    /// Leaves office.
+    pub(super) fn end(self, core: &mut Core) {
+        core.reads_dropped.extend(self.reads.abandon());
+    }
+
+    /// Takes a message of the own era.
+    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, body: Body) {
+        let Some(follower) = self.followers.get_mut(&from) else { return };
+        match body {
+            Body::AppendMatched { matched } => {
+                follower.heard = core.now;
+                follower.matched(matched.min(core.log.last()));
+                self.choose(core);
+            }
+            Body::AppendRejected { previous, hint, hint_era } => {
+                follower.heard = core.now;
+                let (possible, _) = core.log.last_possible_match(hint, hint_era);
+                follower.rejected(previous.min(follower.next), possible);
+            }
+            Body::HeartbeatReply { round } => {
+                follower.heard = core.now;
+                follower.round = follower.round.max(round.min(self.reads.round()));
+                follower.retry_overdue(core.now, core.settings.heartbeat * 2);
+                self.prove_reads(core);
+            }
+            Body::Vote { .. } => core.send(from, Promise::Era, Body::VoteReply { granted: false }),
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } => {
+                // Two leaders of one era: election safety is broken elsewhere; the checkers say so.
+                sometimes!("raft.second_leader_ignored");
+            }
+            _ => sometimes!("raft.stray_message"),
+        }
+    }
+
+    /// §5.3, §5.4.2: what a quorum holds durably is chosen, if it is of this era; everything before it is so with it.
+    pub(super) fn choose(&mut self, core: &mut Core) {
+        // d-engine#447: the own tail counts before it is on disk.
+        let own = if planted!(21) { core.log.last() } else { core.log.durable() };
+        let matched = self.followers.values().map(|follower| follower.matched).chain([own]);
+        let Some(held) = quorum_value(matched, core.quorum()) else { return };
+        // Figure 8: an entry of an earlier era that a quorum holds can still be overwritten (logcabin#44 counts it).
+        let own_era = core.log.era_at(held) == Some(core.era()) || planted!(12);
+        if own_era && core.log.commit(held) {
+            self.prove_reads(core);
+        }
+    }
+
+    /// Answers the reads that a quorum has answered for.
+    fn prove_reads(&mut self, core: &mut Core) {
+        if !self.reads.is_proving() || (core.log.committed() < self.first && !planted!(45)) {
+            return;
+        }
+        let rounds = self.followers.values().map(|follower| follower.round).chain([self.reads.round()]);
+        if let Some(round) = quorum_value(rounds, core.quorum()) {
+            self.reads.proved(round, &mut core.read_states);
+        }
+    }
+
+    /// Since when has there been no contact with a quorum?
+    fn quorum_heard(&self, core: &Core) -> Instant {
+        let heard = self.followers.values().map(|follower| follower.heard).chain([core.now]);
+        quorum_value(heard, core.quorum()).unwrap_or(core.now)
+    }
+
+    /// The next heartbeat; for check-quorum it is looked at then and when contact becomes too old. Alone: never.
+    pub(super) fn next_timeout(&self, core: &Core) -> Instant {
+        if self.followers.is_empty() {
+            return Instant(u64::MAX);
+        }
+        // A single follower's silence matters only if it is needed: `quorum_heard` with `now` as its own reading.
+        let contact_ends = self.quorum_heard(core) + core.settings.election_timeout;
+        if planted!(8) { self.heartbeat_at } else { self.heartbeat_at.min(contact_ends) }
+    }
+
+    /// Check-quorum (thesis §6.2) and heartbeats.
+    pub(super) fn handle_timeout(&mut self, core: &mut Core) -> Transition {
+        if core.now.since(self.quorum_heard(core)) >= core.settings.election_timeout && !planted!(8) {
+            sometimes!("raft.quorum_lost");
+            return Transition::Follow(None);
+        }
+        if core.now >= self.heartbeat_at && !self.followers.is_empty() {
+            self.heartbeat(core);
+        }
+        Transition::Stay
+    }
+
+    fn heartbeat(&mut self, core: &mut Core) {
+        self.heartbeat_at = core.now + core.settings.heartbeat;
+        let round = self.reads.round();
+        for (peer, follower) in &mut self.followers {
+            // Never beyond what this follower is known to hold: behind that its log may be another leader's.
+            let committed = core.log.committed().min(follower.matched);
+            follower.told = follower.told.max(committed);
+            core.send(*peer, Promise::Nothing, Body::Heartbeat { committed, round });
+        }
+    }
+
+    /// Called once per hand-over, so that all that was proposed or asked since the last one shares its messages.
+    pub(super) fn flush(&mut self, core: &mut Core) {
+        if self.reads.begin_round() {
+            if !self.followers.is_empty() {
+                self.heartbeat(core);
+            }
+            self.prove_reads(core);
+        }
+        let mut encoded = None;
+        for (peer, follower) in &mut self.followers {
+            replicate(core, *peer, follower, &mut encoded);
+        }
+    }
+}
+
+/// An append that was just encoded: another follower at the same place gets the same bytes.
+type Encoded = Option<((LogIndex, LogIndex), Bytes)>;
+
+/// Sends a follower what it lacks, as far as its pace permits.
+fn replicate(core: &mut Core, peer: NodeId, follower: &mut Progress, encoded: &mut Encoded) {
+    let settings = &core.settings;
+    let (max_entries, max_bytes, max_inflight) =
+        (settings.max_batch_entries, settings.max_batch_bytes, settings.max_inflight);
+    while follower.next <= core.log.last() && follower.may_send(max_inflight) {
+        let previous = follower.next.previous();
+        let entries = core.log.batch(follower.next, max_entries, max_bytes);
+        let last = LogIndex(previous.0 + entries.len() as u64);
+        let message = match encoded {
+            Some((key, message)) if *key == (previous, last) => message.clone(),
+            _ => {
+                let message = Message {
+                    era: core.era(),
+                    body: Body::Append {
+                        previous,
+                        previous_era: core.log.era_at(previous).unwrap_or_default(),
+                        entries: entries
+                            .iter()
+                            .map(|entry| WireEntry { era: entry.era, bytes: entry.encoded.clone() })
+                            .collect(),
+                        committed: core.log.committed(),
+                    },
+                }
+                .encode();
+                *encoded = Some(((previous, last), message.clone()));
+                message
+            }
+        };
+        // Before the own disk has it: the own vote for it is counted only from `persisted`.
+        core.send_encoded(peer, Promise::Nothing, message);
+        follower.sent(core.now, last);
+        follower.told = follower.told.max(core.log.committed().min(last));
+    }
+    let usable = core.log.committed().min(follower.matched);
+    if usable > follower.told && follower.is_idle() {
+        follower.told = usable;
+        core.send(peer, Promise::Nothing, Body::Chosen { committed: usable });
+    }
+}
+
+/// The largest value that at least `quorum` of them reach.
+pub(super) fn quorum_value<T: Ord>(values: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    let index = values.len().checked_sub(quorum)?;
+    values.into_iter().nth(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_that_a_quorum_reaches() {
+        assert_eq!(quorum_value([5, 1, 3].into_iter(), 2), Some(3));
+        assert_eq!(quorum_value([5, 1, 3, 4].into_iter(), 3), Some(3));
+        assert_eq!(quorum_value([5].into_iter(), 1), Some(5));
+        assert_eq!(quorum_value([5].into_iter(), 2), None);
+    }
+}

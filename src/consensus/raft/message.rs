@@ -1,0 +1,224 @@
+//! What members say to each other, and what they write down: versioned postcard enums.
+//!
+//! Entries travel and rest in one encoding ([`Entry::encoded`]), made once when a payload is proposed; the payload is a
+//! view into it. Replicas therefore hold the same bytes, and neither the WAL record nor the chosen payload is a copy.
+
+use super::raft_log::Entry;
+use crate::consensus::{Damage, Payload};
+use crate::types::{Era, LogIndex, NodeId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// On the wire. A new version is a new variant.
+#[derive(Serialize, Deserialize)]
+enum Versioned {
+    V1(Message),
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Message {
+    /// Era of the sender.
+    pub(super) era: Era,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Body {
+    /// "Would you vote for me in `next`?" Nobody's era moves.
+    PreVote { next: Era, last: LogIndex, last_era: Era },
+    /// Answer to [`Body::PreVote`]; binds nobody.
+    PreVoteReply { next: Era, granted: bool },
+    /// "Vote for me in this era." Sent when the sender's own vote is durable.
+    Vote { last: LogIndex, last_era: Era },
+    /// Answer to [`Body::Vote`]. A grant is sent when it is durable.
+    VoteReply { granted: bool },
+    /// Entries to follow (`previous`, `previous_era`). Empty: only asks whether that position matches.
+    Append { previous: LogIndex, previous_era: Era, entries: Vec<WireEntry>, committed: LogIndex },
+    /// The log matches the leader's up to here, durably.
+    AppendMatched { matched: LogIndex },
+    /// The position `previous` does not match. The leader's own last entry at or before `hint` whose era is at most
+    /// `hint_era` is the last that can.
+    AppendRejected { previous: LogIndex, hint: LogIndex, hint_era: Era },
+    /// "I lead": `committed` is clamped to what the receiver is known to hold, `round` counts the reads' proofs.
+    Heartbeat { committed: LogIndex, round: u64 },
+    /// Answer to [`Body::Heartbeat`].
+    HeartbeatReply { round: u64 },
+    /// A heartbeat that wants no answer: more has been chosen, and no append is due that would tell so.
+    Chosen { committed: LogIndex },
+    /// "Your era is over": the sender's is in the message.
+    Outdated,
+}
+
+/// An entry on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WireEntry {
+    pub(super) era: Era,
+    /// [`Entry::encoded`].
+    pub(super) bytes: Bytes,
+}
+
+impl Message {
+    pub(super) fn encode(self) -> Bytes {
+        let size = match &self.body {
+            Body::Append { entries, .. } => entries.iter().map(|entry| entry.bytes.len() + 16).sum::<usize>() + 64,
+            _ => 64,
+        };
+        postcard::to_extend(&Versioned::V1(self), Vec::with_capacity(size))
+            .expect("plain data of known length always encodes into memory")
+            .into()
+    }
+
+    /// `None` for what no version of us can have sent; nothing may follow the message either.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        match postcard::take_from_bytes(bytes) {
+            Ok((Versioned::V1(message), [])) => Some(message),
+            _ => None,
+        }
+    }
+}
+
+/// An entry as written and sent.
+#[derive(Serialize, Deserialize)]
+enum Stored<'a> {
+    V1(#[serde(borrow)] StoredPayload<'a>),
+}
+
+/// [`Payload`], borrowed, so that decoding can tell where in the bytes the payload lies.
+#[derive(Serialize, Deserialize)]
+enum StoredPayload<'a> {
+    Empty,
+    Command(&'a [u8]),
+    Configuration(&'a [u8]),
+}
+
+/// Encodes a payload into an entry; the one place where a payload is copied.
+pub(super) fn encode_entry(era: Era, payload: &Payload) -> Entry {
+    let (stored, size) = match payload {
+        Payload::Empty => (StoredPayload::Empty, 0),
+        Payload::Command(bytes) => (StoredPayload::Command(bytes), bytes.len()),
+        Payload::Configuration(bytes) => (StoredPayload::Configuration(bytes), bytes.len()),
+    };
+    let encoded = postcard::to_extend(&Stored::V1(stored), Vec::with_capacity(size + 16))
+        .expect("plain data of known length always encodes into memory");
+    decode_entry(era, encoded.into()).expect("what was just encoded decodes")
+}
+
+/// Views bytes as an entry. `None` if they are none.
+pub(super) fn decode_entry(era: Era, encoded: Bytes) -> Option<Entry> {
+    let payload = match postcard::take_from_bytes(&encoded) {
+        Ok((Stored::V1(stored), [])) => match stored {
+            StoredPayload::Empty => Payload::Empty,
+            StoredPayload::Command(bytes) => Payload::Command(encoded.slice_ref(bytes)),
+            StoredPayload::Configuration(bytes) => Payload::Configuration(encoded.slice_ref(bytes)),
+        },
+        _ => return None,
+    };
+    Some(Entry { era, payload, encoded })
+}
+
+/// What a member must never forget: the promise of its vote, and the hole in its log if it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HardState {
+    /// Highest era that this member knows of.
+    pub(super) era: Era,
+    /// Whom it has voted for in that era.
+    pub(super) vote: Option<NodeId>,
+    /// Set while records that this member once held (and may have acknowledged) are missing: see
+    /// [`super::raft_log`]. Kept here too, so that a second crash in the middle of the refilling does not forget it.
+    pub(super) hole: Option<Hole>,
+}
+
+/// The position that the log had before it was damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Hole {
+    // In the order in which logs are compared.
+    pub(super) last_era: Era,
+    pub(super) last: LogIndex,
+}
+
+impl From<Damage> for Hole {
+    fn from(damage: Damage) -> Self {
+        Self { last_era: damage.last_era, last: damage.last }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredHardState {
+    V1(HardState),
+}
+
+impl HardState {
+    pub(super) fn encode(self) -> Bytes {
+        postcard::to_stdvec(&StoredHardState::V1(self)).expect("plain data always encodes into memory").into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        match postcard::take_from_bytes(bytes) {
+            Ok((StoredHardState::V1(hard_state), [])) => Some(hard_state),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_version_1() {
+        let message = Message {
+            era: Era(3),
+            body: Body::Append {
+                previous: LogIndex(4),
+                previous_era: Era(2),
+                entries: vec![WireEntry {
+                    era: Era(3),
+                    bytes: encode_entry(Era(3), &Payload::Command(Bytes::from_static(b"x=1"))).encoded,
+                }],
+                committed: LogIndex(300),
+            },
+        };
+        let bytes = message.clone().encode();
+        assert_eq!(bytes.as_ref(), [0, 3, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
+        assert_eq!(Message::decode(&bytes), Some(message));
+
+        let hard = HardState { era: Era(5), vote: Some(NodeId(2)), hole: None };
+        assert_eq!(hard.encode().as_ref(), [0, 5, 1, 2, 0]);
+        assert_eq!(HardState::decode(&hard.encode()), Some(hard));
+    }
+
+    #[test]
+    fn every_body_survives_the_wire() {
+        let (last, last_era, next) = (LogIndex(9), Era(8), Era(7));
+        for body in [
+            Body::PreVote { next, last, last_era },
+            Body::PreVoteReply { next, granted: true },
+            Body::Vote { last, last_era },
+            Body::VoteReply { granted: false },
+            Body::AppendMatched { matched: last },
+            Body::AppendRejected { previous: last, hint: LogIndex(1), hint_era: last_era },
+            Body::Heartbeat { committed: last, round: 5 },
+            Body::HeartbeatReply { round: u64::MAX },
+            Body::Chosen { committed: last },
+            Body::Outdated,
+        ] {
+            let message = Message { era: Era(6), body };
+            let bytes = message.clone().encode();
+            assert_eq!(Message::decode(&bytes), Some(message));
+            for end in 0..bytes.len() {
+                assert_eq!(Message::decode(&bytes[..end]), None, "a cut message is no message");
+            }
+        }
+        assert_eq!(Message::decode(&[1, 0, 0]), None, "an unknown version is no message");
+    }
+
+    #[test]
+    fn a_payload_is_a_view_into_its_entry() {
+        let entry = encode_entry(Era(1), &Payload::Command(Bytes::from(vec![7; 500])));
+        let Payload::Command(payload) = &entry.payload else { panic!("a command") };
+        assert_eq!(payload.as_ptr(), entry.encoded[4..].as_ptr());
+        assert_eq!(payload.len(), 500);
+        assert_eq!(decode_entry(Era(1), entry.encoded.slice(1..)), None);
+    }
+}
