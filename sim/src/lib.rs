@@ -9,6 +9,7 @@ pub mod checker; // judges
 pub mod client; // the seam between the world and simulated clients
 pub mod draw; // from a scenario and a seed to a plan
 pub mod env; // the virtual world's side of the seam
+pub mod fault; // what goes wrong on purpose
 pub mod history; // what clients saw
 pub mod operation; // what clients do, as data
 pub mod plan; // everything a run will do, drawn before it begins

@@ -26,6 +26,12 @@ pub fn finish() -> BTreeMap<&'static str, u64> {
     storage::COUNTS.with(|counts| counts.borrow_mut().take()).unwrap_or_default()
 }
 
+/// Visits of one probe so far: a fault may wait for one (`at = "wal.tail_cut"`). 0 when counting is off.
+#[must_use]
+pub fn count(name: &str) -> u64 {
+    storage::COUNTS.with(|counts| counts.borrow().as_ref().and_then(|counts| counts.get(name).copied()).unwrap_or(0))
+}
+
 /// Counts one visit. Use [`sometimes!`](crate::sometimes).
 #[inline]
 pub fn hit(name: &'static str) {

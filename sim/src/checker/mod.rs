@@ -1,3 +1,4 @@
-//! **Checkers**: who judges a run. [`history`] knows only what clients saw.
+//! **Checkers**: who judges a run. [`history`] knows only what clients saw; `cluster` looks on the workers at every step.
 
+pub mod cluster; // invariants of consensus and replication
 pub mod history; // judges over what clients saw

@@ -220,6 +220,17 @@ impl SimDisk {
         self.files.retain(|id, _| live.contains(id));
     }
 
+    /// The process ends. Its page cache stays, but what a failed sync has dropped is read anew from the disk, where it
+    /// never was.
+    pub fn process_end(&mut self) {
+        for file in self.files.values_mut() {
+            if file.changes.iter().any(|change| change.state == State::Dropped) {
+                file.changes.retain(|change| change.state == State::Dirty);
+                file.measure();
+            }
+        }
+    }
+
     /// The power fails: what was not synced is decided by the dice. `torn_ppm` of the unsynced writes survive in part.
     pub fn power_loss(&mut self, dice: &mut Dice, torn_ppm: u32) -> PowerLoss {
         // A quarter of the losses keeps nothing unsynced and a quarter everything: with many changes, independent dice
@@ -308,6 +319,17 @@ impl File {
             What::Length(length) => self.length = *length,
         }
         self.changes.push(Change { what, state: State::Dirty });
+    }
+
+    /// Recomputes the length.
+    fn measure(&mut self) {
+        self.length = self.durable.len() as u64;
+        for change in &self.changes {
+            match &change.what {
+                What::Write { offset, data } => self.length = self.length.max(offset + data.len() as u64),
+                What::Length(length) => self.length = *length,
+            }
+        }
     }
 
     fn sync(&mut self) {

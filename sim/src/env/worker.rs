@@ -41,8 +41,6 @@ pub struct WorkerEnv<'a> {
     pub now: Instant,
     /// The node's wall clock.
     pub wall: Timestamp,
-    /// Was the wall clock read?
-    pub wall_read: std::cell::Cell<bool>,
     /// What the worker wants done.
     pub wishes: &'a mut Vec<Wish>,
     /// This life.
@@ -71,7 +69,6 @@ impl Clock for WorkerEnv<'_> {
     }
 
     fn wall(&self) -> Timestamp {
-        self.wall_read.set(true);
         self.wall
     }
 

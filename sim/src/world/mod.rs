@@ -1,5 +1,430 @@
-//! **World**: one virtual universe; the real workers live in it.
+//! **World**: one virtual universe. The real workers live in it and cannot tell.
+//!
+//! A plan says how many nodes and workers there are, what clients do, and which faults strike when. The world is one
+//! loop over a heap of events in simulated time: it takes the earliest, moves the clock there, gives it to the worker or
+//! client that it is for, and carries out what that wants. Nothing else runs; a crash is a dropped struct.
+//!
+//! - `queue`: what is to come.
+//! - `node`: lives of nodes and workers, disks, wake-ups; `peers`: messages; `clients`: clients and connections.
+//! - `phases`: the healing of a core, and the judgement of liveness.
+//! - `sandbox`: the thread and the madsim runtime around it all.
+//!
+//! # Invariants
+//! - A run is a function of its plan and of the product: same plan, same trace hash, in every process and build.
+//! - A worker sees events of its own life only, and none after it has stopped.
+//! - After each event of a worker the cluster's invariants are checked on it; at the first violation the run stops.
+//!
+//! # Caveats
+//! - A worker's computing takes no simulated time.
+//! - Splits are between nodes; clients reach every node that is up, until the healing: then only the core.
 
+mod clients;
+mod machine;
+mod node;
+mod panic;
+mod peers;
+mod phases;
+mod queue;
 mod sandbox;
 
-pub use sandbox::{Options, simulate};
+pub use machine::{Build, Machine, product};
+pub use sandbox::{Options, simulate, simulate_with};
+
+use crate::checker::cluster::ClusterChecker;
+use crate::client::{Client, ClientInput};
+use crate::env::network::SimNetwork;
+use crate::env::worker::{Wish, WorkerEnv};
+use crate::fault::Nemesis;
+use crate::history::HistoryEvent;
+use crate::plan::Plan;
+use crate::run::{FaultCount, Run, Violation};
+use crate::trace::{self, Trace};
+use clients::{Connection, Piece, Place};
+use madsim::time::TimeHandle;
+use node::Node;
+use orrery::env::{Control, Event, StopReason};
+use orrery::types::{Duration, NodeId, WorkerId};
+use peers::{Clogged, Message};
+use queue::Queue;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What is to come.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// A message comes off its link.
+    Message(Box<Message>),
+    /// A message that a paused node had already received.
+    Held(Box<Message>),
+    Start {
+        node: usize,
+        worker: usize,
+        life: u64,
+    },
+    Wake {
+        node: usize,
+        worker: usize,
+    },
+    Disk {
+        node: usize,
+        worker: usize,
+        life: u64,
+    },
+    ToNode {
+        connection: usize,
+        piece: Piece,
+    },
+    Accepted {
+        connection: usize,
+    },
+    ToClient {
+        connection: usize,
+        piece: Piece,
+    },
+    ClientWake {
+        client: usize,
+    },
+    /// A planned fault's time has come.
+    Fault {
+        position: usize,
+    },
+    /// A fault ends.
+    Lift {
+        fault: u32,
+    },
+    /// A node starts again, if it is still in the life after which this was decided.
+    Restart {
+        node: usize,
+        life: u64,
+    },
+    Heal,
+    Poll,
+}
+
+/// The universe.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) now: u64,
+    pub(crate) queue: Queue<Pending>,
+    pub(crate) trace: Trace,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: SimNetwork,
+    pub(crate) nemesis: Nemesis,
+    pub(crate) checker: ClusterChecker,
+    pub(crate) counts: BTreeMap<&'static str, FaultCount>,
+    /// Once healed: who belongs to the core.
+    pub(crate) core: Option<Vec<bool>>,
+    build: Build,
+    clients: Vec<Place>,
+    connections: Vec<Connection>,
+    clogged: Vec<Clogged>,
+    /// Highest message number delivered on each link.
+    delivered: Vec<u64>,
+    wishes: Vec<Wish>,
+    passed: Vec<(&'static str, usize)>,
+    history: Vec<(u64, HistoryEvent)>,
+    violations: Vec<Violation>,
+    restarts: u64,
+    slow_operations: u64,
+    converged_ns: Option<u64>,
+    finished: bool,
+    until_ns: u64,
+}
+
+impl World {
+    /// A universe in which nothing has happened yet.
+    pub(crate) fn new(plan: &Plan, options: &Options, build: Build, clients: Vec<Box<dyn Client>>) -> Self {
+        let nodes = Self::make_nodes(plan);
+        let mut world = Self {
+            now: 0,
+            queue: Queue::new(plan.seed),
+            trace: Trace::new(options.tail),
+            network: SimNetwork::new(plan.network.clone(), plan.seed, nodes.len()),
+            nemesis: Nemesis::default(),
+            checker: ClusterChecker::new(&plan.cluster),
+            counts: BTreeMap::new(),
+            core: None,
+            build,
+            clients: clients.into_iter().map(Place::new).collect(),
+            connections: Vec::new(),
+            clogged: Vec::new(),
+            delivered: vec![0; nodes.len() * nodes.len()],
+            wishes: Vec::new(),
+            passed: Vec::new(),
+            history: Vec::new(),
+            violations: Vec::new(),
+            restarts: 0,
+            slow_operations: 0,
+            converged_ns: None,
+            finished: false,
+            until_ns: options.until_ns.unwrap_or(u64::MAX),
+            nodes,
+            plan: plan.clone(),
+        };
+        world.count_clocks();
+        world
+    }
+
+    /// Runs to the end.
+    pub(crate) fn turn(&mut self, time: Option<TimeHandle>) {
+        for node in 0..self.nodes.len() {
+            self.start_node(node);
+        }
+        for client in 0..self.clients.len() {
+            self.client(client, ClientInput::Start);
+        }
+        for position in 0..self.plan.faults.len() {
+            let fault = &self.plan.faults[position];
+            self.queue.push(fault.at_ns, u64::from(fault.id) | 3 << 60, Pending::Fault { position });
+        }
+        self.queue.push(self.plan.chaos_ns, 4 << 60, Pending::Heal);
+        while !self.finished
+            && let Some((at, pending)) = self.queue.pop()
+        {
+            if at > self.until_ns {
+                break;
+            }
+            debug_assert!(at >= self.now, "time does not go back");
+            if at > self.now {
+                if let Some(time) = &time {
+                    time.advance(Duration::from_nanos(at - self.now));
+                }
+                self.now = at;
+            }
+            self.dispatch(pending);
+        }
+        self.trace.record(self.now, trace::Event::End);
+    }
+
+    pub(super) fn dispatch(&mut self, pending: Pending) {
+        match pending {
+            Pending::Message(message) => self.arrive(message),
+            Pending::Held(message) => self.receive(message),
+            Pending::Start { .. } | Pending::Wake { .. } | Pending::Disk { .. } => self.worker_event(pending),
+            Pending::ToNode { connection, piece } => self.at_node(connection, piece),
+            Pending::Accepted { connection } => self.accepted(connection),
+            Pending::ToClient { connection, piece } => self.at_client(connection, piece),
+            Pending::ClientWake { client } => self.client_wake(client),
+            Pending::Fault { position } => self.fault_is_due(position),
+            Pending::Lift { fault } => self.lift(fault),
+            Pending::Restart { node, life } => {
+                let wanted = self.core.as_ref().is_none_or(|core| core[node]);
+                if wanted && self.nodes[node].life == life {
+                    self.start_node(node);
+                }
+            }
+            Pending::Heal => self.heal(),
+            Pending::Poll => self.poll(),
+        }
+    }
+
+    /// An event of a worker itself: its start, its alarm, its disk.
+    fn worker_event(&mut self, pending: Pending) {
+        let (Pending::Start { node: at, .. } | Pending::Wake { node: at, .. } | Pending::Disk { node: at, .. }) =
+            pending
+        else {
+            return;
+        };
+        if !self.nodes[at].up {
+            return;
+        }
+        if self.nodes[at].paused {
+            let fault = self.nodes[at].paused_by;
+            match pending {
+                // The alarm that stood in the queue is gone: on resuming, it is set anew and due at once.
+                Pending::Wake { worker, .. } => self.nodes[at].workers[worker].wake_queued = None,
+                other => self.nodes[at].held.push_back(other),
+            }
+            self.had_effect(fault);
+            return;
+        }
+        let node = self.nodes[at].id;
+        let of = |worker: usize| WorkerId(u16::try_from(worker).unwrap_or(0));
+        match pending {
+            Pending::Start { worker, life, .. } if life == self.nodes[at].life => {
+                self.trace.record(self.now, trace::Event::Start { node, worker: of(worker), life });
+                self.handle(at, worker, Event::Start);
+            }
+            Pending::Wake { worker, .. } if self.wake_is_due(at, worker) => {
+                self.trace.record(self.now, trace::Event::Wake { node, worker: of(worker) });
+                self.handle(at, worker, Event::Wake);
+            }
+            Pending::Disk { worker, life, .. } if life == self.nodes[at].life => self.disk_done(at, worker),
+            _ => {}
+        }
+    }
+
+    fn disk_done(&mut self, at: usize, worker: usize) {
+        let node = &mut self.nodes[at];
+        let slot = &mut node.workers[worker];
+        let Some((id, op)) = slot.in_flight.pop_front() else { return };
+        let failures = slot.disk.failures + slot.disk.rot_read;
+        let result = slot.disk.execute(&op);
+        let failed = slot.disk.failures + slot.disk.rot_read > failures;
+        let event = trace::Event::Disk {
+            node: node.id,
+            worker: WorkerId(u16::try_from(worker).unwrap_or(0)),
+            operation: operation_name(&op),
+            failed: result.is_err(),
+            digest: match &result {
+                Ok(orrery::env::DiskOutput::Data(data)) => xxh3_64(data),
+                _ => 0,
+            },
+        };
+        self.trace.record(self.now, event);
+        if failed {
+            for fault in self.nodes[at].disk_faults.clone() {
+                self.had_effect(fault);
+            }
+        }
+        self.handle(at, worker, Event::Disk { op: id, result });
+    }
+
+    /// Buggify points passed during the present event, with the number of wishes before each.
+    pub(crate) fn points_passed(&self) -> &[(&'static str, usize)] {
+        &self.passed
+    }
+
+    /// Gives one event to a worker, checks the cluster, and carries out what the worker wants.
+    pub(super) fn handle(&mut self, at: usize, worker: usize, event: Event) {
+        let waiting = self.nemesis.is_waiting();
+        let probes = if waiting { self.probe_counts() } else { Vec::new() };
+        let node = &mut self.nodes[at];
+        let (id, life) = (node.id, node.life);
+        let (now, wall) = (node.clock.monotonic(self.now), node.clock.wall(self.now));
+        let slot = &mut node.workers[worker];
+        let Some(machine) = slot.machine.as_mut() else { return };
+        let mut wishes = std::mem::take(&mut self.wishes);
+        self.passed.clear();
+        let mut env = WorkerEnv {
+            now,
+            wall,
+            wishes: &mut wishes,
+            life: &mut slot.life,
+            passed: waiting.then_some(&mut self.passed),
+        };
+        let control = match panic::catch(|| machine.handle(&mut env, event)) {
+            Ok(control) => control,
+            Err(panic) => {
+                // Its destructor may panic again: a panicked worker is left where it is.
+                std::mem::forget(slot.machine.take());
+                self.panicked(id, worker, &panic);
+                return;
+            }
+        };
+        let check = self.checker.after(self.now, at, worker, machine.as_ref(), &mut self.trace);
+        if let Err(violation) = check {
+            self.violate(violation);
+        }
+        if waiting {
+            self.point_passed(at, &probes, &mut wishes);
+        }
+        for wish in wishes.drain(..) {
+            self.fulfil(at, worker, wish);
+        }
+        self.wishes = wishes;
+        if let Control::Stop(reason) = control
+            && self.nodes[at].life == life
+        {
+            self.stopped(at, reason);
+        }
+        self.strike_waiting();
+    }
+
+    fn fulfil(&mut self, at: usize, worker: usize, wish: Wish) {
+        match wish {
+            Wish::Send(to, payload) => self.send(at, to, payload),
+            Wish::ClientSend(connection, bytes) => self.client_send(at, connection, bytes),
+            Wish::ClientClose(connection) => self.client_close(at, connection),
+            Wish::Disk(id, op) => self.submit(at, worker, id, op),
+            Wish::WakeAt(instant) => {
+                self.nodes[at].workers[worker].wake_wanted = Some(instant);
+                self.queue_wake(at, worker);
+            }
+        }
+    }
+
+    /// A worker has ended its life by itself.
+    fn stopped(&mut self, at: usize, reason: StopReason) {
+        let id = self.nodes[at].id;
+        let suspect = self.nodes[at].disk_suspect;
+        let (kind, message, out) = match reason {
+            StopReason::Shutdown => ("shut down unasked", String::new(), false),
+            StopReason::Disk(message) => ("a sound disk failed", message, false),
+            StopReason::Unusable(message) => ("a sound disk is unusable", message, true),
+            StopReason::Diverged(message) => ("replicas diverged", message, true),
+        };
+        if !suspect || kind == "replicas diverged" || kind == "shut down unasked" {
+            let message = format!("{id} has stopped: {message}");
+            self.violate(Violation { checker: "stop", kind: kind.to_owned(), at_ns: self.now, message });
+            return;
+        }
+        self.take_down(at, "stopped itself", false);
+        self.nodes[at].unusable |= out;
+        let life = self.nodes[at].life;
+        let mut dice = crate::env::dice::Stream::new(self.plan.seed, "stopped").at(u64::from(id.0)).dice(life);
+        let due = self.now + dice.between(1_000_000_000, 3_000_000_000);
+        self.queue.push(due, u64::from(id.0) | 5 << 60, Pending::Restart { node: at, life });
+    }
+
+    fn panicked(&mut self, node: NodeId, worker: usize, panic: &panic::Panic) {
+        let message = format!("{node}.w{worker} panicked at {}: {}", panic.place, panic.message);
+        self.violate(Violation { checker: "panic", kind: panic.kind(), at_ns: self.now, message });
+    }
+
+    /// Notes a violation: the run stops.
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        self.trace.record(self.now, trace::Event::Violation { digest: xxh3_64(violation.fingerprint().as_bytes()) });
+        self.violations.push(violation);
+        self.finished = true;
+    }
+
+    /// Counts occurrences and effects of a standing fault.
+    pub(crate) fn add(&mut self, name: &'static str, injected: u64, effective: u64) {
+        let count = self.counts.entry(name).or_default();
+        count.injected += injected;
+        count.effective += effective;
+    }
+
+    fn count_clocks(&mut self) {
+        for node in 0..self.nodes.len() {
+            let (skew, drift) = (self.nodes[node].clock.skew_ns(), self.nodes[node].clock.drift_ppm());
+            self.add("clock_skew", u64::from(skew != 0), u64::from(skew != 0));
+            self.add("clock_drift", u64::from(drift != 0), u64::from(drift != 0));
+        }
+    }
+
+    /// Ends the universe: every worker and client is dropped, and the outcome is told.
+    pub(crate) fn finish(mut self) -> Run {
+        let slow = self.slow_operations;
+        self.add("slow_operation", slow, slow);
+        self.count_faults();
+        Run {
+            trace_hash: self.trace.hash(),
+            events: self.trace.count(),
+            simulated_ns: self.now,
+            history: self.history,
+            faults: self.counts,
+            probes: BTreeMap::new(),
+            leader_changes: self.checker.leader_changes(),
+            restarts: self.restarts,
+            violations: self.violations,
+            tail: self.trace.tail(),
+        }
+    }
+}
+
+fn operation_name(op: &orrery::env::DiskOp) -> &'static str {
+    use orrery::env::DiskOp;
+    match op {
+        DiskOp::List => "list",
+        DiskOp::Create { .. } => "create",
+        DiskOp::Write { .. } => "write",
+        DiskOp::Sync { .. } => "sync",
+        DiskOp::Read { .. } => "read",
+        DiskOp::Truncate { .. } => "truncate",
+        DiskOp::Rename { .. } => "rename",
+        DiskOp::Remove { .. } => "remove",
+        DiskOp::SyncDirectory => "sync directory",
+    }
+}

@@ -1,6 +1,13 @@
+//! The sandbox around a world: a fresh thread, and in it a madsim runtime with one task.
+//!
+//! A fresh thread per run since the standard library and the runtime keep state per thread; madsim since inside it a
+//! clock, a die or a thread that slipped into the product is simulated or forbidden instead of silently real.
+
+use super::{Build, World, product};
 use crate::client::Client;
 use crate::plan::Plan;
 use crate::run::Run;
+use madsim::time::TimeHandle;
 
 /// How to run, apart from what the plan says. Nothing here changes what happens, only how much of it is kept.
 #[derive(Clone, Debug)]
@@ -26,6 +33,40 @@ pub fn simulate<C>(plan: &Plan, options: &Options, clients: C) -> Result<Run, St
 where
     C: FnOnce(&Plan) -> Vec<Box<dyn Client>> + Send,
 {
-    let _ = (plan, options, clients);
-    Err("the world does not turn yet".to_owned())
+    simulate_with(plan, options, product, clients)
+}
+
+/// As [`simulate`], with other machines than the real workers: for tests of the simulator.
+///
+/// # Errors
+/// A fault of the simulator itself, in words.
+pub fn simulate_with<C>(plan: &Plan, options: &Options, build: Build, clients: C) -> Result<Run, String>
+where
+    C: FnOnce(&Plan) -> Vec<Box<dyn Client>> + Send,
+{
+    if plan.planted != 0 && !orrery::env::buggify::MUTANTS {
+        return Err(format!("the plan has planted bug {}, and this build has none (feature `mutants`)", plan.planted));
+    }
+    let inside = || {
+        orrery::env::buggify::plant(plan.planted);
+        orrery::env::probe::start();
+        let runtime = madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
+        let mut run = runtime.block_on(async {
+            let mut world = World::new(plan, options, build, clients(plan));
+            world.turn(Some(TimeHandle::current()));
+            world.finish()
+        });
+        run.probes = orrery::env::probe::finish();
+        orrery::env::buggify::plant(0);
+        run
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(format!("world {:#x}", plan.seed)).stack_size(16 << 20);
+        let handle = thread.spawn_scoped(scope, inside).map_err(|error| format!("no thread for the world: {error}"))?;
+        handle.join().map_err(|panic| {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("the simulator panicked: {}", words.unwrap_or("(no words)"))
+        })
+    })
 }

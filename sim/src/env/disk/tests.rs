@@ -183,3 +183,15 @@ fn rot_flips_one_bit_of_what_was_synced_before_the_last_write() {
     assert!(data[..512].iter().all(|&byte| byte == 1));
     assert_eq!(disk.rot_read, 1);
 }
+
+#[test]
+fn a_killed_process_leaves_the_page_cache_but_not_what_a_failed_sync_dropped() {
+    let mut disk = prepared();
+    write(&mut disk, "a", 0, 2, 512);
+    disk.process_end();
+    assert_eq!(read(&mut disk, "a", 0, 1).expect("there")[0], 2);
+    disk.fail_sync = true;
+    assert!(disk.execute(&DiskOp::Sync { file: name("a") }).is_err());
+    disk.process_end();
+    assert_eq!(read(&mut disk, "a", 0, 1).expect("there")[0], 1);
+}

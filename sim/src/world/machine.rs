@@ -1,0 +1,44 @@
+use orrery::consensus::Status;
+use orrery::env::{Control, Env, Event};
+use orrery::node::{Worker, WorkerConfig};
+use orrery::types::{Era, LogIndex, PartitionId};
+
+/// What the world runs: [`Worker`], seen through its public face. The tests of the world put a smaller one in its place,
+/// so that a fault can be proved to change something without a database in the way.
+pub trait Machine {
+    /// See [`Worker::handle`].
+    fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control;
+    /// See [`Worker::consensus_status`].
+    fn consensus_status(&self, partition: PartitionId) -> Option<Status>;
+    /// See [`Worker::log_entry`].
+    fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)>;
+    /// See [`Worker::state_digest`].
+    fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)>;
+}
+
+impl Machine for Worker {
+    fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control {
+        Self::handle(self, env, event)
+    }
+
+    fn consensus_status(&self, partition: PartitionId) -> Option<Status> {
+        Self::consensus_status(self, partition)
+    }
+
+    fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)> {
+        Self::log_entry(self, partition, index)
+    }
+
+    fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)> {
+        Self::state_digest(self, partition)
+    }
+}
+
+/// Builds the machine of one worker's life.
+pub type Build = fn(WorkerConfig) -> Box<dyn Machine>;
+
+/// The real one.
+#[must_use]
+pub fn product(config: WorkerConfig) -> Box<dyn Machine> {
+    Box::new(Worker::new(config))
+}

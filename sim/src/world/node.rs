@@ -1,0 +1,283 @@
+//! Nodes: their workers' lives, disks, clocks; how they go down and come back.
+
+use super::machine::Machine;
+use super::{Pending, World};
+use crate::env::buggify::Points;
+use crate::env::clock::SimClock;
+use crate::env::dice::{Dice, Stream, mix};
+use crate::env::disk::{PowerLoss, SimDisk};
+use crate::env::worker::Life;
+use crate::trace;
+use orrery::env::{DiskOp, OpId};
+use orrery::types::{Instant, NodeId, WorkerId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// One node.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    /// Number of the present life, or of the last. Fences what was meant for an earlier one.
+    pub(crate) life: u64,
+    /// Does its process run?
+    pub(crate) up: bool,
+    pub(crate) paused: bool,
+    /// The fault that paused it.
+    pub(crate) paused_by: u32,
+    pub(crate) workers: Vec<Slot>,
+    pub(crate) clock: SimClock,
+    /// Events that came while it was paused, in order.
+    pub(super) held: VecDeque<Pending>,
+    /// Open connections by the number that the node knows them by.
+    pub(super) connections: BTreeMap<u64, usize>,
+    pub(super) next_connection: u64,
+    /// Faults that slow its disks, with the time that each operation takes longer.
+    pub(crate) slow_disk: Vec<(u32, u64)>,
+    /// Faults that a failed disk operation is counted for.
+    pub(crate) disk_faults: Vec<u32>,
+    /// Data that was acknowledged may be gone from its disk: it counts as failed for good.
+    pub(crate) destroyed: bool,
+    /// A disk fault has struck it in this run: its process may end by itself.
+    pub(crate) disk_suspect: bool,
+    /// It has said that its disk is unusable and stays out.
+    pub(crate) unusable: bool,
+}
+
+/// One worker's place on a node: what outlasts its lives, and what does not.
+pub(crate) struct Slot {
+    pub(super) machine: Option<Box<dyn Machine>>,
+    pub(crate) disk: SimDisk,
+    pub(super) life: Life,
+    /// Operations submitted and not completed.
+    pub(super) in_flight: VecDeque<(OpId, DiskOp)>,
+    /// When the disk has done all of them.
+    pub(super) busy_until: u64,
+    /// Disk operations of all lives: keys of their delays.
+    pub(super) operations: u64,
+    pub(super) wake_wanted: Option<Instant>,
+    /// Earliest wake-up that stands in the queue.
+    pub(super) wake_queued: Option<u64>,
+}
+
+impl World {
+    /// All nodes, down.
+    pub(super) fn make_nodes(plan: &crate::plan::Plan) -> Vec<Node> {
+        let boots = Stream::new(plan.seed, "boot");
+        let node = |(position, id): (usize, NodeId)| Node {
+            id,
+            life: 0,
+            up: false,
+            paused: false,
+            paused_by: 0,
+            workers: (0..plan.cluster.workers).map(|worker| Slot::new(plan, id, worker)).collect(),
+            clock: SimClock::new(
+                plan.clocks.get(position).copied().unwrap_or_default(),
+                boots.dice(u64::from(id.0)).between(1_000_000_000, 1_000_000_000_000_000),
+            ),
+            held: VecDeque::new(),
+            connections: BTreeMap::new(),
+            next_connection: 1,
+            slow_disk: Vec::new(),
+            disk_faults: Vec::new(),
+            destroyed: false,
+            disk_suspect: false,
+            unusable: false,
+        };
+        plan.cluster.node_ids().into_iter().enumerate().map(node).collect()
+    }
+
+    /// Begins a life: new workers on the disks as they are.
+    pub(crate) fn start_node(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if node.up || node.unusable {
+            return;
+        }
+        node.up = true;
+        node.life += 1;
+        node.next_connection = 1;
+        let (id, life) = (node.id, node.life);
+        if life > 1 {
+            self.restarts += 1;
+            let count = self.counts.entry("restart").or_default();
+            count.injected += 1;
+            count.effective += 1;
+        }
+        self.trace.record(self.now, trace::Event::Restart { node: id, life });
+        for worker in 0..self.nodes[at].workers.len() {
+            let number = u16::try_from(worker).expect("the plan counts workers in 16 bits");
+            let mut machine_life = life_of(&self.plan, id, number, life);
+            if self.core.is_some() {
+                machine_life.points.silence();
+            }
+            let machine = (self.build)(self.plan.worker_config(id, WorkerId(number)));
+            let slot = &mut self.nodes[at].workers[worker];
+            slot.life = machine_life;
+            slot.machine = Some(machine);
+            slot.busy_until = self.now;
+            slot.wake_wanted = None;
+            slot.wake_queued = None;
+            let key = mix(u64::from(id.0) << 32 | worker as u64) ^ life;
+            let delay = Stream::new(self.plan.seed, "start").dice(key).below(2_000_000);
+            self.queue.push(self.now + delay, key, Pending::Start { node: at, worker, life });
+        }
+    }
+
+    /// Ends a node's process, and with `power` also takes what its disks had not synced. Tells whether that changed
+    /// anything.
+    pub(crate) fn take_down(&mut self, at: usize, why: &'static str, power: bool) -> bool {
+        let node = &mut self.nodes[at];
+        let was_up = node.up;
+        let mut dice = Stream::new(self.plan.seed, "crash").dice(mix(u64::from(node.id.0)) ^ self.now);
+        node.up = false;
+        node.paused = false;
+        node.held.clear();
+        let mut loss = PowerLoss::default();
+        for slot in &mut node.workers {
+            slot.machine = None;
+            slot.finish_some(&mut dice);
+            if power {
+                let one = slot.disk.power_loss(&mut dice, self.plan.disk.torn_ppm);
+                loss.kept += one.kept;
+                loss.lost += one.lost;
+                loss.torn += one.torn;
+                loss.names += one.names;
+            } else {
+                slot.disk.process_end();
+            }
+        }
+        let (id, life) = (node.id, node.life);
+        if was_up {
+            self.trace.record(self.now, trace::Event::Down { node: id, life, why });
+            self.checker.forget(at);
+            self.close_connections(at, power);
+        }
+        if power {
+            let event = trace::Event::DiskLost { node: id, lost: loss.lost, torn: loss.torn, names: loss.names };
+            self.trace.record(self.now, event);
+            let at_stake = u64::from(loss.kept + loss.lost + loss.torn);
+            self.add("lost_write", at_stake, u64::from(loss.lost));
+            self.add("torn_write", at_stake, u64::from(loss.torn));
+            self.add("lost_name", u64::from(loss.names), u64::from(loss.names));
+        }
+        was_up || loss.lost + loss.torn + loss.names > 0
+    }
+
+    /// The process goes on; what was held comes now, in order.
+    pub(crate) fn resume(&mut self, at: usize) {
+        self.nodes[at].paused = false;
+        while !self.nodes[at].paused
+            && let Some(pending) = self.nodes[at].held.pop_front()
+        {
+            self.dispatch(pending);
+        }
+        self.reset_alarms(at);
+    }
+
+    /// The clock's rate has changed: wake-ups are due at other times.
+    pub(crate) fn reset_alarms(&mut self, at: usize) {
+        for worker in 0..self.nodes[at].workers.len() {
+            self.queue_wake(at, worker);
+        }
+    }
+
+    /// Sees to it that a wake-up stands in the queue for what the worker wants.
+    pub(super) fn queue_wake(&mut self, at: usize, worker: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        let slot = &mut node.workers[worker];
+        let Some(wanted) = slot.wake_wanted else { return };
+        let due = node.clock.when(wanted, now);
+        if slot.wake_queued.is_none_or(|queued| queued > due) {
+            slot.wake_queued = Some(due);
+            let id = mix(1 << 60 | (at as u64) << 16 | worker as u64) ^ due;
+            self.queue.push(due, id, Pending::Wake { node: at, worker });
+        }
+    }
+
+    /// A wake-up in the queue has come: `true` if the worker is to be woken.
+    pub(super) fn wake_is_due(&mut self, at: usize, worker: usize) -> bool {
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        let slot = &mut node.workers[worker];
+        if slot.wake_queued != Some(now) {
+            return false; // an earlier one took its place, or another life
+        }
+        slot.wake_queued = None;
+        match slot.wake_wanted {
+            Some(wanted) if node.clock.monotonic(now) >= wanted => {
+                slot.wake_wanted = None;
+                true
+            }
+            _ => {
+                self.queue_wake(at, worker);
+                false
+            }
+        }
+    }
+
+    /// Hands a disk operation over; its completion is put in the queue.
+    pub(super) fn submit(&mut self, at: usize, worker: usize, id: OpId, op: DiskOp) {
+        let knobs = &self.plan.disk;
+        let node = &mut self.nodes[at];
+        let slot = &mut node.workers[worker];
+        slot.operations += 1;
+        let stream = Stream::new(self.plan.seed, "disk").at((at as u64) << 16 | worker as u64);
+        let mut dice = stream.dice(slot.operations);
+        let mean = match op {
+            DiskOp::Sync { .. } | DiskOp::SyncDirectory => knobs.sync_mean_ns,
+            _ => knobs.latency_mean_ns,
+        };
+        let mut delay = knobs.latency_min_ns + dice.exponential(mean.saturating_sub(knobs.latency_min_ns));
+        if dice.chance(knobs.slow_ppm) {
+            delay = delay.max(knobs.slow_ns);
+            self.slow_operations += 1;
+        }
+        for (_, extra) in &node.slow_disk {
+            delay += extra;
+        }
+        let slowed = node.slow_disk.first().map(|(fault, _)| *fault);
+        slot.in_flight.push_back((id, op));
+        slot.busy_until = slot.busy_until.max(self.now) + delay.max(1);
+        let (due, life, key) = (slot.busy_until, node.life, stream.at(slot.operations).0);
+        self.queue.push(due, key, Pending::Disk { node: at, worker, life });
+        if let Some(fault) = slowed {
+            self.had_effect(fault);
+        }
+    }
+}
+
+impl Slot {
+    fn new(plan: &crate::plan::Plan, node: NodeId, worker: u16) -> Self {
+        Self {
+            machine: None,
+            disk: SimDisk::default(),
+            life: life_of(plan, node, worker, 0),
+            in_flight: VecDeque::new(),
+            busy_until: 0,
+            operations: 0,
+            wake_wanted: None,
+            wake_queued: None,
+        }
+    }
+
+    /// The process ends while operations are in flight: the first few of them may still happen.
+    fn finish_some(&mut self, dice: &mut Dice) {
+        let done = dice.index(self.in_flight.len() + 1);
+        for (_, op) in std::mem::take(&mut self.in_flight).into_iter().take(done) {
+            let _nobody_hears = self.disk.execute(&op);
+        }
+    }
+}
+
+/// The streams of one life of a worker.
+fn life_of(plan: &crate::plan::Plan, node: NodeId, worker: u16, life: u64) -> Life {
+    let place = u64::from(node.0) << 16 | u64::from(worker);
+    Life {
+        entropy: Stream::new(plan.seed, "entropy").at(place).at(life),
+        points: Points::new(
+            plan.buggify,
+            Stream::new(plan.seed, "buggify sites"),
+            Stream::new(plan.seed, "buggify").at(place).at(life),
+        ),
+        labels: BTreeMap::new(),
+        operations: 0,
+    }
+}

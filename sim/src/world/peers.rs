@@ -1,0 +1,122 @@
+//! Messages between workers.
+
+use super::{Pending, World};
+use crate::env::network::Fate;
+use crate::trace;
+use bytes::Bytes;
+use orrery::env::{Endpoint, Event, Port};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A message under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) port: Port,
+    pub(super) payload: Bytes,
+    /// Its number on its link.
+    pub(super) number: u64,
+    pub(super) copy: bool,
+}
+
+impl World {
+    /// Puts a message on its link.
+    pub(super) fn send(&mut self, from: usize, to: Endpoint, payload: Bytes) {
+        let Some(at) = (to.node.0 as usize).checked_sub(1).filter(|&at| at < self.nodes.len()) else { return };
+        let (number, fate) = self.network.send(from, at);
+        let message = Message { from, to: at, port: to.port, payload, number, copy: false };
+        for fault in fate.by.into_iter().flatten() {
+            self.had_effect(fault);
+        }
+        let Some(delay) = fate.delay_ns else {
+            if fate.why_lost == "loss" {
+                self.add("loss", 1, 1);
+            }
+            self.lost(&message, fate.why_lost);
+            return;
+        };
+        if fate.held_back {
+            self.add("reorder", 1, 0);
+        }
+        if let Some(delay) = fate.copy_delay_ns {
+            self.add("duplicate", 1, 0);
+            self.depart(Message { copy: true, ..message.clone() }, delay);
+        }
+        if fate.clogged {
+            self.clogged.push((fate, message));
+        } else {
+            self.depart(message, delay);
+        }
+    }
+
+    fn depart(&mut self, message: Message, delay: u64) {
+        self.network.depart(message.from, message.to);
+        let link = (message.from as u64) << 20 | message.to as u64;
+        let id = crate::env::dice::mix(link << 1 | u64::from(message.copy)) ^ message.number;
+        self.queue.push(self.now + delay, id, Pending::Message(Box::new(message)));
+    }
+
+    /// Messages whose link is no longer clogged go on, all at once.
+    pub(crate) fn release_clogged(&mut self) {
+        for (fate, message) in std::mem::take(&mut self.clogged) {
+            if self.network.is_clogged(message.from, message.to) {
+                self.clogged.push((fate, message));
+            } else {
+                self.depart(message, 0);
+            }
+        }
+    }
+
+    fn lost(&mut self, message: &Message, why: &'static str) {
+        let (from, to) = (self.nodes[message.from].id, self.nodes[message.to].id);
+        self.trace.record(self.now, trace::Event::Lost { from, to, why, digest: xxh3_64(&message.payload) });
+    }
+
+    /// A message has come off its link.
+    pub(super) fn arrive(&mut self, message: Box<Message>) {
+        self.network.arrive(message.from, message.to);
+        if let Some(fault) = self.network.cut_by(message.from, message.to) {
+            self.had_effect(fault);
+            self.lost(&message, "split");
+            return;
+        }
+        self.receive(message);
+    }
+
+    /// A message is there; the node may be down or paused.
+    pub(super) fn receive(&mut self, message: Box<Message>) {
+        let node = &mut self.nodes[message.to];
+        if !node.up {
+            self.lost(&message, "down");
+            return;
+        }
+        if node.paused {
+            let fault = node.paused_by;
+            node.held.push_back(Pending::Held(message));
+            self.had_effect(fault);
+            return;
+        }
+        let worker = message.port.worker(self.plan.cluster.workers);
+        let link = message.from * self.nodes.len() + message.to;
+        if message.copy {
+            self.add("duplicate", 0, 1);
+        } else if message.number < self.delivered[link] {
+            self.add("reorder", 0, 1);
+        } else {
+            self.delivered[link] = message.number;
+        }
+        let event = trace::Event::Message {
+            from: self.nodes[message.from].id,
+            to: self.nodes[message.to].id,
+            worker,
+            length: u32::try_from(message.payload.len()).unwrap_or(u32::MAX),
+            digest: xxh3_64(&message.payload),
+        };
+        self.trace.record(self.now, event);
+        let Message { to, port, payload, .. } = *message;
+        self.handle(to, usize::from(worker.0), Event::Message { to: port, payload });
+    }
+}
+
+/// A clogged message with the fate that it had drawn.
+pub(super) type Clogged = (Fate, Message);

@@ -1,0 +1,161 @@
+//! The second phase: a random core is healed, everything outside it stays broken for good, and the core must converge
+//! and serve. Healing everything would hide what a half-broken neighbour does to a healthy quorum (one that is heard and
+//! does not hear can depose leaders for ever).
+
+use super::{Pending, World};
+use crate::client::ClientInput;
+use crate::env::dice::Stream;
+use crate::env::network::Condition;
+use crate::plan::Budget;
+use crate::run::Violation;
+use crate::trace;
+use orrery::types::PartitionId;
+
+/// How often convergence is looked for.
+const POLL_NS: u64 = 50_000_000;
+/// Conditions laid on outsiders at the healing carry this number: no fault has it.
+const OUTSIDE: u32 = u32::MAX;
+
+impl World {
+    /// Ends the chaos.
+    pub(super) fn heal(&mut self) {
+        let core = self.draw_core();
+        let bits = core.iter().enumerate().fold(0, |bits, (at, &member)| bits | u64::from(member) << (at & 63));
+        self.trace.record(self.now, trace::Event::Healed { core: bits });
+        self.core = Some(core.clone());
+        for from in 0..core.len() {
+            for to in 0..core.len() {
+                if core[from] && core[to] {
+                    self.network.heal(from, to);
+                }
+            }
+        }
+        self.release_clogged();
+        for (at, &member) in core.iter().enumerate() {
+            if member {
+                self.heal_node(at);
+            } else {
+                self.leave_outside(at);
+            }
+        }
+        let ids =
+            core.iter().zip(&self.nodes).filter(|(member, _)| **member).map(|(_, node)| node.id).collect::<Vec<_>>();
+        for client in 0..self.clients.len() {
+            self.client(client, ClientInput::Healed(ids.clone()));
+        }
+        self.queue.push(self.now + POLL_NS, 0, Pending::Poll);
+    }
+
+    /// Every node holds every group: any quorum of intact nodes is a quorum of every group.
+    fn draw_core(&self) -> Vec<bool> {
+        let mut dice = Stream::new(self.plan.seed, "core").dice(0);
+        let mut intact: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.is_intact(at)).collect();
+        dice.shuffle(&mut intact);
+        let quorum = self.quorum().min(intact.len());
+        let size = quorum + dice.index(intact.len() - quorum + 1);
+        let mut core = vec![false; self.nodes.len()];
+        intact[..size].iter().for_each(|&at| core[at] = true);
+        core
+    }
+
+    /// Members that make a group able to act.
+    pub(crate) fn quorum(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+
+    /// Has this node, up or down, all that it ever acknowledged?
+    pub(crate) fn is_intact(&self, at: usize) -> bool {
+        !self.nodes[at].destroyed && !self.nodes[at].unusable
+    }
+
+    fn heal_node(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.slow_disk.clear();
+        for slot in &mut node.workers {
+            slot.disk.io_error = false;
+            slot.disk.full = false;
+            slot.disk.fail_sync = false;
+            slot.life.points.silence();
+        }
+        if !self.nodes[at].up {
+            self.start_node(at);
+        } else if self.nodes[at].paused {
+            self.resume(at);
+        }
+    }
+
+    /// A node outside the core keeps what it suffers, and may get worse.
+    fn leave_outside(&mut self, at: usize) {
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|&other| other != at).collect();
+        match Stream::new(self.plan.seed, "outside").dice(at as u64).below(5) {
+            0 => {
+                self.take_down(at, "left outside", false);
+            }
+            1 => others.iter().for_each(|&other| self.network.lay(OUTSIDE, at, other, Condition::Cut)),
+            2 => others.iter().for_each(|&other| self.network.lay(OUTSIDE, other, at, Condition::Cut)),
+            _ => {}
+        }
+        self.close_connections(at, false);
+    }
+
+    /// Looks whether all is well: then the run ends. A run that is never well ends at its limit, with a violation.
+    pub(super) fn poll(&mut self) {
+        let served = self.clients.iter().all(|place| place.done);
+        let trouble = self.not_converged();
+        if served && trouble.is_none() {
+            self.converged_ns = Some(self.now);
+            self.finished = true;
+            return;
+        }
+        if self.now < self.plan.chaos_ns + self.plan.liveness_ns {
+            self.queue.push(self.now + POLL_NS, 0, Pending::Poll);
+            return;
+        }
+        self.finished = true;
+        if self.plan.budget == Budget::Unbounded {
+            return;
+        }
+        let waiting: Vec<usize> = (0..self.clients.len()).filter(|&client| !self.clients[client].done).collect();
+        let (kind, message) = match trouble {
+            Some(trouble) => ("the core does not converge", trouble),
+            None => {
+                ("clients are not served", format!("clients {waiting:?} have not finished their closing operations"))
+            }
+        };
+        self.violate(Violation { checker: "liveness", kind: kind.to_owned(), at_ns: self.now, message });
+    }
+
+    /// What still keeps the core from having converged, in words.
+    fn not_converged(&self) -> Option<String> {
+        let core = self.core.as_ref()?;
+        for number in 0..=self.plan.cluster.partitions {
+            let partition = PartitionId(number);
+            let worker = number as usize % usize::from(self.plan.cluster.workers);
+            let mut first = None;
+            for (at, node) in self.nodes.iter().enumerate().filter(|(at, _)| core[*at]) {
+                let id = node.id;
+                let Some(machine) = node.workers[worker].machine.as_ref() else {
+                    return Some(format!("{id} is down"));
+                };
+                let _ = at;
+                let Some(status) = machine.consensus_status(partition) else {
+                    return Some(format!("{id} has no replica of {partition}: it has not recovered"));
+                };
+                let state = machine.state_digest(partition);
+                let executed = state.map(|(index, _)| index);
+                if status.leader.is_none() || status.last != status.committed || executed != Some(status.committed) {
+                    return Some(format!("{id} {partition}: {status:?}, executed {executed:?}"));
+                }
+                let here = (status.era, status.leader, status.committed, state);
+                match first {
+                    None => first = Some((id, here)),
+                    Some((other, there)) if there != here => {
+                        return Some(format!("{partition}: {id} has {here:?}, {other} has {there:?}"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        None
+    }
+}
