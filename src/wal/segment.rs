@@ -1,5 +1,6 @@
 //! Segments: names, and the operations that bring one into being.
 
+use super::hard_state;
 use crate::env::DiskOp;
 use crate::planted;
 
@@ -17,6 +18,11 @@ pub(super) fn number(file: &str) -> Option<u64> {
     let digits = file.strip_prefix(PREFIX)?;
     let number = digits.parse().ok()?;
     (name(number) == file).then_some(number)
+}
+
+/// Is this a file of the log that a crash left unfinished?
+pub(super) fn is_unfinished(file: &str) -> bool {
+    file.strip_suffix(UNFINISHED).is_some_and(|file| file == hard_state::FILE || number(file).is_some())
 }
 
 /// A segment with room.
