@@ -591,7 +591,7 @@ fn date_difference(left: &Value, right: &Value) -> Result<Value, SqlError> {
 fn like_texts(text: &Value, pattern: &Value, fold: bool, negate: bool) -> Result<Value, SqlError> {
     let (text, pattern) = (to_str(text)?, to_str(pattern)?);
     let matches = if fold {
-        like(&text.to_lowercase(), &pattern.to_lowercase(), Some('\\'))?
+        like(&text.to_ascii_lowercase(), &pattern.to_ascii_lowercase(), Some('\\'))?
     } else {
         like(text, pattern, Some('\\'))?
     };

@@ -10,6 +10,7 @@
 
 mod datetime;
 mod math;
+mod md5;
 mod session;
 mod string;
 
@@ -147,5 +148,73 @@ pub fn resolve(name: &str, arguments: &[Option<DataType>]) -> Result<Call, SqlEr
             .hint("No function matches the given name and argument types. You might need to add explicit type casts.")),
         Choice::Ambiguous => Err(SqlError::new(SqlState::AMBIGUOUS_FUNCTION, format!("{} is not unique", describe()))
             .hint("Could not choose a best candidate function. You might need to add explicit type casts.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::random::SeedableRng;
+    use crate::types::{Rng, Timestamp, text};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn cases_of_all_entries_hold() {
+        let mut context = Context::new(Timestamp(0), Rng::from_seed([7; 32]), "UTC", 0);
+        for function in all() {
+            let types: Vec<Option<DataType>> = function.arguments.iter().map(|t| Some(*t)).collect();
+            let call = resolve(function.name, &types).unwrap();
+            assert!(std::ptr::eq(call.function, function), "{} {types:?} finds another entry", function.name);
+            assert!(!function.doc.is_empty());
+            for (arguments, expected) in function.cases {
+                let values: Vec<Value> = arguments
+                    .iter()
+                    .zip(function.arguments)
+                    .map(|(text, t)| text.map_or(Value::Null, |text| text::parse(text, *t, &context.time).unwrap()))
+                    .collect();
+                let result = call.eval(&mut context, &values);
+                let shown =
+                    result.as_ref().map(|value| (!value.is_null()).then(|| text::print(value, &context.time.zone)));
+                assert_eq!(
+                    shown.as_ref().ok().and_then(Option::as_deref),
+                    *expected,
+                    "{}{arguments:?}: {result:?}",
+                    function.name
+                );
+            }
+            if function.strict && !function.arguments.is_empty() {
+                let nulls = vec![Value::Null; function.arguments.len()];
+                assert_eq!(call.eval(&mut context, &nulls).unwrap(), Value::Null);
+            }
+        }
+    }
+
+    #[test]
+    fn signatures_are_unique() {
+        let mut seen = BTreeSet::new();
+        for function in all() {
+            assert!(seen.insert((function.name, format!("{:?}", function.arguments))), "{} twice", function.name);
+        }
+    }
+
+    #[test]
+    fn large_results_are_refused() {
+        let mut context = Context::new(Timestamp(0), Rng::from_seed([7; 32]), "UTC", 0);
+        for (name, arguments) in [
+            ("repeat", vec![Value::text("ab"), Value::Int4(i32::MAX)]),
+            ("lpad", vec![Value::text("ab"), Value::Int4(i32::MAX)]),
+        ] {
+            let call = resolve(name, &[Some(DataType::Text), Some(DataType::Int4)]).unwrap();
+            assert_eq!(call.eval(&mut context, &arguments).unwrap_err().state, SqlState::PROGRAM_LIMIT_EXCEEDED);
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_types_are_told_as_postgresql_tells_them() {
+        let error = resolve("nosuch", &[Some(DataType::Int4), None]).unwrap_err();
+        assert_eq!(error.message, "function nosuch(integer, unknown) does not exist");
+        assert_eq!(resolve("round", &[None]).unwrap().result, DataType::Float8);
+        assert_eq!(resolve("length", &[None]).unwrap().arguments, [DataType::Text]);
+        assert_eq!(resolve("abs", &[Some(DataType::Numeric(Some((5, 2))))]).unwrap().result, DataType::Numeric(None));
     }
 }
