@@ -99,7 +99,7 @@ fn unknown_writes_may_be_there_or_not_and_late() {
     good(REGISTERS, &format!("{unknown}\nc2 2..3 read 1 => =0\nc2 4..5 write 1 8 => written\nc2 6..7 read 1 => =7"));
     bad(
         REGISTERS,
-        "not-linearizable",
+        "stale-read",
         &format!("{unknown}\nc2 2..3 read 1 => =7\nc2 4..5 read 1 => =0\nc2 6..7 read 1 => =7"),
     );
     // An unknown one that nobody saw may explain a miss.
