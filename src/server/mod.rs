@@ -222,8 +222,9 @@ fn peer_address(options: &NodeOptions) -> Option<&str> {
 
 async fn listen(address: &str, flag: &str, insecure: bool) -> Result<TcpListener, Failure> {
     let found = tokio::net::lookup_host(address).await;
-    let Some(found) = found.ok().and_then(|mut addresses| addresses.next()) else {
-        return Err(Failure::usage(format!("{flag}: the host of {address} is not known here: check its name")));
+    let found = found.ok().and_then(|mut addresses| addresses.next());
+    let Some(found) = found else {
+        return Err(Failure::usage(format!("{flag}: `{address}` is no address: write it as host:port")));
     };
     if !found.ip().is_loopback() && !insecure {
         return Err(Failure::usage(format!(

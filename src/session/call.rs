@@ -352,3 +352,226 @@ impl Call {
         Step::Send(self.node, request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::message::{Batch, Settings};
+    use crate::types::SessionId;
+    use crate::types::Timestamp;
+    use crate::types::random::SeedableRng;
+    use std::sync::Arc;
+
+    const P: PartitionId = PartitionId(1);
+    const ID: RequestId = RequestId { session: SessionId { gateway: 4, counter: 2 }, sequence: Sequence(7) };
+
+    /// A call with its surroundings and a clock, told as a story.
+    struct Story {
+        call: Call,
+        router: Router,
+        rng: Rng,
+        attempts: u32,
+        now: Instant,
+    }
+
+    fn batch(version: u64) -> Batch {
+        Batch {
+            catalog_version: CatalogVersion(version),
+            statements: Vec::new(),
+            settings: Arc::new(Settings::default()),
+            wall: Timestamp(0),
+        }
+    }
+
+    fn write() -> RequestBody {
+        RequestBody::Execute(batch(5))
+    }
+
+    fn read() -> RequestBody {
+        RequestBody::Query(batch(5))
+    }
+
+    impl Story {
+        fn of(body: RequestBody) -> (Self, String) {
+            let mut router = Router::new((1..=3).map(NodeId).collect());
+            router.learn(P, NodeId(1));
+            let mut rng = Rng::seed_from_u64(1);
+            let mut attempts = 10;
+            let now = Instant(0);
+            let mut around = Surroundings {
+                now,
+                router: &mut router,
+                rng: &mut rng,
+                attempts: &mut attempts,
+                attempt_timeout: Duration::from_millis(100),
+            };
+            let deadline = Some(now + Duration::from_millis(1000));
+            let (call, step) = Call::start(ID, Sequence(6), P, body, deadline, &mut around);
+            (Self { call, router, rng, attempts, now }, told(&step))
+        }
+
+        fn with(&mut self, f: impl FnOnce(&mut Call, &mut Surroundings<'_>) -> Step) -> String {
+            let mut around = Surroundings {
+                now: self.now,
+                router: &mut self.router,
+                rng: &mut self.rng,
+                attempts: &mut self.attempts,
+                attempt_timeout: Duration::from_millis(100),
+            };
+            told(&f(&mut self.call, &mut around))
+        }
+
+        fn reply(&mut self, from: u32, attempt: u32, body: ReplyBody) -> String {
+            let reply = Reply { id: ID, attempt, partition: P, body };
+            assert!(self.call.is_answered_by(&reply), "the reply is to this call");
+            self.with(|call, around| call.reply(NodeId(from), reply, around))
+        }
+
+        /// To the next time-out.
+        fn sleep(&mut self) -> String {
+            self.now = self.call.next_timeout().expect("something is waited for");
+            self.with(Call::timeout)
+        }
+
+        fn doubt(&self) -> bool {
+            self.call.is_in_doubt()
+        }
+    }
+
+    fn told(step: &Step) -> String {
+        match step {
+            Step::Wait => "wait".to_owned(),
+            Step::Send(node, request) => format!("send {node} {} attempt {}", request.id, request.attempt),
+            Step::End(End::Done(_)) => "done".to_owned(),
+            Step::End(end) => format!("{end:?}"),
+        }
+    }
+
+    fn not_leader(leader: Option<u32>) -> ReplyBody {
+        ReplyBody::NotLeader { leader: leader.map(NodeId) }
+    }
+
+    fn done() -> ReplyBody {
+        ReplyBody::Done(Outcome::Results(Vec::new()))
+    }
+
+    #[test]
+    fn hints_are_followed_at_once_but_not_in_circles() {
+        let (mut story, first) = Story::of(write());
+        assert_eq!(first, "send n1 s4.2#7 attempt 11");
+        assert_eq!(story.reply(1, 11, not_leader(Some(2))), "send n2 s4.2#7 attempt 12");
+        assert_eq!(story.reply(2, 12, not_leader(Some(1))), "send n1 s4.2#7 attempt 13");
+        assert_eq!(story.reply(1, 13, not_leader(Some(2))), "send n2 s4.2#7 attempt 14");
+        assert_eq!(story.reply(2, 14, not_leader(Some(1))), "wait", "the third circle is left to time");
+        assert_eq!(story.sleep(), "send n1 s4.2#7 attempt 15");
+        assert_eq!(story.reply(1, 15, done()), "done");
+    }
+
+    #[test]
+    fn without_a_hint_the_next_node_is_asked_after_a_pause() {
+        let (mut story, _) = Story::of(write());
+        assert_eq!(story.reply(1, 11, not_leader(None)), "wait");
+        assert_eq!(story.sleep(), "send n2 s4.2#7 attempt 12");
+        assert_eq!(story.reply(2, 12, not_leader(Some(2))), "wait", "a hint to itself is none");
+        assert_eq!(story.sleep(), "send n3 s4.2#7 attempt 13");
+        let before = story.now;
+        assert!(before < Instant(100_000_000), "pauses are short at first");
+    }
+
+    #[test]
+    fn silence_leads_to_the_next_node_under_the_same_identity() {
+        let (mut story, _) = Story::of(write());
+        assert_eq!(story.sleep(), "send n2 s4.2#7 attempt 12");
+        assert_eq!(story.now, Instant(100_000_000));
+        assert_eq!(story.reply(1, 11, done()), "done", "the earlier attempt's answer is as good");
+        assert_eq!(story.router.leader(P), NodeId(1), "and tells who leads");
+    }
+
+    #[test]
+    fn a_refusal_of_an_earlier_attempt_changes_nothing() {
+        let (mut story, _) = Story::of(write());
+        assert_eq!(story.sleep(), "send n2 s4.2#7 attempt 12");
+        for body in [not_leader(None), ReplyBody::Lost, ReplyBody::Replan { version: CatalogVersion(9) }] {
+            assert_eq!(story.reply(1, 11, body), "wait");
+        }
+        assert_eq!(story.call.next_timeout(), Some(Instant(200_000_000)));
+    }
+
+    #[test]
+    fn lost_and_overloaded_are_asked_again_after_a_pause() {
+        let (mut story, _) = Story::of(write());
+        assert_eq!(story.reply(1, 11, ReplyBody::Lost), "wait");
+        assert_eq!(story.sleep(), "send n2 s4.2#7 attempt 12");
+        assert_eq!(story.reply(2, 12, ReplyBody::Overloaded), "wait");
+        assert_eq!(story.sleep(), "send n2 s4.2#7 attempt 13", "who has too much to do still leads");
+    }
+
+    #[test]
+    fn a_write_that_was_sent_and_not_answered_ends_in_doubt_whatever_refused_it() {
+        for refusal in [not_leader(None), ReplyBody::Lost, ReplyBody::Overloaded] {
+            let (mut story, _) = Story::of(write());
+            story.reply(1, 11, refusal);
+            story.call.hasten(story.now);
+            assert_eq!(story.sleep(), "TimedOut");
+            assert!(story.doubt(), "a copy may still be under way");
+        }
+    }
+
+    #[test]
+    fn a_read_never_ends_in_doubt() {
+        let (mut story, _) = Story::of(read());
+        story.call.hasten(Instant(50_000_000));
+        assert_eq!(story.sleep(), "TimedOut");
+        assert!(!story.doubt());
+    }
+
+    #[test]
+    fn a_newer_catalog_ends_all_doubt_and_the_identity_stays() {
+        let (mut story, _) = Story::of(write());
+        assert_eq!(story.sleep(), "send n2 s4.2#7 attempt 12");
+        assert!(story.doubt());
+        assert_eq!(
+            story.reply(2, 12, ReplyBody::Replan { version: CatalogVersion(6) }),
+            "PlanIsOld(CatalogVersion(6))"
+        );
+        assert!(!story.doubt(), "no copy planned under version 5 can be executed at version 6");
+        let again = story.with(|call, around| call.resume(Some(RequestBody::Execute(batch(6))), around));
+        assert_eq!(again, "send n2 s4.2#7 attempt 13");
+        assert!(story.doubt());
+    }
+
+    #[test]
+    fn an_older_catalog_leaves_the_doubt_of_earlier_attempts() {
+        let (mut story, _) = Story::of(write());
+        assert_eq!(
+            story.reply(1, 11, ReplyBody::Replan { version: CatalogVersion(4) }),
+            "PartitionIsOld(CatalogVersion(4))"
+        );
+        assert!(story.doubt(), "a second copy may arrive after the catalog");
+        assert_eq!(story.call.next_timeout(), Some(Instant(1_000_000_000)), "a pause has no end but the deadline");
+        assert_eq!(story.with(|call, around| call.resume(None, around)), "send n1 s4.2#7 attempt 12");
+    }
+
+    #[test]
+    fn the_partitions_own_version_is_asked_again() {
+        // The answer to an attempt may carry a refusal meant for an earlier copy.
+        let (mut story, _) = Story::of(write());
+        assert_eq!(story.reply(1, 11, ReplyBody::Replan { version: CatalogVersion(5) }), "wait");
+        assert_eq!(story.sleep(), "send n1 s4.2#7 attempt 12");
+    }
+
+    #[test]
+    fn answers_to_other_requests_and_attempts_are_nobodys() {
+        let (story, _) = Story::of(read());
+        let reply = |sequence, attempt| Reply {
+            id: RequestId { sequence: Sequence(sequence), ..ID },
+            attempt,
+            partition: P,
+            body: done(),
+        };
+        assert!(story.call.is_answered_by(&reply(7, 11)));
+        assert!(!story.call.is_answered_by(&reply(6, 11)), "another request");
+        assert!(!story.call.is_answered_by(&reply(7, 10)), "an earlier read under the same number");
+        assert!(!story.call.is_answered_by(&reply(7, 12)), "an attempt that was never made");
+    }
+}

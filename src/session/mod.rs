@@ -35,4 +35,7 @@ mod shared;
 mod values;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use gateway::{Gateway, GatewayConfig, GatewayOutput, GatewayStats};

@@ -309,7 +309,8 @@ impl Connection {
         match statement.parsed.kind {
             Kind::Query | Kind::Write => match self.plan_of(turn, &statement) {
                 Ok(plan) => {
-                    let parameters = self.portals.get(&name).map(|portal| portal.parameters.clone());
+                    // A portal runs once.
+                    let parameters = self.portals.get_mut(&name).map(|portal| std::mem::take(&mut portal.parameters));
                     let item =
                         Item::new(&statement.parsed, plan, statement.known.clone(), parameters.unwrap_or_default());
                     self.execute_batch(turn, vec![item], Origin::Portal(name, max_rows));
@@ -319,7 +320,9 @@ impl Connection {
             Kind::Explain if !self.confirmed => self.refresh(turn, Task::Execute(name, max_rows)),
             Kind::Explain => match self.plan_of(turn, &statement) {
                 Ok(plan) => {
-                    let item = Item::new(&statement.parsed, plan, statement.known.clone(), Vec::new());
+                    let parameters = self.portals.get_mut(&name).map(|portal| std::mem::take(&mut portal.parameters));
+                    let item =
+                        Item::new(&statement.parsed, plan, statement.known.clone(), parameters.unwrap_or_default());
                     self.execute_here(turn, &[item], Origin::Portal(name, max_rows));
                 }
                 Err(error) => self.fail(turn, error),

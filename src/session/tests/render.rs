@@ -1,0 +1,142 @@
+//! Messages of the server and requests to partitions, as a reader wants them.
+
+use crate::partition::message::{Request, RequestBody};
+use bytes::Buf;
+use std::fmt::Write;
+
+/// All messages in `bytes`, which begins with one and ends with one.
+pub(super) fn messages(mut bytes: &[u8], opening: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    while !bytes.is_empty() {
+        if opening && bytes[0] == b'N' && (bytes.len() < 5 || bytes[1] != 0) {
+            lines.push("no encryption".to_owned());
+            bytes.advance(1);
+            continue;
+        }
+        let length = (&bytes[1..5]).get_u32() as usize;
+        lines.push(message(bytes[0], &bytes[5..1 + length]));
+        bytes.advance(1 + length);
+    }
+    lines
+}
+
+fn message(kind: u8, mut body: &[u8]) -> String {
+    match kind {
+        b'R' => format!("AuthenticationOk {}", body.get_u32()),
+        b'S' => format!("ParameterStatus {} = {:?}", text(&mut body), text(&mut body)),
+        b'K' => format!("BackendKeyData process {} key of {} bytes", body.get_u32(), body.len()),
+        b'Z' => format!("ReadyForQuery {}", char::from(body[0])),
+        b'T' => row_description(body),
+        b'D' => data_row(body),
+        b'C' => format!("CommandComplete {}", text(&mut body)),
+        b'E' => format!("ErrorResponse {}", fields(body)),
+        b'N' => format!("NoticeResponse {}", fields(body)),
+        b't' => {
+            let types: Vec<_> = (0..body.get_u16()).map(|_| body.get_u32().to_string()).collect();
+            format!("ParameterDescription [{}]", types.join(", "))
+        }
+        b'v' => {
+            let version = body.get_u32();
+            let options: Vec<_> = (0..body.get_u32()).map(|_| text(&mut body)).collect();
+            format!("NegotiateProtocolVersion {}.{} {options:?}", version >> 16, version & 0xffff)
+        }
+        b'1' => "ParseComplete".to_owned(),
+        b'2' => "BindComplete".to_owned(),
+        b'3' => "CloseComplete".to_owned(),
+        b'n' => "NoData".to_owned(),
+        b's' => "PortalSuspended".to_owned(),
+        b'I' => "EmptyQueryResponse".to_owned(),
+        other => panic!("the server said {other}"),
+    }
+}
+
+fn text(body: &mut &[u8]) -> String {
+    let end = body.iter().position(|byte| *byte == 0).expect("texts end");
+    let text = String::from_utf8(body[..end].to_vec()).expect("texts are UTF-8");
+    body.advance(end + 1);
+    text
+}
+
+fn row_description(mut body: &[u8]) -> String {
+    let columns: Vec<_> = (0..body.get_u16())
+        .map(|_| {
+            let name = text(&mut body);
+            body.advance(6);
+            let (oid, length, modifier, format) = (body.get_u32(), body.get_i16(), body.get_i32(), body.get_i16());
+            let format = if format == 1 { " binary" } else { "" };
+            let modifier = if modifier == -1 { String::new() } else { format!(" modifier {modifier}") };
+            format!("{name} type {oid}/{length}{modifier}{format}")
+        })
+        .collect();
+    format!("RowDescription [{}]", columns.join(", "))
+}
+
+fn data_row(mut body: &[u8]) -> String {
+    let mut line = "DataRow".to_owned();
+    for _ in 0..body.get_u16() {
+        let length = body.get_i32();
+        if length < 0 {
+            line.push_str(" NULL");
+            continue;
+        }
+        let value = &body[..length as usize];
+        match std::str::from_utf8(value) {
+            Ok(text) if !text.chars().any(char::is_control) => write!(line, " {text:?}"),
+            _ => write!(line, " {value:02x?}"),
+        }
+        .expect("strings can be written to");
+        body.advance(length as usize);
+    }
+    line
+}
+
+fn fields(mut body: &[u8]) -> String {
+    let mut line = String::new();
+    loop {
+        match body.get_u8() {
+            0 => return line,
+            b'V' => {
+                text(&mut body);
+            }
+            b'S' | b'C' => line += &format!("{} ", text(&mut body)),
+            b'M' => line += &text(&mut body),
+            code => {
+                let name = match code {
+                    b'D' => "detail",
+                    b'H' => "hint",
+                    b'P' => "position",
+                    b't' => "table",
+                    b'c' => "column",
+                    b'n' => "constraint",
+                    _ => "?",
+                };
+                line += &format!(" | {name}: {}", text(&mut body));
+            }
+        }
+    }
+}
+
+/// A request, with what identifies it.
+pub(super) fn request(request: &Request) -> String {
+    let what = match &request.body {
+        RequestBody::Execute(batch) | RequestBody::Query(batch) => {
+            let kind = if matches!(request.body, RequestBody::Execute(_)) { "Execute" } else { "Query" };
+            let texts: Vec<_> = batch
+                .statements
+                .iter()
+                .map(|statement| match statement.parameters.as_slice() {
+                    [] => statement.text.to_string(),
+                    parameters => format!("{} {parameters:?}", statement.text),
+                })
+                .collect();
+            format!("{kind} {} {{{}}}", batch.catalog_version, texts.join("; "))
+        }
+        RequestBody::Define { text, catalog_version, .. } => format!("Define {catalog_version} {{{text}}}"),
+        RequestBody::InstallCatalog(catalog) => format!("InstallCatalog {}", catalog.version),
+        RequestBody::ReadCatalog { have } => format!("ReadCatalog, have {have}"),
+        RequestBody::RegisterGateway { node, worker, incarnation } => {
+            format!("RegisterGateway {node} {worker} {incarnation}")
+        }
+    };
+    format!("{} acked below {} attempt {}: {what}", request.id, request.acked_below, request.attempt)
+}
