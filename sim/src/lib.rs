@@ -6,17 +6,21 @@ compile_error!(
 );
 
 pub mod checker; // judges
+pub mod cli; // the command line
 pub mod client; // the seam between the world and simulated clients
 pub mod draw; // from a scenario and a seed to a plan
 pub mod env; // the virtual world's side of the seam
 pub mod fault; // what goes wrong on purpose
 pub mod history; // what clients saw
+pub mod judge; // runs a plan and judges it
 pub mod operation; // what clients do, as data
 pub mod plan; // everything a run will do, drawn before it begins
+pub mod planted; // the planted bugs, and who must catch each
 pub mod run; // what a run yields
 pub mod scenario; // what to attack and how hard, written by hand
 pub mod stream; // labelled random streams
 pub mod trace; // what happened: typed events, rolling hash
+pub mod verdict; // what is said of a run
 pub mod workload; // who asks for what
 pub mod world; // the virtual universe that the real workers live in
 

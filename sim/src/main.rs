@@ -1,1 +1,5 @@
-fn main() {}
+//! The simulator's command line: see `sim --help`.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(orrery_sim::cli::main() as u8)
+}

@@ -135,13 +135,13 @@ impl Identity {
         }
         if self.partitions != asked.partitions {
             return Some(format!(
-                "it was created with {} partitions, not {}: start it with --partitions {}",
+                "it was created with --partitions {}, not {}: start it with --partitions {}",
                 self.partitions, asked.partitions, self.partitions
             ));
         }
         if self.workers != asked.workers {
             return Some(format!(
-                "it was created for {} workers, not {}: start it with --workers {}",
+                "it was created with --workers {}, not {}: start it with --workers {}",
                 self.workers, asked.workers, self.workers
             ));
         }

@@ -222,9 +222,8 @@ fn peer_address(options: &NodeOptions) -> Option<&str> {
 
 async fn listen(address: &str, flag: &str, insecure: bool) -> Result<TcpListener, Failure> {
     let found = tokio::net::lookup_host(address).await;
-    let found = found.ok().and_then(|mut addresses| addresses.next());
-    let Some(found) = found else {
-        return Err(Failure::usage(format!("{flag}: `{address}` is no address: write it as host:port")));
+    let Some(found) = found.ok().and_then(|mut addresses| addresses.next()) else {
+        return Err(Failure::usage(format!("{flag}: the host of {address} is not known here: check its name")));
     };
     if !found.ip().is_loopback() && !insecure {
         return Err(Failure::usage(format!(

@@ -30,6 +30,8 @@ mod select;
 mod slow_disk;
 mod slow_link;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use crate::env::dice::Stream;
 use crate::env::worker::Wish;

@@ -77,3 +77,42 @@ fn extends_and_set_are_laid_on_top() {
     std::fs::write(&base, "extends = \"s.toml\"\n").expect("written");
     assert!(Scenario::load(&file, &[]).expect_err("a circle").to_string().contains("a circle?"));
 }
+
+/// Every scenario in the repository.
+fn shipped() -> Vec<std::path::PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("scenarios");
+    let mut files = Vec::new();
+    for folder in ["smoke", "chaos"] {
+        let entries = std::fs::read_dir(root.join(folder)).expect("a folder of scenarios");
+        files.extend(entries.map(|entry| entry.expect("an entry").path()));
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn shipped_scenarios_are_correct_long_and_manifold() {
+    let files = shipped();
+    assert!(files.len() >= 7, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("readable");
+        assert!(text.starts_with("# Attacks "), "{file:?} does not open by saying what it attacks");
+        let scenario = Scenario::load(&file, &[]).unwrap_or_else(|mistake| panic!("{mistake}"));
+        let mut kinds = std::collections::BTreeSet::new();
+        for seed in 0..5 {
+            let plan = crate::draw::draw(&scenario, seed);
+            assert!(plan.chaos_ns >= 60 * crate::plan::SECOND, "{file:?} is short");
+            kinds.extend(plan.faults.iter().map(|fault| fault.kind.name()));
+            assert!(plan.faults.iter().any(|fault| fault.restart_ns.is_some()), "{file:?} restarts nobody");
+        }
+        assert!(kinds.len() >= 3, "{file:?} has few kinds of fault: {kinds:?}");
+    }
+}
+
+#[test]
+fn planted_bugs_have_scenarios() {
+    let shipped = shipped();
+    for planted in crate::planted::PLANTED {
+        assert!(shipped.iter().any(|file| file.ends_with(planted.scenario)), "{}", planted.scenario);
+    }
+}

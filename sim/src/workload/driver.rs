@@ -85,7 +85,7 @@ enum Current {
 }
 
 impl PgClient {
-    fn new(plan: &Plan, number: u32, planned: &PlannedClient, makes_tables: bool) -> Self {
+    pub(super) fn new(plan: &Plan, number: u32, planned: &PlannedClient, makes_tables: bool) -> Self {
         let workload = &plan.workloads[planned.workload as usize];
         let kind = find(&workload.kind).expect("a plan's workloads exist: checked when it was drawn or read");
         let place = Place { workload: planned.workload, keys: workload.keys };

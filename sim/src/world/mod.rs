@@ -26,6 +26,10 @@ mod peers;
 mod phases;
 mod queue;
 mod sandbox;
+#[cfg(test)]
+pub(crate) mod stub;
+#[cfg(test)]
+mod tests;
 
 pub use machine::{Build, Machine, product};
 pub use sandbox::{Options, simulate, simulate_with};

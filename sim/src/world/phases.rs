@@ -46,12 +46,16 @@ impl World {
         self.queue.push(self.now + POLL_NS, 0, Pending::Poll);
     }
 
-    /// Every node holds every group: any quorum of intact nodes is a quorum of every group.
+    /// Every node holds every group: any quorum of intact nodes is a quorum of every group. Where the budget has left no
+    /// such quorum (then nothing is judged but safety), any nodes will do.
     fn draw_core(&self) -> Vec<bool> {
         let mut dice = Stream::new(self.plan.seed, "core").dice(0);
         let mut intact: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.is_intact(at)).collect();
+        let quorum = self.quorum();
+        if intact.len() < quorum {
+            intact = (0..self.nodes.len()).collect();
+        }
         dice.shuffle(&mut intact);
-        let quorum = self.quorum().min(intact.len());
         let size = quorum + dice.index(intact.len() - quorum + 1);
         let mut core = vec![false; self.nodes.len()];
         intact[..size].iter().for_each(|&at| core[at] = true);

@@ -215,9 +215,13 @@ fn explainable(operations: &[&Recorded], steps: &[Step<'_>]) -> Result<(), Anoma
             let what = format!("{read} saw {value}, which {} wrote only later", writer.recorded);
             return Err(anomaly("from-the-future", read, what));
         }
-        let written_by = writer.map_or(0, |writer| writer.to_ns);
+        // The initial value was there before anything was written.
+        let written_by = writer.map(|writer| writer.to_ns);
         let before = ended.partition_point(|other| other.to_ns < step.from_ns);
-        if let Some(newer) = before.checked_sub(1).map(|index| latest[index]).filter(|newer| newer.from_ns > written_by)
+        if let Some(newer) = before
+            .checked_sub(1)
+            .map(|index| latest[index])
+            .filter(|newer| written_by.is_none_or(|by| newer.from_ns > by))
         {
             let whose = writer.map_or_else(|| "the initial value".to_owned(), |writer| format!("{}", writer.recorded));
             let what = format!("{read} saw {value} ({whose}), which {} had overwritten before", newer.recorded);

@@ -1,1 +1,234 @@
+//! Every checker catches bad histories, by name, and bears unknown outcomes in good ones.
+//!
+//! Histories are written as lines `client from..to operation => outcome`, times in milliseconds; `?` is unknown, `!`
+//! refused, `=N` shows a value, `ok` nothing, `rows a,b;c,d` rows.
 
+use super::*;
+use crate::history::Seen;
+
+fn history(text: &str) -> History {
+    let mut counters = BTreeMap::new();
+    let operations = text.trim().lines().map(|line| recorded(line.trim(), &mut counters)).collect::<Vec<_>>();
+    let mut history = History { operations, keys: vec![3] };
+    history.operations.sort_by_key(|recorded| recorded.invoked_ns);
+    history
+}
+
+fn recorded(line: &str, counters: &mut BTreeMap<u32, u32>) -> Recorded {
+    let (head, outcome) = line.split_once(" => ").expect(line);
+    let mut words = head.splitn(3, ' ');
+    let client: u32 = words.next().expect(line).trim_start_matches('c').parse().expect(line);
+    let (from, to) = words.next().expect(line).split_once("..").expect(line);
+    let counter = counters.entry(client).or_insert(0);
+    *counter += 1;
+    let ns = |ms: &str| ms.parse::<u64>().expect(line) * 1_000_000;
+    Recorded {
+        id: OperationId::new(client, *counter),
+        workload: 0,
+        operation: words.next().expect(line).parse().expect(line),
+        invoked_ns: ns(from),
+        returned_ns: (!to.is_empty()).then(|| ns(to)),
+        outcome: outcome_of(outcome),
+    }
+}
+
+fn outcome_of(text: &str) -> Outcome {
+    let rows = |text: &str| {
+        let row = |row: &str| row.split(',').map(|field| Some(field.trim().to_owned())).collect();
+        text.split(';').filter(|row| !row.trim().is_empty()).map(row).collect()
+    };
+    match text {
+        "?" => Outcome::Unknown("connection lost".to_owned()),
+        "!" => Outcome::Failed("40001".to_owned()),
+        "ok" => Outcome::Done(Seen::Nothing),
+        "none" => Outcome::Done(Seen::Value(None)),
+        "written" => Outcome::Done(Seen::Written(true)),
+        "missed" => Outcome::Done(Seen::Written(false)),
+        other => Outcome::Done(match (other.strip_prefix('='), other.strip_prefix("rows")) {
+            (Some(value), _) => Seen::Value(Some(value.parse().expect(text))),
+            (_, Some(list)) => Seen::Rows(rows(list)),
+            _ => panic!("no outcome: {text}"),
+        }),
+    }
+}
+
+fn find(checker: &str, text: &str) -> Vec<String> {
+    let checker = CHECKERS.iter().find(|known| known.name() == checker).expect("a checker");
+    let finding = checker.check(&history(text));
+    assert_eq!(finding.gave_up, 0);
+    finding.violations.into_iter().map(|violation| format!("{}\n  {}", violation.kind, violation.message)).collect()
+}
+
+fn good(checker: &str, text: &str) {
+    assert_eq!(find(checker, text), Vec::<String>::new(), "{text}");
+}
+
+fn bad(checker: &str, kind: &str, text: &str) {
+    let found = find(checker, text);
+    assert_eq!(found.len(), 1, "{text}");
+    assert!(found[0].starts_with(&format!("{kind}\n")), "expected {kind}, found {found:?} in {text}");
+}
+
+const REGISTERS: &str = "linearizable-registers";
+
+#[test]
+fn good_registers() {
+    good(REGISTERS, "c1 0..1 read 1 => =0");
+    good(REGISTERS, "c1 0..5 write 1 7 => written\nc2 1..2 read 1 => =0\nc2 3..4 read 1 => =7\nc3 6..7 read 1 => =7");
+    // Concurrent writes in either order.
+    good(REGISTERS, "c1 0..9 write 1 7 => written\nc2 0..9 write 1 8 => written\nc3 10..11 read 1 => =7");
+    good(REGISTERS, "c1 0..9 write 1 7 => written\nc2 0..9 write 1 8 => written\nc3 10..11 read 1 => =8");
+    // Rows are apart.
+    good(REGISTERS, "c1 0..1 write 1 7 => written\nc2 2..3 read 2 => =0");
+    // Compare and set.
+    good(
+        REGISTERS,
+        "c1 0..1 compare 1 0 7 => written\nc2 2..3 compare 1 0 8 => missed\nc2 4..5 compare 1 7 9 => written\nc1 6..7 read 1 => =9",
+    );
+    // Write and read at once.
+    good(REGISTERS, "c1 0..1 write_read 1 7 => =7\nc1 2..3 read 1 => =7");
+    // A refused write is not there.
+    good(REGISTERS, "c1 0..1 write 1 7 => !\nc1 2..3 read 1 => =0");
+}
+
+#[test]
+fn unknown_writes_may_be_there_or_not_and_late() {
+    let unknown = "c1 0..1 write 1 7 => ?";
+    good(REGISTERS, &format!("{unknown}\nc2 2..3 read 1 => =0"));
+    good(REGISTERS, &format!("{unknown}\nc2 2..3 read 1 => =7"));
+    good(REGISTERS, &format!("{unknown}\nc2 2..3 read 1 => =0\nc2 4..5 write 1 8 => written\nc2 6..7 read 1 => =7"));
+    bad(
+        REGISTERS,
+        "stale-read",
+        &format!("{unknown}\nc2 2..3 read 1 => =7\nc2 4..5 read 1 => =0\nc2 6..7 read 1 => =7"),
+    );
+    // An unknown one that nobody saw may explain a miss.
+    good(REGISTERS, &format!("{unknown}\nc2 2..3 compare 1 0 8 => missed\nc2 4..5 write 1 9 => written"));
+    // One that was seen only through a chain of compares.
+    good(REGISTERS, "c1 0..1 write 1 7 => ?\nc2 2..3 compare 1 7 8 => ?\nc3 4..5 read 1 => =8");
+    // Never answered at all.
+    good(REGISTERS, "c1 0.. write 1 7 => ?\nc2 2..3 read 1 => =7");
+}
+
+#[test]
+fn bad_registers() {
+    let two = "c1 0..1 write 1 7 => written\nc1 2..3 write 1 8 => written";
+    bad(REGISTERS, "stale-read", &format!("{two}\nc2 4..5 read 1 => =7"));
+    bad(REGISTERS, "stale-read", "c1 0..1 write 1 7 => written\nc2 4..5 read 1 => =0");
+    bad(REGISTERS, "refused-yet-seen", "c1 0..1 write 1 7 => !\nc2 4..5 read 1 => =7");
+    bad(REGISTERS, "from-nowhere", "c2 4..5 read 1 => =7");
+    bad(REGISTERS, "from-the-future", "c2 4..5 read 1 => =7\nc1 6..7 write 1 7 => written");
+    bad(REGISTERS, "row-vanished", "c2 4..5 read 1 => none");
+    bad(REGISTERS, "row-vanished", "c2 4..5 write 1 7 => missed");
+    bad(REGISTERS, "transaction-torn", "c1 0..1 write_read 1 7 => =8");
+    bad(REGISTERS, "missed-yet-seen", "c1 0..1 compare 1 5 7 => missed\nc1 2..3 read 1 => =7");
+    // A lost update: both found 0.
+    bad(REGISTERS, "stale-read", "c1 0..1 compare 1 0 7 => written\nc2 2..3 compare 1 0 8 => written");
+    bad(REGISTERS, "not-linearizable", "c1 0..9 compare 1 0 7 => written\nc2 0..9 compare 1 0 8 => written");
+    // It missed what was certainly there.
+    bad(REGISTERS, "not-linearizable", "c1 0..1 compare 1 0 7 => missed\nc1 2..3 read 1 => =0");
+    // Two readers disagree about the order of two concurrent writes.
+    bad(
+        REGISTERS,
+        "not-linearizable",
+        "c1 0..9 write 1 7 => written\nc2 0..9 write 1 8 => written\nc3 1..2 read 1 => =7\nc3 3..4 read 1 => =8\nc4 5..6 read 1 => =7",
+    );
+}
+
+#[test]
+fn a_violation_is_told_in_words() {
+    let found = find(REGISTERS, "c1 0..1 write 1 7 => written\nc1 2..3 write 1 8 => written\nc2 4..5 read 1 => =7");
+    insta::assert_snapshot!(found.join("\n"), @r"
+    stale-read
+      row 1: c2.1 `read 1` (acknowledged, 0.004000 s – 0.005000 s) saw 7 (c1.1 `write 1 7` (acknowledged, 0.000000 s – 0.001000 s)), which c1.2 `write 1 8` (acknowledged, 0.002000 s – 0.003000 s) had overwritten before
+    ");
+    let found = find("exactly-once", "c1 0..1 transfer 5 0 1 3 => !\nc2 4..5 ledger => rows 0,97;1,103;2,100;5,0,1,3");
+    insta::assert_snapshot!(found.join("\n"), @r"
+    refused-yet-applied
+      c1.1 `transfer 5 0 1 3` (refused, 0.000000 s – 0.001000 s) was refused, and the ledger has it; seen by c2.1 `ledger` (acknowledged, 0.004000 s – 0.005000 s)
+    ");
+}
+
+#[test]
+fn long_histories_are_judged_quickly() {
+    // Eight clients on one row, each operation overlapping those of the others: ten thousand operations.
+    let mut text = String::new();
+    let mut value = 0;
+    for round in 0..1250 {
+        let from = round * 10;
+        for client in 0..8 {
+            match (client + round) % 4 {
+                0 => {
+                    let next = round * 8 + client + 1;
+                    text.push_str(&format!("c{client} {from}..{} write 1 {next} => written\n", from + 9));
+                    if client >= 4 {
+                        value = next;
+                    }
+                }
+                _ => text.push_str(&format!("c{client} {from}..{} read 1 => ={value}\n", from + 9)),
+            }
+        }
+    }
+    // Reads of a round may see the value from before or one of its two writes: nothing is wrong.
+    good(REGISTERS, &text);
+}
+
+const BANK: &str = "money-conserved";
+
+#[test]
+fn money() {
+    good(BANK, "c1 0..1 sum => =300\nc2 0..1 balances => rows 0,90;1,110;2,100\nc2 2..3 sum => ?");
+    bad(BANK, "sum-changed", "c1 0..1 sum => =299");
+    bad(BANK, "sum-changed", "c1 0..1 balances => rows 0,90;1,100;2,100");
+    bad(BANK, "accounts-missing", "c1 0..1 balances => rows 0,200;1,100");
+    bad(BANK, "unreadable", "c1 0..1 sum => none");
+}
+
+#[test]
+fn exactly_once() {
+    let ledger = "rows 0,97;1,103;2,100;5,0,1,3";
+    let nothing = "rows 0,100;1,100;2,100";
+    let name = "exactly-once";
+    good(name, &format!("c1 0..1 transfer 5 0 1 3 => ok\nc2 4..5 ledger => {ledger}"));
+    good(name, &format!("c1 0..1 transfer 5 0 1 3 => ?\nc2 4..5 ledger => {ledger}"));
+    good(name, &format!("c1 0..1 transfer 5 0 1 3 => ?\nc2 4..5 ledger => {nothing}"));
+    good(name, &format!("c1 0..1 transfer 5 0 1 3 => !\nc2 4..5 ledger => {nothing}"));
+    // Acknowledged only after the read began.
+    good(name, &format!("c1 0..6 transfer 5 0 1 3 => ok\nc2 4..5 ledger => {nothing}"));
+    bad(name, "lost", &format!("c1 0..1 transfer 5 0 1 3 => ok\nc2 4..5 ledger => {nothing}"));
+    bad(name, "refused-yet-applied", &format!("c1 0..1 transfer 5 0 1 3 => !\nc2 4..5 ledger => {ledger}"));
+    bad(name, "from-nowhere", &format!("c2 4..5 ledger => {ledger}"));
+    bad(name, "altered", &format!("c1 0..1 transfer 5 0 1 4 => ok\nc2 4..5 ledger => {ledger}"));
+    let twice = "rows 0,94;1,106;2,100;5,0,1,3;5,0,1,3";
+    bad(name, "applied-twice", &format!("c1 0..1 transfer 5 0 1 3 => ok\nc2 4..5 ledger => {twice}"));
+    let moved_twice = "rows 0,94;1,106;2,100;5,0,1,3";
+    bad(name, "balance-differs", &format!("c1 0..1 transfer 5 0 1 3 => ok\nc2 4..5 ledger => {moved_twice}"));
+}
+
+#[test]
+fn durable() {
+    let name = "acknowledged-durable";
+    good(name, "c1 0..1 insert 5 => ok\nc2 4..5 read_rows => rows 0,x;5,y\nc2 6..7 read_row 5 => rows 5,y");
+    good(name, "c1 0..1 insert 5 => ?\nc2 4..5 read_rows => rows 0,x\nc2 6..7 read_row 5 => rows 5,y");
+    bad(name, "lost", "c1 0..1 insert 5 => ok\nc2 4..5 read_rows => rows 0,x");
+    bad(name, "lost", "c1 0..1 insert 5 => ok\nc2 4..5 read_row 5 => rows");
+    bad(name, "refused-yet-there", "c1 0..1 insert 5 => !\nc2 4..5 read_rows => rows 0,x;5,y");
+    bad(name, "duplicated", "c1 0..1 insert 5 => ok\nc2 4..5 read_rows => rows 0,x;5,y;5,y");
+    bad(name, "from-nowhere", "c2 4..5 read_rows => rows 0,x;5,y");
+}
+
+#[test]
+fn reads_agree() {
+    let name = "reads-agree";
+    good(name, "c1 0..1 read_row 5 => rows 5,a\nc2 4..5 read_rows => rows 0,x;5,a\nc2 6..7 read_row 5 => rows");
+    bad(name, "row-changed", "c1 0..1 read_row 5 => rows 5,a\nc2 4..5 read_rows => rows 0,x;5,b");
+}
+
+#[test]
+fn checkers_have_names_of_their_own_and_workloads_know_them() {
+    let names: std::collections::BTreeSet<&str> = CHECKERS.iter().map(|checker| checker.name()).collect();
+    assert_eq!(names.len(), CHECKERS.len());
+    for kind in crate::workload::WORKLOADS {
+        assert!(kind.checkers().iter().all(|name| names.contains(name)), "{} names unknown checkers", kind.name());
+    }
+}

@@ -1,0 +1,136 @@
+//! The command line: one subcommand a file.
+
+mod fuzz;
+mod mutants;
+mod replay;
+mod run;
+
+use crate::judge::Report;
+use crate::plan::Plan;
+use crate::scenario::Scenario;
+use crate::verdict::Exit;
+use clap::{Parser, Subcommand};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The seeded simulator that Orrery lives in.
+///
+/// Exit codes: 0 pass, 1 an invariant is broken, 2 usage or a failure of the simulator, 3 the same plan ran in two ways,
+/// 4 nothing is broken but an expectation or probe was not reached.
+#[derive(Parser)]
+#[command(name = "sim", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a scenario once.
+    Run(run::Arguments),
+    /// Runs scenarios with many seeds, in parallel, and groups what fails.
+    Fuzz(fuzz::Arguments),
+    /// Runs a plan from a file.
+    Replay(replay::Arguments),
+    /// Plants each known bug and sees whether the right checker catches it.
+    Mutants(mutants::Arguments),
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to standard output and is no mistake.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Pass };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let done = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Mutants(arguments) => mutants::mutants(&arguments),
+    };
+    done.unwrap_or_else(|message| {
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "sim: {message}");
+        Exit::Usage
+    })
+}
+
+/// A seed as people write it: decimal, or hexadecimal with `0x`.
+fn seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is not a seed: expected a number like 42 or 0x2a"))
+}
+
+/// A duration as people write it.
+fn duration(text: &str) -> Result<Duration, String> {
+    use crate::scenario::value::{Draw, Unit};
+    match Draw::parse(Unit::Duration, text) {
+        Some(Draw::Range(low, high)) if low == high => Ok(Duration::from_nanos(low.unsigned_abs())),
+        _ => Err(format!("`{text}` is not a duration: expected one like 200s or 300ms")),
+    }
+}
+
+fn load(path: &Path, sets: &[String]) -> Result<Scenario, String> {
+    Scenario::load(path, sets).map_err(|mistake| mistake.to_string())
+}
+
+fn told(error: io::Error) -> String {
+    format!("cannot write: {error}")
+}
+
+/// Where failing plans are kept, below the current directory.
+const FAILURES: &str = "sim-failures";
+
+/// Keeps a failing plan, with what to expect of its replay written at its head.
+fn keep(report: &Report) -> Result<PathBuf, String> {
+    let plan = &report.plan;
+    let planted = if plan.planted == 0 { String::new() } else { format!("-planted{}", plan.planted) };
+    let path = Path::new(FAILURES).join(format!("{}-{:x}{planted}.plan.toml", plan.scenario, plan.seed));
+    fs::create_dir_all(FAILURES).map_err(told)?;
+    let mut text = String::new();
+    for violation in &report.violations {
+        text.push_str(&format!("# {} {}\n", FINGERPRINT, violation.fingerprint()));
+        text.push_str(&format!("# {}\n", violation.message.replace('\n', "\n# ")));
+    }
+    text.push_str(&format!("# {} {:032x}\n\n", TRACE_HASH, report.run.trace_hash));
+    text.push_str(&plan.to_text()?);
+    fs::write(&path, text).map_err(told)?;
+    Ok(path)
+}
+
+const FINGERPRINT: &str = "fingerprint:";
+const TRACE_HASH: &str = "trace hash:";
+
+fn write_plan(path: &Path, plan: &Plan) -> Result<(), String> {
+    fs::write(path, plan.to_text()?).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Measures how long something takes on the real clock.
+#[allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "how long a run takes is told, and decides nothing in it"
+)]
+struct Stopwatch(std::time::Instant);
+
+#[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "see Stopwatch")]
+impl Stopwatch {
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

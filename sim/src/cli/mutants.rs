@@ -1,0 +1,179 @@
+//! `sim mutants`: plants each known bug, and sees whether the right checker catches it.
+//!
+//! The bugs are compiled in only with the feature `mutants`. Called from a build without it, this builds one into a
+//! target directory of its own and calls that.
+
+use super::{Stopwatch, duration, load, seed, told};
+use crate::draw::draw;
+use crate::judge::judge;
+use crate::planted::{PLANTED, Planted};
+use crate::verdict::Exit;
+use crate::world::Options;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What `mutants` takes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Numbers of the bugs, like 2,3,60; all if not given.
+    #[arg(long, value_delimiter = ',')]
+    ids: Vec<u32>,
+    /// Time of computing for each bug.
+    #[arg(long, value_parser = duration, default_value = "200s")]
+    budget: Duration,
+    /// Most seeds for each bug.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// First seed.
+    #[arg(long, value_parser = seed, default_value = "0")]
+    start_seed: u64,
+    /// Bugs at a time; as many as there are processors if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+/// What came of one bug.
+#[derive(Default)]
+struct Detection {
+    /// Runs with the bug until it was caught (or the budget was used up).
+    seeds: u64,
+    /// Time of computing that those took.
+    spent: Duration,
+    /// By whom: checker and kind.
+    caught_by: Option<String>,
+    /// Failures of other checkers on the way, by fingerprint.
+    others: BTreeMap<String, u64>,
+    /// Failures of the same seeds without the bug.
+    dirty: Vec<String>,
+}
+
+/// Runs it.
+pub(super) fn mutants(arguments: &Arguments) -> Result<Exit, String> {
+    if !orrery::env::buggify::MUTANTS {
+        return build_and_call();
+    }
+    if let Some(id) = arguments.ids.iter().find(|id| PLANTED.iter().all(|planted| planted.id != **id)) {
+        let known: Vec<String> = PLANTED.iter().map(|planted| planted.id.to_string()).collect();
+        return Err(format!("there is no planted bug {id}; there are {}", known.join(", ")));
+    }
+    let wanted: Vec<&Planted> =
+        PLANTED.iter().filter(|planted| arguments.ids.is_empty() || arguments.ids.contains(&planted.id)).collect();
+    let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)).max(1);
+    let bar = ProgressBar::new(wanted.len() as u64);
+    let style = ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {pos}/{len} planted bugs");
+    bar.set_style(style.map_err(|error| error.to_string())?);
+    let next = AtomicUsize::new(0);
+    let results: Mutex<BTreeMap<u32, Result<Detection, String>>> = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(planted) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = hunt(planted, arguments);
+                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(planted.id, result);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let mut detections = BTreeMap::new();
+    for (id, result) in results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        detections.insert(id, result.map_err(|message| format!("planted bug {id}: {message}"))?);
+    }
+    write(&mut io::stdout().lock(), &wanted, &detections).map_err(told)?;
+    let good = |detection: &Detection| detection.caught_by.is_some() && detection.dirty.is_empty();
+    Ok(if detections.values().all(good) { Exit::Pass } else { Exit::Broken })
+}
+
+/// The workspace this was built from.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+fn build_and_call() -> Result<Exit, String> {
+    let target = workspace().join("target-mutants");
+    let built = Command::new(env!("CARGO"))
+        .current_dir(workspace())
+        .args(["build", "--quiet", "--package", "orrerydb-sim", "--bin", "sim", "--profile", "sim"])
+        .args(["--features", "mutants", "--target-dir"])
+        .arg(&target)
+        .status()
+        .map_err(|error| format!("cannot start cargo to build the planted bugs: {error}"))?;
+    if !built.success() {
+        return Err("the build with the planted bugs failed".to_owned());
+    }
+    let called = Command::new(target.join("sim").join("sim"))
+        .args(std::env::args_os().skip(1))
+        .status()
+        .map_err(|error| format!("cannot start the build with the planted bugs: {error}"))?;
+    match called.code() {
+        Some(0) => Ok(Exit::Pass),
+        Some(1) => Ok(Exit::Broken),
+        _ => Err("the build with the planted bugs failed to run".to_owned()),
+    }
+}
+
+fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
+    // Found from wherever it is called, and named in plans as from the workspace.
+    let mut scenario = load(&workspace().join(planted.scenario), &[])?;
+    scenario.file = planted.scenario.to_owned();
+    let options = Options { tail: 0, ..Options::default() };
+    let mut detection = Detection::default();
+    let watch = Stopwatch::start();
+    for seed in (0..arguments.seeds).map(|nth| arguments.start_seed.wrapping_add(nth)) {
+        if watch.elapsed() > arguments.budget {
+            break;
+        }
+        let mut plan = draw(&scenario, seed);
+        plan.planted = planted.id;
+        let report = judge(&plan, &options)?;
+        detection.seeds += 1;
+        let right = report.violations.iter().find(|violation| planted.caught_by.contains(&violation.checker));
+        if let Some(violation) = right {
+            detection.caught_by = Some(violation.fingerprint());
+            break;
+        }
+        if let Some(other) = report.violations.first() {
+            *detection.others.entry(other.fingerprint()).or_default() += 1;
+        }
+    }
+    detection.spent = watch.elapsed();
+    for seed in (0..detection.seeds).map(|nth| arguments.start_seed.wrapping_add(nth)) {
+        let report = judge(&draw(&scenario, seed), &options)?;
+        if let Some(violation) = report.violations.first() {
+            detection.dirty.push(format!("seed {seed}: {}", violation.fingerprint()));
+        }
+    }
+    Ok(detection)
+}
+
+fn write(out: &mut dyn Write, wanted: &[&Planted], detections: &BTreeMap<u32, Detection>) -> io::Result<()> {
+    writeln!(out, "{:>3}  {:>5}  {:>8}  {:<40} {:<8} planted bug", "id", "seeds", "CPU s", "caught by", "control")?;
+    let mut missed = 0;
+    for planted in wanted {
+        let Some(detection) = detections.get(&planted.id) else { continue };
+        let caught = detection.caught_by.as_deref().unwrap_or("MISSED");
+        let control = if detection.dirty.is_empty() { "clean" } else { "DIRTY" };
+        let spent = detection.spent.as_secs_f64();
+        let (id, seeds) = (planted.id, detection.seeds);
+        writeln!(
+            out,
+            "{id:>3}  {seeds:>5}  {spent:>8.1}  {caught:<40} {control:<8} {} [{}]",
+            planted.name, planted.source
+        )?;
+        for (fingerprint, count) in &detection.others {
+            writeln!(out, "                       {count} run(s) failed otherwise: {fingerprint}")?;
+        }
+        for dirty in detection.dirty.iter().take(3) {
+            writeln!(out, "                       without the bug, {dirty}")?;
+        }
+        missed += u32::from(detection.caught_by.is_none());
+    }
+    writeln!(out, "{} of {} planted bugs caught", wanted.len() as u32 - missed, wanted.len())
+}

@@ -1,0 +1,67 @@
+//! `sim replay`: a plan from a file.
+
+use super::{FINGERPRINT, Stopwatch, TRACE_HASH, duration, told};
+use crate::judge::{Report, judge};
+use crate::plan::Plan;
+use crate::verdict::{self, Exit};
+use crate::world::Options;
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `replay` takes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Plan file.
+    plan: PathBuf,
+    /// Stops at this simulated time.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    until: Option<Duration>,
+    /// Prints the last events of the trace.
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Runs it.
+pub(super) fn replay(arguments: &Arguments) -> Result<Exit, String> {
+    let shown = arguments.plan.display();
+    let text = fs::read_to_string(&arguments.plan).map_err(|error| format!("{shown}: {error}"))?;
+    let plan = Plan::from_text(&text).map_err(|message| format!("{shown}: {message}"))?;
+    let until_ns = arguments.until.map(|until| u64::try_from(until.as_nanos()).unwrap_or(u64::MAX));
+    let watch = Stopwatch::start();
+    let report = judge(&plan, &Options { until_ns, ..Options::default() })?;
+    let wall = watch.elapsed();
+    let mut out = io::stdout().lock();
+    if arguments.verbose || !report.violations.is_empty() {
+        for line in &report.run.tail {
+            writeln!(out, "{line}").map_err(told)?;
+        }
+    }
+    verdict::write(&mut out, &report, wall, &format!("cargo sim replay {shown}")).map_err(told)?;
+    if until_ns.is_none() {
+        compare(&mut out, &text, &report).map_err(told)?;
+    }
+    Ok(verdict::exit(&report))
+}
+
+/// Says whether the run was what the head of the file remembers.
+fn compare(out: &mut dyn Write, text: &str, report: &Report) -> io::Result<()> {
+    let remembered = |label: &str| {
+        text.lines()
+            .take_while(|line| line.starts_with('#'))
+            .find_map(|line| line.strip_prefix("# ")?.strip_prefix(label))
+    };
+    if let Some(fingerprint) = remembered(FINGERPRINT) {
+        let now = report.violations.first().map_or_else(|| "nothing broken".to_owned(), |first| first.fingerprint());
+        let same = if now == fingerprint.trim() { "the same failure" } else { "another outcome" };
+        writeln!(out, "remembered  {}: {same}", fingerprint.trim())?;
+    }
+    if let Some(hash) = remembered(TRACE_HASH) {
+        let same = format!("{:032x}", report.run.trace_hash) == hash.trim();
+        let words =
+            if same { "the same trace" } else { "another trace: the code has changed since, or a build differs" };
+        writeln!(out, "remembered  trace hash {}: {words}", hash.trim())?;
+    }
+    Ok(())
+}

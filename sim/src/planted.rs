@@ -1,0 +1,95 @@
+//! The planted bugs, and who must catch each.
+//!
+//! Each is a real bug of a real system, restated as a mutation of ours behind `planted!(id)`, compiled in only with the
+//! feature `mutants`. `cargo sim mutants` shows that each is caught by a checker of the simulator (not by a panic of the
+//! product beside it) and that the same seeds are clean without it. Numbers are kept for ever.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug)]
+pub struct Planted {
+    /// Number in `planted!(…)`.
+    pub id: u32,
+    /// What is wrong.
+    pub name: &'static str,
+    /// Where it happened.
+    pub source: &'static str,
+    /// Checkers of which one must catch it.
+    pub caught_by: &'static [&'static str],
+    /// Scenario that reaches it, relative to the workspace.
+    pub scenario: &'static str,
+}
+
+const fn planted(
+    id: u32,
+    name: &'static str,
+    source: &'static str,
+    caught_by: &'static [&'static str],
+    scenario: &'static str,
+) -> Planted {
+    Planted { id, name, source, caught_by, scenario }
+}
+
+/// All of them, by number.
+pub const PLANTED: &[Planted] = &[
+    planted(1, "a vote is answered before it is durable", "tikv#1610", LOG, "scenarios/chaos/power_loss.toml"),
+    planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/power_loss.toml"),
+    planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/splits.toml"),
+    planted(
+        12,
+        "an entry of an earlier term is committed by counting copies",
+        "logcabin#44; Raft figure 8",
+        LOG,
+        "scenarios/chaos/figure_8.toml",
+    ),
+    planted(
+        15,
+        "any append truncates what follows it, an old one too",
+        "MIT 6.824 folklore",
+        LOG,
+        "scenarios/chaos/lossy.toml",
+    ),
+    planted(
+        21,
+        "a leader counts its own log before it is durable",
+        "d-engine#447",
+        LOG,
+        "scenarios/chaos/power_loss.toml",
+    ),
+    planted(
+        22,
+        "an append is acknowledged before it is durable",
+        "NATS 2.12.1",
+        LOG,
+        "scenarios/chaos/power_loss.toml",
+    ),
+    planted(
+        35,
+        "a bad checksum in the middle of the log is taken for its end",
+        "pebble#453; NATS 2.12.1",
+        LOG,
+        "scenarios/chaos/rot.toml",
+    ),
+    planted(60, "a retry carries a new identity", "Jepsen classics", ONCE, "scenarios/smoke/failover.toml"),
+    planted(
+        64,
+        "now() and random() are evaluated by each replica",
+        "turso#8455",
+        SAME,
+        "scenarios/smoke/failover.toml",
+    ),
+];
+
+/// Anything that shows a lost or diverging log.
+const LOG: &[&str] = &[
+    "election-safety",
+    "log-matching",
+    "leader-completeness",
+    "one-history",
+    "replica-digests",
+    "acknowledged-durable",
+    "linearizable-registers",
+    "exactly-once",
+    "money-conserved",
+];
+const ONCE: &[&str] = &["exactly-once", "linearizable-registers", "acknowledged-durable", "money-conserved"];
+const SAME: &[&str] = &["replica-digests", "reads-agree"];

@@ -1,0 +1,12 @@
+//! The edge of a node: real sockets, real files, the real binary.
+//!
+//! What decides is tested in the simulator; here is what the simulator replaces.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the edge live in the real world")]
+
+mod cli;
+mod directory;
+mod files;
+mod node;
+mod peers;
+mod shell;

@@ -1,0 +1,379 @@
+//! The loop that drives a worker, with workers of a few lines.
+
+use bytes::Bytes;
+use orrery::env::tokio::frame::{self, HELLO_HEADER, Welcome};
+use orrery::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, start_worker};
+use orrery::env::{ClientEvent, Control, DiskOp, DiskOutput, Endpoint, Env, Event, Port, StopReason};
+use orrery::types::{ConnectionId, NodeId, WorkerId};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+/// A worker's thread under test.
+struct Running {
+    mailbox: Arc<Mailbox>,
+    stats: Arc<Stats>,
+    stopped: Receiver<StopReason>,
+    _data: tempfile::TempDir,
+}
+
+fn start(node: u32, peers: BTreeMap<NodeId, String>, make: impl FnOnce() -> Handler + Send + 'static) -> Running {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let stats = Arc::new(Stats::default());
+    let mailbox = Arc::new(Mailbox::new(Arc::clone(&stats)));
+    let settings = WorkerSettings {
+        node: NodeId(node),
+        worker: WorkerId(0),
+        workers: 1,
+        cluster: "test".into(),
+        life: 1,
+        directory: data.path().to_owned(),
+        peers,
+        mailboxes: Arc::from([Arc::clone(&mailbox)]),
+        stats: Arc::clone(&stats),
+    };
+    let (sender, stopped) = channel();
+    start_worker(settings, make, move |reason| sender.send(reason).unwrap()).unwrap();
+    Running { mailbox, stats, stopped, _data: data }
+}
+
+impl Running {
+    /// A client of this worker.
+    fn connect(&self) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.mailbox.client(listener.accept().unwrap().0);
+        client
+    }
+
+    fn stop(self) {
+        self.mailbox.shutdown();
+        assert_eq!(self.stopped.recv_timeout(Duration::from_secs(10)), Ok(StopReason::Shutdown));
+    }
+}
+
+/// A worker from a closure; it stops when asked.
+fn worker(mut handle: impl FnMut(&mut dyn Env, Event) + 'static) -> Handler {
+    Box::new(move |env, event| {
+        if matches!(event, Event::Shutdown) {
+            return Control::Stop(StopReason::Shutdown);
+        }
+        handle(env, event);
+        Control::Continue
+    })
+}
+
+fn echo() -> Handler {
+    worker(|env, event| {
+        if let Event::Client { connection, event: ClientEvent::Bytes(bytes) } = event {
+            env.client_send(connection, bytes.clone());
+            if bytes.ends_with(b"bye") {
+                env.client_close(connection);
+            }
+        }
+    })
+}
+
+#[test]
+fn bytes_come_and_go() {
+    let running = start(1, BTreeMap::new(), echo);
+    let mut clients: Vec<TcpStream> = (0..20).map(|_| running.connect()).collect();
+    for round in 0..50 {
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.write_all(&vec![index as u8; round * 100 + 1]).unwrap();
+        }
+        for (index, client) in clients.iter_mut().enumerate() {
+            let mut answer = vec![0xff; round * 100 + 1];
+            client.read_exact(&mut answer).unwrap();
+            assert!(answer.iter().all(|byte| *byte == index as u8));
+        }
+    }
+    let mut last = clients.pop().unwrap();
+    last.write_all(b"good bye").unwrap();
+    let mut rest = Vec::new();
+    last.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"good bye");
+    running.stop();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read() {
+    // Answers a thousandfold.
+    let running = start(1, BTreeMap::new(), || {
+        worker(|env, event| {
+            if let Event::Client { connection, event: ClientEvent::Bytes(bytes) } = event {
+                env.client_send(connection, vec![7; bytes.len() * 1000].into());
+            }
+        })
+    });
+    let mut client = running.connect();
+    client.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    let mut stuck = 0;
+    while stuck < 50 {
+        match client.write(&[1; 1000]) {
+            Ok(count) => (sent, stuck) = (sent + count, 0),
+            Err(_) => {
+                stuck += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        assert!(sent < 100 << 20, "the client is read although it does not read");
+    }
+    let read_by_now = running.stats.client_bytes_in.get();
+    assert!((read_by_now as usize) < sent, "the rest waits in the kernel");
+    client.set_nonblocking(false).unwrap();
+    let mut left = sent * 1000;
+    let mut buffer = vec![0; 1 << 20];
+    while left > 0 {
+        left -= client.read(&mut buffer).unwrap();
+    }
+    assert_eq!(running.stats.client_bytes_in.get() as usize, sent);
+    running.stop();
+}
+
+#[test]
+fn a_client_that_is_owed_too_much_is_closed() {
+    let (sender, closed) = channel();
+    let running = start(1, BTreeMap::new(), move || {
+        worker(move |env, event| match event {
+            Event::Client { connection, event: ClientEvent::Bytes(_) } => {
+                let piece = Bytes::from(vec![0; 32 << 20]);
+                for _ in 0..10 {
+                    env.client_send(connection, piece.clone());
+                }
+            }
+            Event::Client { event: ClientEvent::Closed, .. } => sender.send(()).unwrap(),
+            _ => {}
+        })
+    });
+    let mut client = running.connect();
+    client.write_all(b"all of it").unwrap();
+    assert!(closed.recv_timeout(Duration::from_secs(10)).is_ok());
+    assert_eq!(running.stats.clients_too_slow.get(), 1);
+    running.stop();
+}
+
+#[test]
+fn wake_ups_come_in_time_and_only_the_latest_counts() {
+    let (sender, woken) = channel();
+    let running = start(1, BTreeMap::new(), move || {
+        worker(move |env, event| match event {
+            Event::Start => {
+                env.wake_at(env.now() + Duration::from_millis(5));
+                env.wake_at(env.now() + Duration::from_secs(3600));
+                env.wake_at(env.now() + Duration::from_millis(60));
+            }
+            Event::Wake => {
+                sender.send(env.now()).unwrap();
+                env.wake_at(env.now() + Duration::from_millis(20));
+            }
+            _ => {}
+        })
+    });
+    let started = Instant::now();
+    let first = woken.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(50), "an earlier call does not count");
+    let mut before = first;
+    for _ in 0..5 {
+        let now = woken.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert!(now.since(before) >= Duration::from_millis(20));
+        before = now;
+    }
+    running.stop();
+}
+
+#[test]
+fn files_end_in_the_order_submitted() {
+    let (sender, ended) = channel();
+    let running = start(1, BTreeMap::new(), move || {
+        let mut submitted = Vec::new();
+        worker(move |env, event| match event {
+            Event::Start => {
+                let file = || "log".to_owned();
+                submitted.push(env.submit(DiskOp::Create { file: file(), length: 1 << 20 }));
+                for index in 0..10 {
+                    let data = Bytes::from(vec![index as u8; 4096]);
+                    submitted.push(env.submit(DiskOp::Write { file: file(), offset: index * 4096, data }));
+                    submitted.push(env.submit(DiskOp::Sync { file: file() }));
+                }
+                submitted.push(env.submit(DiskOp::Read { file: file(), offset: 9 * 4096, length: 4096 }));
+                submitted.reverse();
+            }
+            Event::Disk { op, result } => {
+                assert_eq!(submitted.pop(), Some(op));
+                if submitted.is_empty() {
+                    sender.send(result).unwrap();
+                }
+            }
+            _ => {}
+        })
+    });
+    let last = ended.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(last, Ok(DiskOutput::Data(vec![9; 4096].into())));
+    running.stop();
+}
+
+#[test]
+fn two_nodes_talk_and_find_each_other_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peers = BTreeMap::from([(NodeId(2), listener.local_addr().unwrap().to_string())]);
+    // Node 1 sends a number every few milliseconds, and never hears whether it arrived.
+    let running = start(1, peers, || {
+        let mut number = 0_u32;
+        worker(move |env, event| {
+            if matches!(event, Event::Start | Event::Wake) {
+                number += 1;
+                let to = Endpoint { node: NodeId(2), port: Port::Worker(WorkerId(0)) };
+                env.send(to, Bytes::copy_from_slice(&number.to_le_bytes()));
+                env.wake_at(env.now() + Duration::from_millis(2));
+            }
+        })
+    });
+    let (sender, received) = channel();
+    let receiver = start(2, BTreeMap::new(), move || {
+        worker(move |_, event| {
+            if let Event::Message { payload, .. } = event {
+                let number = u32::from_le_bytes(payload[..].try_into().unwrap());
+                sender.send(number).unwrap();
+            }
+        })
+    });
+    let mut last = 0;
+    for round in 0..3 {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut header = [0; HELLO_HEADER];
+        stream.read_exact(&mut header).unwrap();
+        let mut body = vec![0; frame::hello_length(&header).unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        let hello = frame::decode_hello(&header, &body).unwrap();
+        assert_eq!((hello.from, hello.to), (NodeId(1), NodeId(2)));
+        stream.write_all(&frame::encode_welcome(&Welcome::Accepted)).unwrap();
+        let cut = stream.try_clone().unwrap();
+        receiver.mailbox.peer(stream, hello);
+        for _ in 0..20 {
+            let number = received.recv_timeout(Duration::from_secs(10)).unwrap();
+            assert!(number > last, "in order, and nothing twice");
+            last = number;
+        }
+        if round < 2 {
+            cut.shutdown(std::net::Shutdown::Both).unwrap();
+            while received.try_recv().is_ok_and(|number| number > last) {}
+        }
+    }
+    assert!(running.stats.peers_connected.get() >= 3);
+    running.stop();
+    receiver.stop();
+}
+
+#[test]
+fn requests_that_arrive_together_are_one_turn() {
+    let go = Arc::new(Barrier::new(2));
+    let waiting = Arc::clone(&go);
+    let running = start(1, BTreeMap::new(), move || {
+        let mut held = false;
+        worker(move |env, event| {
+            if let Event::Client { connection, event: ClientEvent::Bytes(bytes) } = event {
+                // The first holds the worker up until all the others have sent theirs.
+                if !std::mem::replace(&mut held, true) {
+                    waiting.wait();
+                    waiting.wait();
+                }
+                env.client_send(connection, bytes);
+            }
+        })
+    });
+    let mut clients: Vec<TcpStream> = (0..32).map(|_| running.connect()).collect();
+    while running.stats.clients_accepted.get() < 32 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    clients[0].write_all(b"!").unwrap();
+    go.wait();
+    let turns = running.stats.turns.get();
+    for client in &mut clients[1..] {
+        client.write_all(b"?").unwrap();
+    }
+    go.wait();
+    for client in &mut clients {
+        client.read_exact(&mut [0; 1]).unwrap();
+    }
+    assert!(running.stats.turns.get() - turns <= 4, "31 requests are read together, not one by one");
+    assert_eq!(running.stats.client_reads.get(), 32, "one read a request");
+    assert_eq!(running.stats.client_writes.get(), 32, "one write a request");
+    running.stop();
+}
+
+/// `cargo test --release --test server -- --ignored --nocapture measure`: what the edge costs a request.
+#[test]
+#[ignore = "measures"]
+fn measure_requests() {
+    for count in [1_usize, 16] {
+        let running = start(1, BTreeMap::new(), echo);
+        let started = Instant::now();
+        let rounds = 20_000;
+        let threads: Vec<_> = (0..count)
+            .map(|_| {
+                let mut client = running.connect();
+                std::thread::spawn(move || {
+                    client.set_nodelay(true).unwrap();
+                    for _ in 0..rounds {
+                        client.write_all(&[1; 100]).unwrap();
+                        client.read_exact(&mut [0; 100]).unwrap();
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let requests = (count * rounds) as u64;
+        let stats = &running.stats;
+        println!(
+            "{count:3} clients: {:?} a request in all, reads {:.2}, writes {:.2}, turns {:.2} a request; worker cpu {:?} a request",
+            started.elapsed() / requests as u32,
+            stats.client_reads.get() as f64 / requests as f64,
+            stats.client_writes.get() as f64 / requests as f64,
+            stats.turns.get() as f64 / requests as f64,
+            cpu_time_of("worker-0") / requests as u32,
+        );
+        running.stop();
+    }
+}
+
+/// Processor time of this process's thread of that name.
+fn cpu_time_of(name: &str) -> Duration {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        let Ok(comm) = std::fs::read_to_string(path.join("comm")) else { continue };
+        if comm.trim() == name {
+            let text = std::fs::read_to_string(path.join("schedstat")).unwrap();
+            nanos += text.split(' ').next().unwrap().parse::<u64>().unwrap();
+        }
+    }
+    Duration::from_nanos(nanos)
+}
+
+#[test]
+fn a_worker_that_stops_is_not_called_again() {
+    let running = start(1, BTreeMap::new(), || {
+        let mut over = false;
+        Box::new(move |env, event| {
+            assert!(!over, "an event after the end");
+            match event {
+                Event::Client { connection: ConnectionId(_), event: ClientEvent::Bytes(_) } => {
+                    env.submit(DiskOp::List);
+                    env.wake_at(env.now());
+                    over = true;
+                    Control::Stop(StopReason::Disk("gone".into()))
+                }
+                _ => Control::Continue,
+            }
+        })
+    });
+    let mut client = running.connect();
+    client.write_all(b"x").unwrap();
+    assert_eq!(running.stopped.recv_timeout(Duration::from_secs(10)), Ok(StopReason::Disk("gone".into())));
+}
