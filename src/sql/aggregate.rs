@@ -167,7 +167,7 @@ enum State {
         sum: Numeric,
         squares: Numeric,
     },
-    /// Youngs and Cramer's running sums: `squares` is the sum of squared deviations times nothing.
+    /// Running sums after Youngs and Cramer: `squares` is the sum of squared deviations from the mean.
     Float {
         count: f64,
         sum: f64,

@@ -10,7 +10,6 @@ pub use like::like;
 use super::overload::{Choice, choose};
 use crate::types::datetime;
 use crate::types::numeric::Numeric;
-use crate::types::value::trim_blanks;
 use crate::types::{DataType, SqlError, SqlState, Value};
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -611,12 +610,6 @@ fn like_texts(text: &Value, pattern: &Value, fold: bool, negate: bool) -> Result
         like(text, pattern, Some('\\'))?
     };
     Ok(Value::Bool(matches != negate))
-}
-
-/// Strings of `char(n)` compare without their trailing blanks; see [`trim_blanks`].
-#[must_use]
-pub fn comparable_text(text: &str, data_type: DataType) -> &str {
-    if matches!(data_type, DataType::Char(_)) { trim_blanks(text) } else { text }
 }
 
 #[cfg(test)]

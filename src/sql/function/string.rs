@@ -363,7 +363,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         doc: "All arguments but the first as text, NULLs left out, the first between them",
         body: Body::InContext(|context, arguments| match &arguments[0] {
             Value::Null => Ok(Value::Null),
-            separator => join(context, &to_str(separator)?.to_owned(), &arguments[1..]),
+            separator => join(context, to_str(separator)?, &arguments[1..]),
         }),
         cases: &[],
     },
