@@ -32,8 +32,8 @@ const fn planted(
 /// All of them, by number.
 pub const PLANTED: &[Planted] = &[
     planted(1, "a vote is answered before it is durable", "tikv#1610", LOG, "scenarios/chaos/power_loss.toml"),
-    planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/power_loss.toml"),
-    planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/splits.toml"),
+    planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/crash_storm.toml"),
+    planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/figure_8.toml"),
     planted(
         12,
         "an entry of an earlier term is committed by counting copies",
@@ -41,6 +41,7 @@ pub const PLANTED: &[Planted] = &[
         LOG,
         "scenarios/chaos/figure_8.toml",
     ),
+    planted(13, "a follower commits what it has not matched", "copycat#265", LOG, "scenarios/chaos/figure_8.toml"),
     planted(
         15,
         "any append truncates what follows it, an old one too",
@@ -63,13 +64,35 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/power_loss.toml",
     ),
     planted(
+        25,
+        "what may yet be executed is reported as a failure",
+        "arcadedb#4790",
+        ONCE,
+        "scenarios/chaos/power_loss.toml",
+    ),
+    planted(
         35,
         "a bad checksum in the middle of the log is taken for its end",
         "pebble#453; NATS 2.12.1",
         LOG,
         "scenarios/chaos/rot.toml",
     ),
-    planted(60, "a retry carries a new identity", "Jepsen classics", ONCE, "scenarios/smoke/failover.toml"),
+    planted(
+        40,
+        "a failed sync is taken for a good one",
+        "fsyncgate; turso#2091",
+        LOG,
+        "scenarios/chaos/disk_errors.toml",
+    ),
+    planted(
+        45,
+        "a new leader answers reads before its term has begun",
+        "redisraft#18; tikv#9208",
+        READS,
+        "scenarios/chaos/splits.toml",
+    ),
+    planted(46, "reads are answered without proof of leadership", "VoltDB 6.3", READS, "scenarios/chaos/splits.toml"),
+    planted(60, "a retry carries a new identity", "Jepsen classics", ONCE, "scenarios/chaos/lossy.toml"),
     planted(
         64,
         "now() and random() are evaluated by each replica",
@@ -84,12 +107,16 @@ const LOG: &[&str] = &[
     "election-safety",
     "log-matching",
     "leader-completeness",
-    "one-history",
-    "replica-digests",
+    "commit-history",
+    "digests",
     "acknowledged-durable",
     "linearizable-registers",
     "exactly-once",
     "money-conserved",
 ];
+/// An operation that took effect other than as its client was told.
 const ONCE: &[&str] = &["exactly-once", "linearizable-registers", "acknowledged-durable", "money-conserved"];
-const SAME: &[&str] = &["replica-digests", "reads-agree"];
+/// A read of the past.
+const READS: &[&str] = &["linearizable-registers", "acknowledged-durable", "exactly-once"];
+/// Replicas that differ.
+const SAME: &[&str] = &["digests", "reads-agree"];
