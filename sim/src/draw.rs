@@ -2,8 +2,8 @@
 
 use crate::operation::{Operation, PlannedOperation};
 use crate::plan::{
-    Budget, Buggify, Clock, Cluster, Disk, Expect, Knobs, Network, PLAN_VERSION, Plan, PlannedClient, PlannedFault,
-    SECOND, Workload,
+    Buggify, Clock, Cluster, Disk, Expect, Knobs, Network, PLAN_VERSION, Plan, PlannedClient, PlannedFault, SECOND,
+    Workload,
 };
 use crate::scenario::settings::SETTINGS;
 use crate::scenario::{FaultSpec, Scenario, WorkloadSpec, fault};
@@ -187,12 +187,6 @@ fn fitting_checks(plan: &Plan) -> Vec<String> {
         }
     }
     checks
-}
-
-/// Is safety alone judged?
-#[must_use]
-pub const fn safety_only(plan: &Plan) -> bool {
-    matches!(plan.budget, Budget::Unbounded)
 }
 
 #[cfg(test)]

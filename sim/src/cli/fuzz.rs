@@ -3,7 +3,6 @@
 use super::{Stopwatch, keep, load, seed, told};
 use crate::draw::draw;
 use crate::judge::{Report, judge};
-use crate::plan::Plan;
 use crate::run::FaultCount;
 use crate::scenario::Scenario;
 use crate::stream::{chance, stream};
@@ -251,12 +250,8 @@ impl Ensemble {
             Some(_) => String::new(),
             None => keep(report).map_or_else(|error| error, |path| format!("cargo sim replay {}", path.display())),
         };
-        group.push(Failure { command: command_of(&report.plan, sets), message: first.message.clone(), kept });
+        group.push(Failure { command: verdict::command(&report.plan, sets), message: first.message.clone(), kept });
     }
-}
-
-fn command_of(plan: &Plan, sets: &[String]) -> String {
-    verdict::command(plan, sets)
 }
 
 fn write(out: &mut dyn Write, ensemble: &Ensemble, elapsed: Duration, scenarios: usize) -> io::Result<()> {

@@ -210,10 +210,9 @@ fn read_tree(path: &Path, depth: u32) -> Result<Item, Mistake> {
 }
 
 fn setting_draw(setting: &Setting, table: Option<&mut Table<'_>>) -> Result<Draw, Mistake> {
-    let Some((table, item)) = table.and_then(|table| table.take(setting.key).map(|item| (table, item))) else {
+    let Some(item) = table.and_then(|table| table.take(setting.key)) else {
         return Ok(builtin(setting.unit, setting.default));
     };
-    let _ = table;
     let draw = draw_from(item, setting.unit)?;
     if draw.low() < setting.least || draw.high() > setting.most {
         let (least, most) = (setting.unit.show(setting.least), setting.unit.show(setting.most));
