@@ -11,7 +11,7 @@
 
 use crate::types::{CatalogVersion, DataType, TableId, TreeId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All definitions at one version. Cheap to clone: tables are shared.
@@ -100,4 +100,91 @@ pub struct Check {
     pub name: String,
     /// Condition as SQL text.
     pub expression: String,
+}
+
+/// Schemas that exist without being created.
+pub const BUILT_IN_SCHEMAS: [&str; 4] = ["public", "pg_catalog", "information_schema", "system"];
+
+impl Catalog {
+    /// Does this schema exist?
+    #[must_use]
+    pub fn has_schema(&self, name: &str) -> bool {
+        BUILT_IN_SCHEMAS.contains(&name) || self.schemas.iter().any(|schema| schema == name)
+    }
+
+    /// A table by schema and name.
+    #[must_use]
+    pub fn table(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
+        // The map's key is a pair of strings; a look-up by borrowed parts would need a second map.
+        self.tables.get(&(schema.to_owned(), name.to_owned()))
+    }
+
+    /// A table by name: in the schema that is named, else in the first of the search path that has it.
+    #[must_use]
+    pub fn find_table(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Arc<Table>> {
+        match schema {
+            Some(schema) => self.table(schema, name),
+            None => search_path.iter().find_map(|schema| self.table(schema, name)),
+        }
+    }
+
+    /// A secondary index with its table, by schema (an index lives in its table's) and name.
+    #[must_use]
+    pub fn index(&self, schema: &str, name: &str) -> Option<(&Arc<Table>, &Index)> {
+        self.tables
+            .values()
+            .filter(|table| table.schema == schema)
+            .find_map(|table| Some((table, table.indexes.iter().find(|index| index.name == name)?)))
+    }
+
+    /// Is this name taken in the schema, by a table, an index or a primary key? They share one space of names.
+    #[must_use]
+    pub fn has_relation(&self, schema: &str, name: &str) -> bool {
+        self.table(schema, name).is_some()
+            || self.index(schema, name).is_some()
+            || self
+                .tables
+                .values()
+                .any(|table| table.schema == schema && table.primary_key_name.as_deref() == Some(name))
+    }
+
+    /// Panics unless the invariants of the module hold.
+    pub fn check(&self) {
+        let mut trees = BTreeSet::new();
+        let mut ids = BTreeSet::new();
+        for ((schema, name), table) in &self.tables {
+            assert!((schema, name) == (&table.schema, &table.name), "a table is filed under its own name");
+            assert!(ids.insert(table.id) && table.id.0 < self.next_table, "table numbers are given once");
+            for tree in table.trees() {
+                assert!(trees.insert(tree) && tree.0 < self.next_tree, "tree numbers are given once");
+            }
+            let columns = table.columns.len();
+            let used = table.primary_key.iter().chain(&table.partition_key).copied();
+            let indexed = table.indexes.iter().flat_map(|index| index.columns.iter().map(|(column, _)| *column));
+            assert!(used.chain(indexed).all(|column| column < columns), "keys name columns that exist");
+            assert!(
+                table.primary_key.iter().all(|column| table.columns[*column].not_null),
+                "a primary key's columns are not null"
+            );
+        }
+    }
+}
+
+impl Table {
+    /// Position of a column.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The tree of rows and those of the indexes.
+    pub fn trees(&self) -> impl Iterator<Item = TreeId> + '_ {
+        std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree))
+    }
+
+    /// Types of the columns.
+    #[must_use]
+    pub fn types(&self) -> Vec<DataType> {
+        self.columns.iter().map(|column| column.data_type).collect()
+    }
 }

@@ -4,7 +4,14 @@
 //! word, as a signed number, is looked up in a ring of evenly spaced tokens. The ring is a function of the number of
 //! partitions, so every node computes the same one.
 
-use crate::types::{PartitionId, Value};
+use super::context::Context;
+use super::execute::{Run, fitted};
+use super::expr::Expr;
+use super::plan::{Node, Scan, Write, scans_in};
+use crate::catalog::Table;
+use crate::storage::Store;
+use crate::types::random::SeedableRng;
+use crate::types::{DataType, PartitionId, Rng, SqlError, Timestamp, Value};
 
 /// Partitions that a statement touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +22,128 @@ pub enum Footprint {
     One(PartitionId),
     /// Several, ascending.
     Several(Vec<PartitionId>),
+}
+
+/// Where a statement's tables are touched, as far as planning can tell.
+#[derive(Debug, Default)]
+pub(super) struct Placement(Vec<Touch>);
+
+/// One table.
+#[derive(Debug)]
+enum Touch {
+    /// Anywhere.
+    Everywhere,
+    /// Rows whose partition key is one of these combinations: alternatives for each column.
+    Pinned(Vec<(DataType, Vec<Expr>)>),
+}
+
+impl Placement {
+    pub(super) fn of_query(plan: &Node) -> Self {
+        let mut touches = Vec::new();
+        plan.scans(&mut |scan| touches.push(Touch::of_scan(scan)));
+        Self(touches)
+    }
+
+    pub(super) fn of_write(write: &Write) -> Self {
+        let mut touches = Vec::new();
+        let (scan, target, others) = match write {
+            Write::Truncate(tables) => return Self(tables.iter().map(|_| Touch::Everywhere).collect()),
+            Write::Insert(insert) => {
+                insert.source.scans(&mut |scan| touches.push(Touch::of_scan(scan)));
+                touches.extend(Touch::of_rows(&insert.target.table, insert.keys.as_deref()));
+                let update = insert.conflict.iter().filter_map(|conflict| conflict.update.as_ref());
+                let others: Vec<_> = update
+                    .flat_map(|(assignments, condition)| assignments.iter().map(|(_, expr)| expr).chain(condition))
+                    .collect();
+                (None, &insert.target, others)
+            }
+            Write::Update(update) => {
+                let moves = |(column, _): &(usize, Expr)| update.target.table.partition_key.contains(column);
+                if update.assignments.iter().any(moves) {
+                    // The new value may belong elsewhere.
+                    touches.push(Touch::Everywhere);
+                }
+                (Some(&update.scan), &update.target, update.assignments.iter().map(|(_, expr)| expr).collect())
+            }
+            Write::Delete(delete) => (Some(&delete.scan), &delete.target, Vec::new()),
+        };
+        if let Some(scan) = scan {
+            touches.push(Touch::of_scan(scan));
+        }
+        let scanned = scan.map(Scan::expressions).unwrap_or_default();
+        for expr in others.into_iter().chain(scanned).chain(target.returning.iter().flatten()) {
+            scans_in(expr, &mut |scan| touches.push(Touch::of_scan(scan)));
+        }
+        Self(touches)
+    }
+
+    pub(super) fn footprint(&self, parameters: &[Value], partitions: u32) -> Result<Footprint, SqlError> {
+        if self.0.is_empty() {
+            return Ok(Footprint::Constant);
+        }
+        if partitions <= 1 {
+            return Ok(Footprint::One(PartitionId(1)));
+        }
+        let mut found: Vec<PartitionId> = Vec::new();
+        for touch in &self.0 {
+            match touch {
+                Touch::Everywhere => found.extend((1..=partitions).map(PartitionId)),
+                Touch::Pinned(columns) => {
+                    for key in combinations(columns, parameters)? {
+                        found.push(partition_of(&key, partitions));
+                    }
+                }
+            }
+            found.sort_unstable();
+            found.dedup();
+        }
+        Ok(match found.as_slice() {
+            // No row can qualify: any partition can say so.
+            [] => Footprint::One(PartitionId(1)),
+            [one] => Footprint::One(*one),
+            _ => Footprint::Several(found),
+        })
+    }
+}
+
+impl Touch {
+    fn of_scan(scan: &Scan) -> Self {
+        let Some(pinned) = &scan.pinned else { return Self::Everywhere };
+        let types = scan.table.partition_key.iter().map(|column| scan.table.columns[*column].data_type);
+        Self::Pinned(types.zip(pinned.iter().cloned()).collect())
+    }
+
+    fn of_rows(table: &Table, keys: Option<&[Vec<Expr>]>) -> Vec<Self> {
+        let Some(keys) = keys else { return vec![Self::Everywhere] };
+        let types = || table.partition_key.iter().map(|column| table.columns[*column].data_type);
+        keys.iter()
+            .map(|key| Self::Pinned(types().zip(key.iter().map(|value| vec![value.clone()])).collect()))
+            .collect()
+    }
+}
+
+/// All partition keys that the alternatives allow, with their values. NULL can be inserted but not found; both go together.
+fn combinations(columns: &[(DataType, Vec<Expr>)], parameters: &[Value]) -> Result<Vec<Vec<Value>>, SqlError> {
+    let mut keys: Vec<Vec<Value>> = vec![Vec::with_capacity(columns.len())];
+    for (data_type, alternatives) in columns {
+        let mut longer = Vec::with_capacity(keys.len() * alternatives.len());
+        for alternative in alternatives {
+            let Some(value) = value_of(alternative, *data_type, parameters)? else { continue };
+            for key in &keys {
+                let mut key = key.clone();
+                key.push(value.clone());
+                longer.push(key);
+            }
+        }
+        keys = longer;
+    }
+    Ok(keys)
+}
+
+fn value_of(expr: &Expr, data_type: DataType, parameters: &[Value]) -> Result<Option<Value>, SqlError> {
+    let store = Store::new();
+    let mut context = Context::new(Timestamp(0), Rng::from_seed([0; 32]), "UTC", 0);
+    fitted(expr, data_type, &mut Run::new(&store, parameters, &mut context))
 }
 
 /// Tokens of the ring; VoltDB has as many.
@@ -57,7 +186,8 @@ fn hash_bytes(value: &Value, out: &mut Vec<u8>) {
         Value::Float8(f) if *f == 0.0 => out.extend_from_slice(&0_u64.to_le_bytes()),
         Value::Float8(f) if f.is_nan() => out.extend_from_slice(&f64::NAN.to_bits().to_le_bytes()),
         Value::Float8(f) => out.extend_from_slice(&f.to_bits().to_le_bytes()),
-        Value::Numeric(_) => {}
+        // The order-preserving form: equal numbers of different scale meet.
+        Value::Numeric(number) => number.write_key(out),
         Value::Text(text) => out.extend_from_slice(text.as_bytes()),
         Value::Bytea(bytes) => out.extend_from_slice(bytes),
         Value::Uuid(bytes) => out.extend_from_slice(bytes),

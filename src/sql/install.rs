@@ -1,13 +1,67 @@
 //! A store from one catalog to the next.
 
-use crate::catalog::Catalog;
+use super::execute::{entry_of, key_text};
+use crate::catalog::{Catalog, Index, Table};
 use crate::storage::Store;
-use crate::types::{SqlError, TreeId};
+use crate::types::datetime::TimeZone;
+use crate::types::{SqlError, SqlState, TreeId, Value, row};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 
 /// Creates and drops trees, and builds new indexes from the rows that are there. Returns the new UNIQUE indexes that do
-/// not hold, each with the error for the client; their trees are left incomplete, as [`crate::catalog::IndexState::Building`] allows.
+/// not hold, each with the error for the client; their trees are left incomplete, as
+/// [`crate::catalog::IndexState::Building`] allows.
 #[must_use]
 pub fn install(store: &mut Store, old: &Catalog, new: &Catalog) -> Vec<(TreeId, SqlError)> {
-    let _ = (store, old, new);
-    Vec::new()
+    let trees =
+        |catalog: &Catalog| catalog.tables.values().flat_map(|table| table.trees().collect::<Vec<_>>()).collect();
+    let (before, after): (BTreeSet<TreeId>, BTreeSet<TreeId>) = (trees(old), trees(new));
+    for tree in before.difference(&after) {
+        store.drop_tree(*tree);
+    }
+    for tree in after.difference(&before) {
+        store.create_tree(*tree);
+    }
+    let mut violations = Vec::new();
+    for table in new.tables.values().filter(|table| before.contains(&table.tree)) {
+        for index in table.indexes.iter().filter(|index| !before.contains(&index.tree)) {
+            if let Err(error) = build(store, table, index) {
+                violations.push((index.tree, error));
+            }
+        }
+    }
+    violations
+}
+
+fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError> {
+    let mut wanted = vec![false; table.columns.len()];
+    for (column, _) in &index.columns {
+        wanted[*column] = true;
+    }
+    let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(store.len(table.tree));
+    let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut violation = None;
+    for (key, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
+        let row = row::decode_columns(bytes, &wanted)?;
+        let (entry, unique) = entry_of(table, index, &row, key);
+        if unique && !seen.insert(entry.clone()) {
+            violation.get_or_insert_with(|| duplicate(table, index, &row));
+            continue;
+        }
+        entries.push((entry, key.to_vec()));
+    }
+    for (entry, key) in entries {
+        store.put(index.tree, &entry, &key);
+    }
+    violation.map_or(Ok(()), Err)
+}
+
+fn duplicate(table: &Table, index: &Index, row: &[Value]) -> SqlError {
+    let columns: Vec<usize> = index.columns.iter().map(|(column, _)| *column).collect();
+    let message = format!("could not create unique index \"{}\"", index.name);
+    let detail = format!("Key {} is duplicated.", key_text(table, &columns, row, &TimeZone::utc()));
+    let mut error = SqlError::new(SqlState::UNIQUE_VIOLATION, message).detail(detail);
+    error.table = Some(table.name.clone());
+    error.constraint = Some(index.name.clone());
+    error
 }

@@ -23,21 +23,25 @@
 //! - `real`, foreign keys, generated columns, joins of views and the like are refused with 0A000, never ignored.
 
 pub mod aggregate;
+mod bind;
 pub mod cast;
 mod context;
 mod define;
+mod execute;
+mod expr;
 mod footprint;
 pub mod function;
 mod install;
 pub mod operator;
 mod overload;
 mod parse;
+mod plan;
 mod plan_cache;
 mod prepared;
 mod settings;
 
 pub use context::{Context, SessionFacts};
-pub use define::{Definition, define};
+pub use define::{Definition, define, finish_building};
 pub use footprint::{Footprint, partition_of};
 pub use install::install;
 pub use parse::{Discard, Kind, Modes, Parsed, SetScope, SetValue, Transaction, parse};

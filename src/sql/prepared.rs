@@ -1,9 +1,16 @@
 //! A planned statement: what a session describes and a replica runs.
 
-use super::{Context, Footprint, Parsed, Settings, StatementResult};
+use super::bind::{self, Binder};
+use super::context::Context;
+use super::execute::{self, Flow, Run};
+use super::footprint::{Footprint, Placement};
+use super::parse::Parsed;
+use super::plan::{self, Node, Write};
+use super::settings::{Settings, StatementResult};
 use crate::catalog::Catalog;
 use crate::storage::Store;
-use crate::types::{DataType, SqlError, TableId, Value};
+use crate::types::{DataType, SqlError, SqlState, TableId, Value};
+use sqlparser::ast;
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,16 @@ pub struct OutputColumn {
 pub struct Prepared {
     parameters: Vec<DataType>,
     columns: Vec<OutputColumn>,
+    plan: Plan,
+    placement: Placement,
+    tag: &'static str,
+}
+
+#[derive(Debug)]
+enum Plan {
+    Query(Node),
+    Write(Write),
+    Explain(Vec<String>),
 }
 
 /// Binds and plans a statement of kind Query, Write or Explain. `parameter_types` are the types known of `$1`, `$2`, …;
@@ -34,8 +51,53 @@ pub fn prepare(
     settings: &Settings,
     parameter_types: &[Option<DataType>],
 ) -> Result<Prepared, SqlError> {
-    let _ = (catalog, statement, settings, parameter_types);
-    Err(SqlError::unsupported("planning is being written"))
+    let Some(tree) = &statement.statement else {
+        return Err(SqlError::new(SqlState::INTERNAL_ERROR, "this statement has no plan"));
+    };
+    let (tree, explains) = match tree.as_ref() {
+        ast::Statement::Explain { statement, analyze: false, format: None, .. } => (statement.as_ref(), true),
+        ast::Statement::Explain { .. } => {
+            return Err(SqlError::unsupported("EXPLAIN ANALYZE and formats other than text are not supported"));
+        }
+        other => (other, false),
+    };
+    let mut binder = Binder::new(catalog, settings, &statement.text, parameter_types);
+    let bound = binder.statement(tree)?;
+    let parameters = binder.into_parameters()?;
+    let mut prepared = match bound {
+        bind::Statement::Query(bound) => {
+            let columns = bind::output_columns(&bound.columns);
+            let plan = plan::optimise(bound.plan);
+            let placement = Placement::of_query(&plan);
+            Prepared { parameters, columns, plan: Plan::Query(plan), placement, tag: "SELECT" }
+        }
+        bind::Statement::Write { mut write, columns, tag } => {
+            match &mut write {
+                Write::Insert(insert) => {
+                    let source = std::mem::replace(&mut insert.source, Node::Nothing);
+                    insert.source = plan::optimise(source);
+                }
+                Write::Update(update) => plan::optimise_scan(&mut update.scan),
+                Write::Delete(delete) => plan::optimise_scan(&mut delete.scan),
+                Write::Truncate(_) => {}
+            }
+            let placement = Placement::of_write(&write);
+            Prepared { parameters, columns, plan: Plan::Write(write), placement, tag }
+        }
+    };
+    if explains {
+        let lines = match &prepared.plan {
+            Plan::Query(plan) => plan::explain(plan),
+            Plan::Write(write) => plan::explain_write(write),
+            Plan::Explain(lines) => lines.clone(),
+        };
+        prepared.plan = Plan::Explain(lines);
+        prepared.placement = Placement::default();
+        prepared.tag = "EXPLAIN";
+        prepared.columns =
+            vec![OutputColumn { name: "QUERY PLAN".to_owned(), data_type: DataType::Text, origin: None }];
+    }
+    Ok(prepared)
 }
 
 impl Prepared {
@@ -45,7 +107,7 @@ impl Prepared {
         &self.parameters
     }
 
-    /// Columns of the rows returned; empty if none are.
+    /// Columns of the rows returned; empty if none are, or if they have no columns.
     #[must_use]
     pub fn columns(&self) -> &[OutputColumn] {
         &self.columns
@@ -53,20 +115,30 @@ impl Prepared {
 
     /// Does it return rows (a query, RETURNING, EXPLAIN)?
     #[must_use]
-    pub const fn returns_rows(&self) -> bool {
-        false
+    pub fn returns_rows(&self) -> bool {
+        match &self.plan {
+            Plan::Query(_) | Plan::Explain(_) => true,
+            Plan::Write(Write::Insert(insert)) => insert.target.returning.is_some(),
+            Plan::Write(Write::Update(update)) => update.target.returning.is_some(),
+            Plan::Write(Write::Delete(delete)) => delete.target.returning.is_some(),
+            Plan::Write(Write::Truncate(_)) => false,
+        }
     }
 
     /// Does it write nothing? Then `query` runs it.
     #[must_use]
     pub const fn is_read_only(&self) -> bool {
-        true
+        !matches!(self.plan, Plan::Write(_))
     }
 
     /// Command tag: `INSERT 0 1`.
     #[must_use]
     pub fn tag(&self, affected: u64) -> String {
-        format!("SELECT {affected}")
+        match self.tag {
+            "INSERT" => format!("INSERT 0 {affected}"),
+            tag @ ("TRUNCATE TABLE" | "EXPLAIN") => tag.to_owned(),
+            tag => format!("{tag} {affected}"),
+        }
     }
 
     /// Partitions that it touches with these parameters, of `partitions` data partitions.
@@ -74,8 +146,7 @@ impl Prepared {
     /// # Errors
     /// When the partition key's value cannot be computed.
     pub fn footprint(&self, parameters: &[Value], partitions: u32) -> Result<Footprint, SqlError> {
-        let _ = (parameters, partitions);
-        Ok(Footprint::Constant)
+        self.placement.footprint(parameters, partitions)
     }
 
     /// Runs a read-only statement. `parameters` must have the types of [`Self::parameters`].
@@ -88,8 +159,25 @@ impl Prepared {
         parameters: &[Value],
         context: &mut Context,
     ) -> Result<StatementResult, SqlError> {
-        let _ = (store, parameters, context);
-        Ok(StatementResult::default())
+        self.check_parameters(parameters)?;
+        let most = match context.max_rows {
+            0 => usize::MAX,
+            most => most as usize,
+        };
+        let mut result = StatementResult::default();
+        match &self.plan {
+            Plan::Query(plan) => {
+                let flow = execute::run(plan, &mut Run::new(store, parameters, context), &mut |_, row| {
+                    result.rows.push(row);
+                    Ok(if result.rows.len() >= most { Flow::Stop } else { Flow::More })
+                })?;
+                result.suspended = flow == Flow::Stop;
+            }
+            Plan::Explain(lines) => result.rows = lines.iter().map(|line| vec![Value::text(line)]).collect(),
+            Plan::Write(_) => return Err(SqlError::new(SqlState::INTERNAL_ERROR, "a write was run as a query")),
+        }
+        result.affected = result.rows.len() as u64;
+        Ok(result)
     }
 
     /// Runs any statement. After an error the caller rolls the store back to its mark.
@@ -102,6 +190,27 @@ impl Prepared {
         parameters: &[Value],
         context: &mut Context,
     ) -> Result<StatementResult, SqlError> {
-        self.query(store, parameters, context)
+        let Plan::Write(write) = &self.plan else { return self.query(store, parameters, context) };
+        self.check_parameters(parameters)?;
+        match write {
+            Write::Insert(insert) => execute::insert(insert, store, parameters, context),
+            Write::Update(update) => execute::update(update, store, parameters, context),
+            Write::Delete(delete) => execute::delete(delete, store, parameters, context),
+            Write::Truncate(tables) => {
+                for table in tables {
+                    execute::truncate(store, table);
+                }
+                Ok(StatementResult::default())
+            }
+        }
+    }
+
+    fn check_parameters(&self, parameters: &[Value]) -> Result<(), SqlError> {
+        let (given, wanted) = (parameters.len(), self.parameters.len());
+        if given < wanted {
+            let message = format!("bind message supplies {given} parameters, but the statement requires {wanted}");
+            return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, message));
+        }
+        Ok(())
     }
 }

@@ -10,4 +10,3 @@ mod files;
 mod node;
 mod peers;
 mod shell;
-mod sql;

@@ -10,6 +10,7 @@ mod utility;
 
 pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
 pub(in crate::sql) use text::character_position;
+pub(in crate::sql) use utility::activation;
 
 use crate::types::{SqlError, SqlState};
 use sqlparser::ast;

@@ -50,6 +50,7 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             let name = words.name()?;
             Kind::Deallocate { name: (!all).then_some(name) }
         }
+        "alter" if words.activation()?.is_some() => Kind::Define,
         _ => return Ok(None),
     };
     if words.at < words.tokens.len() {
@@ -58,7 +59,32 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
     Ok(Some(kind))
 }
 
+/// Schema and name in `ALTER INDEX … SET ACTIVE`, the one statement of DDL that `sqlparser` does not have.
+pub(in crate::sql) fn activation(text: &str) -> Result<(Option<String>, String), SqlError> {
+    let tokens = super::tokenize(text)?;
+    let tokens = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let mut words = Words { text, tokens, at: 1 };
+    words.activation()?.ok_or_else(|| words.error())
+}
+
 impl Words<'_> {
+    /// What follows ALTER in `ALTER INDEX … SET ACTIVE`; `None` if it is something else.
+    fn activation(&mut self) -> Result<Option<(Option<String>, String)>, SqlError> {
+        let start = self.at;
+        if self.accept("index") {
+            let mut names = vec![self.name()?];
+            while self.accept_sign(&Token::Period) {
+                names.push(self.name()?);
+            }
+            if self.accept("set") && self.accept("active") {
+                let name = names.pop().unwrap_or_default();
+                return Ok(Some((names.pop(), name)));
+            }
+        }
+        self.at = start;
+        Ok(None)
+    }
+
     fn error(&self) -> SqlError {
         let end = Location { line: 0, column: 0 };
         error_near(self.text, self.tokens.get(self.at).map_or(end, |token| token.span.start))

@@ -119,12 +119,9 @@ impl Directory {
             }
             DiskOp::Rename { from, to } => {
                 let (source, target) = (self.path_of(&from)?, self.path_of(&to)?);
-                rustix::fs::rename(source, target).map_err(|error| disk_error(&error.into()))?;
-                // The handles, and what they know of unsynced bytes, belong to the file, not to its name.
+                self.files.remove(&from);
                 self.files.remove(&to);
-                if let Some(open) = self.files.remove(&from) {
-                    self.files.insert(to, open);
-                }
+                rustix::fs::rename(source, target).map_err(|error| disk_error(&error.into()))?;
             }
             DiskOp::Remove { file } => {
                 let path = self.path_of(&file)?;

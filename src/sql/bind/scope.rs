@@ -1,0 +1,59 @@
+//! What names mean inside a query: the columns of its FROM.
+
+use crate::catalog::Table;
+use crate::types::{DataType, TableId};
+
+/// A column that can be named.
+#[derive(Clone, Debug)]
+pub(super) struct ScopeColumn {
+    /// The relation's alias, or its name.
+    pub(super) relation: String,
+    pub(super) name: String,
+    pub(super) data_type: DataType,
+    /// The table's column that it is.
+    pub(super) origin: Option<(TableId, usize)>,
+    /// Only by its relation's name: USING has merged it with another.
+    pub(super) merged: bool,
+}
+
+/// The columns of a FROM, in the order of its rows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    pub(super) columns: Vec<ScopeColumn>,
+}
+
+/// What a name has been found to be.
+pub(super) enum Found {
+    Column(usize),
+    Ambiguous,
+    NoColumn,
+    NoRelation,
+}
+
+impl Scope {
+    pub(super) fn of_table(table: &Table, alias: &str) -> Self {
+        let columns = table.columns.iter().enumerate().map(|(position, column)| ScopeColumn {
+            relation: alias.to_owned(),
+            name: column.name.clone(),
+            data_type: column.data_type,
+            origin: Some((table.id, position)),
+            merged: false,
+        });
+        Self { columns: columns.collect() }
+    }
+
+    pub(super) fn find(&self, relation: Option<&str>, name: &str) -> Found {
+        let visible = |column: &&(usize, &ScopeColumn)| match relation {
+            Some(relation) => column.1.relation == relation,
+            None => !column.1.merged,
+        };
+        let columns: Vec<_> = self.columns.iter().enumerate().collect();
+        let mut matching = columns.iter().filter(visible).filter(|(_, column)| column.name == name);
+        match (matching.next(), matching.next()) {
+            (Some((position, _)), None) => Found::Column(*position),
+            (Some(_), Some(_)) => Found::Ambiguous,
+            (None, _) if relation.is_some() && !columns.iter().any(|column| visible(&column)) => Found::NoRelation,
+            (None, _) => Found::NoColumn,
+        }
+    }
+}

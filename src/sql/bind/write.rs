@@ -1,0 +1,359 @@
+//! INSERT, UPDATE, DELETE, TRUNCATE.
+
+use super::query::BoundColumn;
+use super::scope::{Scope, ScopeColumn};
+use super::{Aggregates, Binder, Statement, Typed, find_table, fold};
+use crate::catalog::Table;
+use crate::sql::expr::Expr;
+use crate::sql::plan::{Access, Conflict, ConflictKey, Delete, Insert, Node, Scan, Target, Update, Write};
+use crate::sql::prepared::OutputColumn;
+use crate::types::{DataType, SqlError, SqlState};
+use sqlparser::ast::{self, Spanned, TableFactor};
+use std::sync::Arc;
+
+impl Binder<'_> {
+    fn target(
+        &mut self,
+        table: &Arc<Table>,
+        returning: Option<&[ast::SelectItem]>,
+        alias: &str,
+    ) -> Result<(Target, Vec<OutputColumn>), SqlError> {
+        let (returning, columns) = match returning {
+            None => (None, Vec::new()),
+            Some(items) => {
+                let (expressions, columns) = self.returning(items, Scope::of_table(table, alias))?;
+                (Some(expressions), output_columns(&columns))
+            }
+        };
+        let mut checks = Vec::with_capacity(table.checks.len());
+        for check in &table.checks {
+            checks.push((check.name.clone(), super::compile_check(self.settings, table, &check.expression)?));
+        }
+        Ok((Target { table: table.clone(), checks, returning }, columns))
+    }
+
+    pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<Statement, SqlError> {
+        let ast::TableObject::TableName(name) = &insert.table else {
+            return Err(SqlError::unsupported("INSERT into a function or query is not supported"));
+        };
+        let table = find_table(self.catalog, name, &self.settings.search_path)
+            .map_err(|error| self.at(name.span(), error))?
+            .clone();
+        let columns = self.insert_columns(&table, &insert.columns)?;
+        let source = match &insert.source {
+            None => Node::Values(vec![self.defaults(&table)?]),
+            Some(query) => match query.body.as_ref() {
+                ast::SetExpr::Values(values)
+                    if query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() =>
+                {
+                    self.insert_values(&table, &columns, !insert.columns.is_empty(), values)?
+                }
+                _ => self.insert_query(&table, &columns, !insert.columns.is_empty(), query)?,
+            },
+        };
+        let alias = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.alias));
+        let conflict = match &insert.on {
+            None => None,
+            Some(ast::OnInsert::OnConflict(conflict)) => Some(self.conflict(&table, &alias, conflict)?),
+            Some(_) => return Err(SqlError::unsupported("ON DUPLICATE KEY is not supported").hint("Use ON CONFLICT.")),
+        };
+        let (target, columns) = self.target(&table, insert.returning.as_deref(), &alias)?;
+        let keys = partition_keys(&table, &source);
+        let write = Write::Insert(Box::new(Insert { target, source, conflict, keys }));
+        Ok(Statement::Write { write, columns, tag: "INSERT" })
+    }
+
+    fn insert_columns(&self, table: &Table, names: &[ast::ObjectName]) -> Result<Vec<usize>, SqlError> {
+        if names.is_empty() {
+            return Ok((0..table.columns.len()).collect());
+        }
+        let mut columns = Vec::with_capacity(names.len());
+        for name in names {
+            let column = self.target_column(table, name)?;
+            if columns.contains(&column) {
+                let message = format!("column \"{}\" specified more than once", table.columns[column].name);
+                return self.error(name.span(), SqlState::DUPLICATE_COLUMN, message);
+            }
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+
+    fn target_column(&self, table: &Table, name: &ast::ObjectName) -> Result<usize, SqlError> {
+        let column = super::name_parts(name)?.pop().unwrap_or_default();
+        table.column(&column).ok_or_else(|| {
+            let message = format!("column \"{column}\" of relation \"{}\" does not exist", table.name);
+            self.at(name.span(), SqlError::new(SqlState::UNDEFINED_COLUMN, message))
+        })
+    }
+
+    fn defaults(&mut self, table: &Table) -> Result<Vec<Expr>, SqlError> {
+        table.columns.iter().map(|column| self.default_of(column)).collect()
+    }
+
+    fn check_width(
+        &self,
+        given: usize,
+        columns: usize,
+        listed: bool,
+        span: sqlparser::tokenizer::Span,
+    ) -> Result<(), SqlError> {
+        if given > columns {
+            return self.error(span, SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns");
+        }
+        if given < columns && listed {
+            return self.error(span, SqlState::SYNTAX_ERROR, "INSERT has more target columns than expressions");
+        }
+        Ok(())
+    }
+
+    fn insert_values(
+        &mut self,
+        table: &Table,
+        columns: &[usize],
+        listed: bool,
+        values: &ast::Values,
+    ) -> Result<Node, SqlError> {
+        self.aggregates = Aggregates::Refused("VALUES");
+        let defaults = self.defaults(table)?;
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        let mut rows = Vec::with_capacity(values.rows.len());
+        for row in &values.rows {
+            let span = row
+                .content
+                .get(columns.len().min(row.content.len().saturating_sub(1)))
+                .map_or_else(sqlparser::tokenizer::Span::empty, Spanned::span);
+            if row.content.len() != width {
+                return self.error(span, SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length");
+            }
+            self.check_width(width, columns.len(), listed, span)?;
+            let mut bound = defaults.clone();
+            for (value, column) in row.content.iter().zip(columns) {
+                if !is_default(value) {
+                    let typed = self.expression(value)?;
+                    bound[*column] = self.assign(typed, &table.columns[*column])?;
+                }
+            }
+            rows.push(bound);
+        }
+        Ok(Node::Values(rows))
+    }
+
+    fn insert_query(
+        &mut self,
+        table: &Table,
+        columns: &[usize],
+        listed: bool,
+        query: &ast::Query,
+    ) -> Result<Node, SqlError> {
+        let targets: Vec<DataType> = columns.iter().map(|column| table.columns[*column].data_type).collect();
+        let bound = self.query_for(query, &targets)?;
+        self.check_width(bound.columns.len(), columns.len(), listed, query.span())?;
+        let mut row = self.defaults(table)?;
+        for (place, (column, source)) in columns.iter().zip(&bound.columns).enumerate() {
+            let typed = Typed { expr: Expr::Column(place), data_type: Some(source.data_type), span: query.span() };
+            row[*column] = self.assign(typed, &table.columns[*column])?;
+        }
+        Ok(Node::Project { input: Box::new(bound.plan), columns: row })
+    }
+
+    fn conflict(&mut self, table: &Arc<Table>, alias: &str, conflict: &ast::OnConflict) -> Result<Conflict, SqlError> {
+        let key = match &conflict.conflict_target {
+            None => None,
+            Some(ast::ConflictTarget::Columns(idents)) => Some(self.conflict_key(table, idents)?),
+            Some(ast::ConflictTarget::OnConstraint(name)) => {
+                let name = super::name_parts(name)?.pop().unwrap_or_default();
+                let index = table.indexes.iter().position(|index| index.constraint && index.name == name);
+                Some(match index {
+                    Some(index) => ConflictKey::Index(index),
+                    None if table.primary_key_name.as_deref() == Some(&name) => ConflictKey::Primary,
+                    None => {
+                        let message = format!("constraint \"{name}\" for table \"{}\" does not exist", table.name);
+                        return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+                    }
+                })
+            }
+        };
+        let ast::OnConflictAction::DoUpdate(update) = &conflict.action else {
+            return Ok(Conflict { key, update: None });
+        };
+        if key.is_none() {
+            let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).hint("For example, ON CONFLICT (column_name)."));
+        }
+        let mut scope = Scope::of_table(table, alias);
+        let excluded = Scope::of_table(table, "excluded").columns;
+        // An unqualified name is the existing row's column.
+        scope.columns.extend(excluded.into_iter().map(|column| ScopeColumn { merged: true, ..column }));
+        self.scopes.push(scope);
+        let bound = self.assignments(table, &update.assignments).and_then(|assignments| {
+            let condition = self.filter(update.selection.as_ref())?;
+            Ok((assignments, condition))
+        });
+        self.scopes.pop();
+        Ok(Conflict { key, update: Some(bound?) })
+    }
+
+    fn conflict_key(&self, table: &Table, idents: &[ast::Ident]) -> Result<ConflictKey, SqlError> {
+        let mut columns = Vec::with_capacity(idents.len());
+        for ident in idents {
+            let name = fold(ident);
+            match table.column(&name) {
+                Some(column) => columns.push(column),
+                None => {
+                    let message = format!("column \"{name}\" does not exist");
+                    return self.error(ident.span, SqlState::UNDEFINED_COLUMN, message);
+                }
+            }
+        }
+        let same = |key: &mut dyn Iterator<Item = usize>| {
+            let key: Vec<usize> = key.collect();
+            !key.is_empty()
+                && key.iter().all(|column| columns.contains(column))
+                && columns.iter().all(|column| key.contains(column))
+        };
+        if same(&mut table.primary_key.iter().copied()) {
+            return Ok(ConflictKey::Primary);
+        }
+        let index = table
+            .indexes
+            .iter()
+            .position(|index| index.unique && same(&mut index.columns.iter().map(|(column, _)| *column)));
+        index.map(ConflictKey::Index).ok_or_else(|| {
+            let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+            SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+        })
+    }
+
+    fn assignments(&mut self, table: &Table, list: &[ast::Assignment]) -> Result<Vec<(usize, Expr)>, SqlError> {
+        self.aggregates = Aggregates::Refused("UPDATE");
+        let mut assignments: Vec<(usize, Expr)> = Vec::with_capacity(list.len());
+        for assignment in list {
+            let pairs: Vec<(&ast::ObjectName, &ast::Expr)> = match (&assignment.target, &assignment.value) {
+                (ast::AssignmentTarget::ColumnName(name), value) => vec![(name, value)],
+                (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) if names.len() == values.len() => {
+                    names.iter().zip(values).collect()
+                }
+                _ => return Err(SqlError::unsupported("this form of SET (…) = … is not supported")),
+            };
+            for (name, value) in pairs {
+                let column = self.target_column(table, name)?;
+                if assignments.iter().any(|(other, _)| *other == column) {
+                    let message = format!("multiple assignments to same column \"{}\"", table.columns[column].name);
+                    return self.error(name.span(), SqlState::SYNTAX_ERROR, message);
+                }
+                let expr = if is_default(value) {
+                    self.default_of(&table.columns[column])?
+                } else {
+                    let typed = self.expression(value)?;
+                    self.assign(typed, &table.columns[column])?
+                };
+                assignments.push((column, expr));
+            }
+        }
+        Ok(assignments)
+    }
+
+    fn filter(&mut self, selection: Option<&ast::Expr>) -> Result<Option<Expr>, SqlError> {
+        let Some(selection) = selection else { return Ok(None) };
+        self.aggregates = Aggregates::Refused("WHERE");
+        let typed = self.expression(selection)?;
+        self.condition(typed, "WHERE").map(Some)
+    }
+
+    /// The one table of an UPDATE or DELETE, with its alias.
+    fn written_table(&self, table: &ast::TableWithJoins) -> Result<(Arc<Table>, String), SqlError> {
+        let TableFactor::Table { name, alias, args: None, .. } = &table.relation else {
+            return Err(SqlError::unsupported("only tables can be written"));
+        };
+        if !table.joins.is_empty() {
+            return Err(SqlError::unsupported("joins in UPDATE and DELETE are not supported"));
+        }
+        let found =
+            find_table(self.catalog, name, &self.settings.search_path).map_err(|error| self.at(name.span(), error))?;
+        let alias = alias.as_ref().map_or_else(|| found.name.clone(), |alias| fold(&alias.name));
+        Ok((found.clone(), alias))
+    }
+
+    pub(super) fn update(&mut self, update: &ast::Update) -> Result<Statement, SqlError> {
+        if update.from.is_some() || update.limit.is_some() || !update.order_by.is_empty() {
+            return Err(SqlError::unsupported("UPDATE … FROM, ORDER BY and LIMIT are not supported"));
+        }
+        let (table, alias) = self.written_table(&update.table)?;
+        self.scopes.push(Scope::of_table(&table, &alias));
+        let bound = self.assignments(&table, &update.assignments).and_then(|assignments| {
+            let condition = self.filter(update.selection.as_ref())?;
+            Ok((assignments, condition))
+        });
+        self.scopes.pop();
+        let (assignments, condition) = bound?;
+        let (target, columns) = self.target(&table, update.returning.as_deref(), &alias)?;
+        let write = Write::Update(Box::new(Update { target, scan: whole(&table, alias, condition), assignments }));
+        Ok(Statement::Write { write, columns, tag: "UPDATE" })
+    }
+
+    pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<Statement, SqlError> {
+        if delete.using.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty()
+        {
+            return Err(SqlError::unsupported("DELETE … USING, ORDER BY and LIMIT are not supported"));
+        }
+        let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
+        let [table] = from.as_slice() else {
+            return Err(SqlError::unsupported("DELETE from several tables is not supported"));
+        };
+        let (table, alias) = self.written_table(table)?;
+        self.scopes.push(Scope::of_table(&table, &alias));
+        let condition = self.filter(delete.selection.as_ref());
+        self.scopes.pop();
+        let condition = condition?;
+        let (target, columns) = self.target(&table, delete.returning.as_deref(), &alias)?;
+        let write = Write::Delete(Box::new(Delete { target, scan: whole(&table, alias, condition) }));
+        Ok(Statement::Write { write, columns, tag: "DELETE" })
+    }
+
+    pub(super) fn truncate(&mut self, truncate: &ast::Truncate) -> Result<Statement, SqlError> {
+        if truncate.partitions.is_some() || truncate.if_exists {
+            return Err(SqlError::unsupported("this form of TRUNCATE is not supported"));
+        }
+        let mut tables = Vec::with_capacity(truncate.table_names.len());
+        for target in &truncate.table_names {
+            let table = find_table(self.catalog, &target.name, &self.settings.search_path)
+                .map_err(|error| self.at(target.name.span(), error))?;
+            tables.push(table.clone());
+        }
+        Ok(Statement::Write { write: Write::Truncate(tables), columns: Vec::new(), tag: "TRUNCATE TABLE" })
+    }
+}
+
+fn is_default(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}
+
+fn whole(table: &Arc<Table>, alias: String, condition: Option<Expr>) -> Scan {
+    let access = Access::everything(table);
+    Scan { table: table.clone(), alias, wanted: vec![true; table.columns.len()], access, condition, pinned: None }
+}
+
+/// Columns as a session describes them.
+pub(in crate::sql) fn output_columns(columns: &[BoundColumn]) -> Vec<OutputColumn> {
+    let output = |column: &BoundColumn| OutputColumn {
+        name: column.name.clone(),
+        data_type: column.data_type,
+        origin: column.origin.map(|(table, place)| (table, u16::try_from(place + 1).unwrap_or(0))),
+    };
+    columns.iter().map(output).collect()
+}
+
+/// The partition key of each row of VALUES, if all are known from the parameters.
+fn partition_keys(table: &Table, source: &Node) -> Option<Vec<Vec<Expr>>> {
+    let Node::Values(rows) = source else { return None };
+    if table.partition_key.is_empty() {
+        return None;
+    }
+    rows.iter()
+        .map(|row| {
+            let key: Vec<Expr> = table.partition_key.iter().map(|column| row[*column].clone()).collect();
+            key.iter().all(Expr::is_known_before).then_some(key)
+        })
+        .collect()
+}

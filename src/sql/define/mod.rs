@@ -1,0 +1,241 @@
+//! DDL as a function from one catalog to the next.
+//!
+//! Nothing is touched here: [`super::install()`] brings a store to the new catalog. Expressions are compiled once to see
+//! that they are sound and then kept as text.
+
+mod index;
+mod names;
+mod table;
+
+use super::bind::qualified;
+use super::parse::{Parsed, activation};
+use crate::catalog::{Catalog, Index, IndexState, Table};
+use crate::types::{CatalogVersion, SqlError, SqlState, TreeId};
+use sqlparser::ast::{self, ObjectType, SchemaName, Statement};
+use std::sync::Arc;
+
+/// What a DDL statement comes to.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// The catalog from now on; the version is raised by one if anything has changed, else it is the old one.
+    pub catalog: Catalog,
+    /// Command tag (`CREATE TABLE`).
+    pub tag: String,
+    /// Notices (`relation "t" already exists, skipping`).
+    pub notices: Vec<SqlError>,
+}
+
+/// Applies a statement of [`super::Kind::Define`]. Pure.
+///
+/// # Errors
+/// What the definition has wrong, or conflicts with.
+pub fn define(catalog: &Catalog, statement: &Parsed, search_path: &[String]) -> Result<Definition, SqlError> {
+    let mut next = Change { catalog: catalog.clone(), search_path, text: &statement.text, notices: Vec::new() };
+    let tag = match statement.statement.as_deref() {
+        None => next.activate(&statement.text)?,
+        Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
+        Some(Statement::CreateIndex(create)) => index::create(&mut next, create)?,
+        Some(Statement::CreateSchema { schema_name, if_not_exists, .. }) => {
+            next.create_schema(schema_name, *if_not_exists)?
+        }
+        Some(Statement::Drop { object_type, if_exists, names, cascade, .. }) => {
+            next.drop(*object_type, *if_exists, names, *cascade)?
+        }
+        Some(other) => {
+            let words: Vec<_> = statement.text.split_whitespace().take(2).map(str::to_uppercase).collect();
+            let _ = other;
+            return Err(SqlError::unsupported(format!("{} is not supported yet", words.join(" "))));
+        }
+    };
+    if next.catalog != *catalog {
+        next.catalog.version = CatalogVersion(catalog.version.0 + 1);
+        next.catalog.check();
+    }
+    Ok(Definition { catalog: next.catalog, tag: tag.to_owned(), notices: next.notices })
+}
+
+/// The DDL that ends the building of an index: puts it in use if it holds everywhere, else drops it. `None` if no such
+/// index is being built.
+#[must_use]
+pub fn finish_building(catalog: &Catalog, tree: TreeId, holds: bool) -> Option<String> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    catalog.tables.values().find_map(|table| {
+        let building = |index: &&Index| index.tree == tree && index.state == IndexState::Building;
+        let index = table.indexes.iter().find(building)?;
+        let name = format!("{}.{}", quoted(&table.schema), quoted(&index.name));
+        Some(if holds { format!("ALTER INDEX {name} SET ACTIVE") } else { format!("DROP INDEX {name}") })
+    })
+}
+
+/// A catalog in the making.
+struct Change<'a> {
+    catalog: Catalog,
+    search_path: &'a [String],
+    text: &'a str,
+    notices: Vec<SqlError>,
+}
+
+impl Change<'_> {
+    fn tree(&mut self) -> TreeId {
+        let tree = TreeId(self.catalog.next_tree);
+        self.catalog.next_tree += 1;
+        tree
+    }
+
+    fn notice(&mut self, state: SqlState, message: String) {
+        self.notices.push(SqlError::new(state, message));
+    }
+
+    /// The schema to create in.
+    fn schema_for(&self, named: Option<String>) -> Result<String, SqlError> {
+        let missing =
+            |name: &str| SqlError::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"));
+        let schema = match named {
+            Some(schema) if self.catalog.has_schema(&schema) => schema,
+            Some(schema) => return Err(missing(&schema)),
+            None => self
+                .search_path
+                .iter()
+                .find(|schema| self.catalog.has_schema(schema) && *schema != "pg_catalog")
+                .cloned()
+                .ok_or_else(|| {
+                    SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
+                })?,
+        };
+        if ["pg_catalog", "information_schema", "system"].contains(&schema.as_str()) {
+            let state = SqlState(*b"42501");
+            return Err(SqlError::new(state, format!("permission denied to create in schema \"{schema}\"")));
+        }
+        Ok(schema)
+    }
+
+    fn replace(&mut self, table: Table) {
+        self.catalog.tables.insert((table.schema.clone(), table.name.clone()), Arc::new(table));
+    }
+
+    fn create_schema(&mut self, name: &SchemaName, if_not_exists: bool) -> Result<&'static str, SqlError> {
+        let SchemaName::Simple(name) = name else {
+            return Err(SqlError::unsupported("CREATE SCHEMA AUTHORIZATION is not supported"));
+        };
+        let (_, name) = qualified(name)?;
+        if self.catalog.has_schema(&name) {
+            let message = format!("schema \"{name}\" already exists");
+            if !if_not_exists {
+                return Err(SqlError::new(SqlState::DUPLICATE_SCHEMA, message));
+            }
+            self.notice(SqlState::DUPLICATE_SCHEMA, format!("{message}, skipping"));
+        } else if name.starts_with("pg_") {
+            return Err(SqlError::new(SqlState::RESERVED_NAME, format!("unacceptable schema name \"{name}\""))
+                .detail("The prefix \"pg_\" is reserved for system schemas."));
+        } else {
+            self.catalog.schemas.push(name);
+        }
+        Ok("CREATE SCHEMA")
+    }
+
+    fn drop(
+        &mut self,
+        kind: ObjectType,
+        if_exists: bool,
+        names: &[ast::ObjectName],
+        cascade: bool,
+    ) -> Result<&'static str, SqlError> {
+        let (drop, tag): (fn(&mut Self, &ast::ObjectName, bool) -> _, _) = match kind {
+            ObjectType::Table => (Self::drop_table, "DROP TABLE"),
+            ObjectType::Index => (Self::drop_index, "DROP INDEX"),
+            ObjectType::Schema => (Self::drop_schema, "DROP SCHEMA"),
+            other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
+        };
+        for name in names {
+            if let Some((state, message)) = drop(self, name, cascade)? {
+                if !if_exists {
+                    return Err(SqlError::new(state, message));
+                }
+                self.notice(SqlState(*b"00000"), format!("{message}, skipping"));
+            }
+        }
+        Ok(tag)
+    }
+
+    /// The outcome of a drop: `Some` says what was not there.
+    fn drop_table(&mut self, name: &ast::ObjectName, _: bool) -> Result<Option<(SqlState, String)>, SqlError> {
+        let (schema, table) = qualified(name)?;
+        if let Some(found) = self.catalog.find_table(schema.as_deref(), &table, self.search_path).cloned() {
+            self.catalog.tables.remove(&(found.schema.clone(), found.name.clone()));
+            return Ok(None);
+        }
+        Ok(Some(match schema {
+            Some(schema) if !self.catalog.has_schema(&schema) => {
+                (SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
+            }
+            _ => (SqlState::UNDEFINED_TABLE, format!("table \"{table}\" does not exist")),
+        }))
+    }
+
+    fn drop_index(&mut self, name: &ast::ObjectName, _: bool) -> Result<Option<(SqlState, String)>, SqlError> {
+        let (schema, name) = qualified(name)?;
+        let Some((table, index)) = self.find_index(schema, &name) else {
+            let owner = self.catalog.tables.values().find(|table| table.primary_key_name.as_deref() == Some(&name));
+            return match owner {
+                Some(table) => Err(required_by_constraint(&name, &table.name)),
+                None => Ok(Some((SqlState::UNDEFINED_OBJECT, format!("index \"{name}\" does not exist")))),
+            };
+        };
+        if index.constraint {
+            return Err(required_by_constraint(&name, &table.name));
+        }
+        let mut table = Table::clone(&table);
+        table.indexes.retain(|other| other.tree != index.tree);
+        self.replace(table);
+        Ok(None)
+    }
+
+    fn find_index(&self, schema: Option<String>, name: &str) -> Option<(Arc<Table>, Index)> {
+        let found = match schema {
+            Some(schema) => self.catalog.index(&schema, name),
+            None => self.search_path.iter().find_map(|schema| self.catalog.index(schema, name)),
+        };
+        found.map(|(table, index)| (Arc::clone(table), index.clone()))
+    }
+
+    fn drop_schema(&mut self, name: &ast::ObjectName, cascade: bool) -> Result<Option<(SqlState, String)>, SqlError> {
+        let (_, name) = qualified(name)?;
+        if !self.catalog.schemas.contains(&name) {
+            if self.catalog.has_schema(&name) {
+                return Err(SqlError::unsupported(format!("schema \"{name}\" cannot be dropped")));
+            }
+            return Ok(Some((SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))));
+        }
+        let inside: Vec<_> = self.catalog.tables.keys().filter(|(schema, _)| *schema == name).cloned().collect();
+        if let (Some((_, table)), false) = (inside.first(), cascade) {
+            let state = SqlState(*b"2BP01");
+            let message = format!("cannot drop schema {name} because other objects depend on it");
+            return Err(SqlError::new(state, message)
+                .detail(format!("table {name}.{table} depends on schema {name}"))
+                .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        self.catalog.tables.retain(|(schema, _), _| *schema != name);
+        self.catalog.schemas.retain(|schema| *schema != name);
+        Ok(None)
+    }
+
+    /// `ALTER INDEX … SET ACTIVE`, which only sessions say: see [`finish_building`].
+    fn activate(&mut self, text: &str) -> Result<&'static str, SqlError> {
+        let (schema, name) = activation(text)?;
+        let (table, index) = self
+            .find_index(schema, &name)
+            .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
+        let mut table = Table::clone(&table);
+        for other in table.indexes.iter_mut().filter(|other| other.tree == index.tree) {
+            other.state = IndexState::Active;
+        }
+        self.replace(table);
+        Ok("ALTER INDEX")
+    }
+}
+
+fn required_by_constraint(name: &str, table: &str) -> SqlError {
+    let state = SqlState(*b"2BP01");
+    let message = format!("cannot drop index {name} because constraint {name} on table {table} requires it");
+    SqlError::new(state, message).hint(format!("You can drop constraint {name} on table {table} instead."))
+}

@@ -1,0 +1,337 @@
+//! CREATE TABLE.
+
+use super::Change;
+use super::index::joined_columns;
+use super::names::Names;
+use crate::catalog::{Catalog, Check, Column, Index, IndexState, Table};
+use crate::sql::bind::{self, data_type, fold, qualified};
+use crate::sql::parse::character_position;
+use crate::types::{SqlError, SqlState, TableId, TreeId};
+use sqlparser::ast::{self, ColumnOption, CreateTableOptions, Ident, TableConstraint};
+
+/// A table being put together.
+struct Draft<'a> {
+    table: Table,
+    names: Names<'a>,
+    text: &'a str,
+    next_tree: u32,
+    /// Explicit name and columns of what PRIMARY KEY and UNIQUE ask for, resolved when all columns are known.
+    keys: Vec<Key>,
+    checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
+}
+
+struct Key {
+    name: Option<String>,
+    primary: bool,
+    columns: Vec<Ident>,
+}
+
+pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Result<&'static str, SqlError> {
+    refuse_what_is_missing(create)?;
+    let (schema, name) = qualified(&create.name)?;
+    let schema = change.schema_for(schema)?;
+    if change.catalog.has_relation(&schema, &name) {
+        let message = format!("relation \"{name}\" already exists");
+        if !create.if_not_exists {
+            return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
+        }
+        change.notice(SqlState::DUPLICATE_TABLE, format!("{message}, skipping"));
+        return Ok("CREATE TABLE");
+    }
+    let mut draft = Draft::new(&change.catalog, &schema, name, change.text);
+    for column in &create.columns {
+        draft.column(column)?;
+    }
+    for constraint in &create.constraints {
+        draft.constraint(constraint)?;
+    }
+    draft.resolve_keys()?;
+    draft.resolve_checks()?;
+    draft.resolve_defaults()?;
+    draft.place(create.partition_by.as_deref())?;
+    let (table, next_tree) = (draft.table, draft.next_tree);
+    change.catalog.next_tree = next_tree;
+    change.catalog.next_table += 1;
+    change.replace(table);
+    Ok("CREATE TABLE")
+}
+
+fn refuse_what_is_missing(create: &ast::CreateTable) -> Result<(), SqlError> {
+    let missing = if create.temporary {
+        "CREATE TEMPORARY TABLE"
+    } else if create.query.is_some() {
+        "CREATE TABLE AS"
+    } else if create.like.is_some() {
+        "CREATE TABLE LIKE"
+    } else if create.inherits.is_some() {
+        "INHERITS"
+    } else if create.partition_of.is_some() {
+        return Err(SqlError::unsupported("PARTITION OF is not supported")
+            .hint("PARTITION BY places rows; the partitions themselves are made by the cluster."));
+    } else {
+        return check_options(&create.table_options);
+    };
+    Err(SqlError::unsupported(format!("{missing} is not supported")))
+}
+
+fn check_options(options: &CreateTableOptions) -> Result<(), SqlError> {
+    let options = match options {
+        CreateTableOptions::None => return Ok(()),
+        CreateTableOptions::With(options) => options,
+        _ => return Err(SqlError::unsupported("these table options are not supported")),
+    };
+    for option in options {
+        let name = match option {
+            ast::SqlOption::KeyValue { key, .. } | ast::SqlOption::Ident(key) => fold(key),
+            other => other.to_string(),
+        };
+        if name != "fillfactor" && !name.starts_with("autovacuum_") {
+            let message = format!("unrecognized parameter \"{name}\"");
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Draft<'a> {
+    fn new(catalog: &'a Catalog, schema: &'a str, name: String, text: &'a str) -> Self {
+        let table = Table {
+            id: TableId(catalog.next_table),
+            schema: schema.to_owned(),
+            name: name.clone(),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            primary_key_name: None,
+            tree: TreeId(catalog.next_tree),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            partition_key: Vec::new(),
+        };
+        let names = Names { catalog, schema, given: vec![name] };
+        Draft { table, names, text, next_tree: catalog.next_tree + 1, keys: Vec::new(), checks: Vec::new() }
+    }
+
+    fn at(&self, ident: &Ident, error: SqlError) -> SqlError {
+        error.at(character_position(self.text, ident.span.start))
+    }
+
+    fn column(&mut self, definition: &ast::ColumnDef) -> Result<(), SqlError> {
+        let name = fold(&definition.name);
+        if self.table.column(&name).is_some() {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+        let data_type = data_type(&definition.data_type)?;
+        let (mut not_null, mut null, mut default) = (false, false, None);
+        for option in &definition.options {
+            let constraint = option.name.as_ref().map(fold);
+            match &option.option {
+                ColumnOption::Null => null = true,
+                ColumnOption::NotNull => not_null = true,
+                ColumnOption::Default(expression) if default.is_none() => default = Some(expression.to_string()),
+                ColumnOption::Default(_) => {
+                    let (table, state) = (&self.table.name, SqlState::SYNTAX_ERROR);
+                    let message =
+                        format!("multiple default values specified for column \"{name}\" of table \"{table}\"");
+                    return Err(SqlError::new(state, message));
+                }
+                ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) => {
+                    let primary = matches!(option.option, ColumnOption::PrimaryKey(_));
+                    self.keys.push(Key { name: constraint, primary, columns: vec![definition.name.clone()] });
+                }
+                ColumnOption::Check(check) => {
+                    self.checks.push((constraint, Some(name.clone()), check.expr.as_ref().clone()));
+                }
+                other => return Err(refused_option(other)),
+            }
+        }
+        if null && not_null {
+            let (table, state) = (&self.table.name, SqlState::SYNTAX_ERROR);
+            let message = format!("conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\"");
+            return Err(SqlError::new(state, message));
+        }
+        self.table.columns.push(Column { name, data_type, not_null, default });
+        Ok(())
+    }
+
+    fn constraint(&mut self, constraint: &TableConstraint) -> Result<(), SqlError> {
+        match constraint {
+            TableConstraint::PrimaryKey(key) => {
+                let columns = plain_columns(&key.columns)?;
+                self.keys.push(Key { name: key.name.as_ref().map(fold), primary: true, columns });
+            }
+            TableConstraint::Unique(key) => {
+                let columns = plain_columns(&key.columns)?;
+                self.keys.push(Key { name: key.name.as_ref().map(fold), primary: false, columns });
+            }
+            TableConstraint::Check(check) => {
+                self.checks.push((check.name.as_ref().map(fold), None, check.expr.as_ref().clone()));
+            }
+            TableConstraint::ForeignKey(_) => return Err(no_foreign_keys()),
+            other => return Err(SqlError::unsupported(format!("constraint {other} is not supported"))),
+        }
+        Ok(())
+    }
+
+    fn resolve_keys(&mut self) -> Result<(), SqlError> {
+        // PostgreSQL makes the primary key first, whatever the order of writing.
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.sort_by_key(|key| !key.primary);
+        for key in keys {
+            let mut positions = Vec::with_capacity(key.columns.len());
+            for ident in &key.columns {
+                let name = fold(ident);
+                let position = self.table.column(&name).ok_or_else(|| {
+                    let message = format!("column \"{name}\" named in key does not exist");
+                    self.at(ident, SqlError::new(SqlState::UNDEFINED_COLUMN, message))
+                })?;
+                if positions.contains(&position) {
+                    let what = if key.primary { "primary key" } else { "unique" };
+                    let message = format!("column \"{name}\" appears twice in {what} constraint");
+                    return Err(self.at(ident, SqlError::new(SqlState::DUPLICATE_COLUMN, message)));
+                }
+                positions.push(position);
+            }
+            self.add_key(key, positions)?;
+        }
+        Ok(())
+    }
+
+    fn add_key(&mut self, key: Key, positions: Vec<usize>) -> Result<(), SqlError> {
+        let table = self.table.name.clone();
+        let columns: Vec<_> = positions.iter().map(|column| self.table.columns[*column].name.as_str()).collect();
+        let columns = joined_columns(&columns);
+        let name = match key.name {
+            Some(name) if !self.names.is_free(&name) => {
+                let message = format!("relation \"{name}\" already exists");
+                return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
+            }
+            Some(name) => {
+                self.names.given.push(name.clone());
+                name
+            }
+            None if key.primary => self.names.choose(&table, "", "pkey"),
+            None => self.names.choose(&table, &columns, "key"),
+        };
+        if key.primary {
+            if self.table.primary_key_name.is_some() {
+                let message = format!("multiple primary keys for table \"{table}\" are not allowed");
+                return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
+            }
+            for column in &positions {
+                self.table.columns[*column].not_null = true;
+            }
+            self.table.primary_key = positions;
+            self.table.primary_key_name = Some(name);
+            return Ok(());
+        }
+        let tree = TreeId(self.next_tree);
+        self.next_tree += 1;
+        let columns = positions.into_iter().map(|column| (column, false)).collect();
+        // The table is empty: there is nothing to prove.
+        let state = IndexState::Active;
+        self.table.indexes.push(Index { name, columns, unique: true, constraint: true, tree, state });
+        Ok(())
+    }
+
+    fn resolve_checks(&mut self) -> Result<(), SqlError> {
+        let mut given: Vec<String> = self.checks.iter().filter_map(|(name, ..)| name.clone()).collect();
+        for (name, column, expression) in std::mem::take(&mut self.checks) {
+            let used = bind::check_condition(&self.table, &expression, self.text)?;
+            let name = name.unwrap_or_else(|| {
+                let only = match used.as_slice() {
+                    [one] => Some(self.table.columns[*one].name.clone()),
+                    _ => column.filter(|_| used.is_empty()).and(None),
+                };
+                (0_u32..)
+                    .map(|number| {
+                        let label = if number == 0 { "check".to_owned() } else { format!("check{number}") };
+                        super::names::joined(&self.table.name, only.as_deref().unwrap_or_default(), &label)
+                    })
+                    .find(|name| !given.contains(name))
+                    .expect("there are more numbers than constraints")
+            });
+            if self.table.checks.iter().any(|check| check.name == name) {
+                let message = format!("check constraint \"{name}\" already exists");
+                return Err(SqlError::new(SqlState::DUPLICATE_OBJECT, message));
+            }
+            given.push(name.clone());
+            self.table.checks.push(Check { name, expression: expression.to_string() });
+        }
+        self.table.checks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(())
+    }
+
+    fn resolve_defaults(&self) -> Result<(), SqlError> {
+        for column in &self.table.columns {
+            if let Some(default) = &column.default {
+                bind::check_default(column, default)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// PARTITION BY HASH says by which columns rows are placed; else it is the first of the primary key.
+    fn place(&mut self, partition_by: Option<&ast::Expr>) -> Result<(), SqlError> {
+        let Some(partition_by) = partition_by else {
+            self.table.partition_key = self.table.primary_key.first().copied().into_iter().collect();
+            return Ok(());
+        };
+        let unsupported = || SqlError::unsupported("only PARTITION BY HASH (column, …) is supported");
+        let ast::Expr::Function(function) = partition_by else { return Err(unsupported()) };
+        let ast::FunctionArguments::List(list) = &function.args else { return Err(unsupported()) };
+        if !function.name.to_string().eq_ignore_ascii_case("hash") {
+            return Err(unsupported());
+        }
+        for argument in &list.args {
+            let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) = argument else {
+                return Err(unsupported());
+            };
+            let name = fold(ident);
+            let position = self.table.column(&name).ok_or_else(|| {
+                let message = format!("column \"{name}\" named in partition key does not exist");
+                self.at(ident, SqlError::new(SqlState::UNDEFINED_COLUMN, message))
+            })?;
+            if !self.table.primary_key.is_empty() && !self.table.primary_key.contains(&position) {
+                let message = "unique constraint on partitioned table must include all partitioning columns";
+                return Err(SqlError::unsupported(message).detail(format!(
+                    "PRIMARY KEY constraint on table \"{}\" lacks column \"{name}\" which is part of the partition key.",
+                    self.table.name
+                )));
+            }
+            self.table.partition_key.push(position);
+        }
+        Ok(())
+    }
+}
+
+fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, SqlError> {
+    columns
+        .iter()
+        .map(|column| match &column.column.expr {
+            ast::Expr::Identifier(ident) => Ok(ident.clone()),
+            other => Err(SqlError::unsupported(format!("a key on the expression {other} is not supported"))),
+        })
+        .collect()
+}
+
+fn no_foreign_keys() -> SqlError {
+    SqlError::unsupported("foreign keys are not supported")
+        .hint("Leave REFERENCES out and check the reference in the transaction that writes the row.")
+}
+
+fn refused_option(option: &ColumnOption) -> SqlError {
+    match option {
+        ColumnOption::ForeignKey(_) => no_foreign_keys(),
+        ColumnOption::Generated { generation_expr: None, .. } | ColumnOption::Identity(_) => {
+            SqlError::unsupported("identity columns are not supported")
+                .hint("Give the values, or use uuid with DEFAULT gen_random_uuid().")
+        }
+        ColumnOption::Generated { .. } => SqlError::unsupported("generated columns are not supported")
+            .hint("Compute the expression in the queries that need it."),
+        ColumnOption::Collation(_) => {
+            SqlError::unsupported("COLLATE is not supported").hint("The only collation is \"C\".")
+        }
+        other => SqlError::unsupported(format!("column option {other} is not supported")),
+    }
+}

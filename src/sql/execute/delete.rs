@@ -1,0 +1,47 @@
+//! Delete and TRUNCATE: finds the rows first, then takes them away.
+
+use super::write::delete_row;
+use super::{Flow, Row, Run, evaluate_all, scan};
+use crate::catalog::Table;
+use crate::sql::context::Context;
+use crate::sql::plan::Delete;
+use crate::sql::settings::StatementResult;
+use crate::storage::Store;
+use crate::types::{SqlError, TreeId, Value};
+use std::ops::Bound;
+
+pub(in crate::sql) fn delete(
+    node: &Delete,
+    store: &mut Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<StatementResult, SqlError> {
+    let mut doomed: Vec<(Vec<u8>, Row)> = Vec::new();
+    let mut returned: Vec<Row> = Vec::new();
+    scan::run(&node.scan, &mut Run::new(store, parameters, context), &mut |at, key, row| {
+        if let Some(returning) = &node.target.returning {
+            returned.push(evaluate_all(returning, &row, at)?);
+        }
+        doomed.push((key.to_vec(), row));
+        Ok(Flow::More)
+    })?;
+    for (key, row) in &doomed {
+        delete_row(store, &node.target.table, key, row);
+    }
+    Ok(StatementResult { rows: returned, affected: doomed.len() as u64, suspended: false })
+}
+
+/// Empties a table. Hidden row ids go on where they were: nothing can tell, and nothing is reused.
+pub(in crate::sql) fn truncate(store: &mut Store, table: &Table) {
+    for tree in table.trees() {
+        empty(store, tree);
+    }
+}
+
+fn empty(store: &mut Store, tree: TreeId) {
+    let keys: Vec<Vec<u8>> =
+        store.scan(tree, Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key.to_vec()).collect();
+    for key in keys {
+        store.remove(tree, &key);
+    }
+}

@@ -1,0 +1,107 @@
+//! Insert: rows of a source, checked and written one after the other, with ON CONFLICT.
+
+use super::write::{Conflict, check_row, find_conflict, insert_row, unique_violation, update_row};
+use super::{Flow, Row, Run, evaluate_all, run};
+use crate::sql::context::Context;
+use crate::sql::expr::{evaluate, is_true};
+use crate::sql::plan::{ConflictKey, Insert};
+use crate::sql::settings::StatementResult;
+use crate::storage::Store;
+use crate::types::collections::HashSet;
+use crate::types::{SqlError, SqlState, Value, row};
+
+pub(in crate::sql) fn insert(
+    node: &Insert,
+    store: &mut Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<StatementResult, SqlError> {
+    let mut rows: Vec<Row> = Vec::new();
+    run(&node.source, &mut Run::new(store, parameters, context), &mut |_, row| {
+        rows.push(row);
+        Ok(Flow::More)
+    })?;
+    let mut result = StatementResult::default();
+    let mut scratch = Vec::new();
+    let mut updated: HashSet<Vec<u8>> = HashSet::default();
+    for row in rows {
+        check_row(&node.target, &row, &mut Run::new(store, parameters, context))?;
+        let written = match &node.conflict {
+            None => {
+                write(node, store, &row, &mut scratch, context)?;
+                Some(row)
+            }
+            Some(_) => insert_or_else(node, store, row, parameters, context, &mut updated, &mut scratch)?,
+        };
+        let Some(row) = written else { continue };
+        result.affected += 1;
+        if let Some(returning) = &node.target.returning {
+            result.rows.push(evaluate_all(returning, &row, &mut Run::new(store, parameters, context))?);
+        }
+    }
+    Ok(result)
+}
+
+fn write(
+    node: &Insert,
+    store: &mut Store,
+    row: &[Value],
+    scratch: &mut Vec<u8>,
+    context: &Context,
+) -> Result<(), SqlError> {
+    match insert_row(store, &node.target.table, row, scratch) {
+        None => Ok(()),
+        Some(index) => Err(unique_violation(&node.target.table, row, index, &context.time.zone)),
+    }
+}
+
+/// ON CONFLICT. Returns the row that was written, if one was.
+fn insert_or_else(
+    node: &Insert,
+    store: &mut Store,
+    proposed: Row,
+    parameters: &[Value],
+    context: &mut Context,
+    updated: &mut HashSet<Vec<u8>>,
+    scratch: &mut Vec<u8>,
+) -> Result<Option<Row>, SqlError> {
+    let Some(conflict) = &node.conflict else { return Ok(None) };
+    let table = &node.target.table;
+    let Some(Conflict::Row { key, index }) = find_conflict(store, table, &proposed, None) else {
+        write(node, store, &proposed, scratch, context)?;
+        // A row written by this statement may not be updated by it.
+        if conflict.update.is_some() && !table.primary_key.is_empty() {
+            updated.insert(super::row_key(table, &proposed));
+        }
+        return Ok(Some(proposed));
+    };
+    let found = index.map_or(ConflictKey::Primary, ConflictKey::Index);
+    if conflict.key.is_some_and(|wanted| wanted != found) {
+        return Err(unique_violation(table, &proposed, index, &context.time.zone));
+    }
+    let Some((assignments, condition)) = &conflict.update else { return Ok(None) };
+    if !updated.insert(key.clone()) {
+        let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+        return Err(SqlError::new(SqlState::CARDINALITY_VIOLATION, message).hint(
+            "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
+        ));
+    }
+    let old = row::decode_columns(store.get(table.tree, &key).unwrap_or_default(), &vec![true; table.columns.len()])?;
+    let mut both = old.clone();
+    both.extend(proposed);
+    let mut new = old.clone();
+    let mut at = Run::new(store, parameters, context);
+    if let Some(condition) = condition
+        && !is_true(condition, &both, &mut at)?
+    {
+        return Ok(None);
+    }
+    for (column, value) in assignments {
+        new[*column] = evaluate(value, &both, &mut at)?;
+    }
+    check_row(&node.target, &new, &mut at)?;
+    if let Some(index) = update_row(store, table, &key, &old, &new, scratch) {
+        return Err(unique_violation(table, &new, index, &context.time.zone));
+    }
+    Ok(Some(new))
+}

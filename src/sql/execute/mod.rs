@@ -1,0 +1,101 @@
+//! Execution: each operator pushes its rows into a sink, which says when it has enough.
+//!
+//! Pushing needs no state between rows and no allocation for the operators themselves: a point read is a function call.
+
+mod combine;
+mod delete;
+mod group;
+mod insert;
+mod join;
+mod limit;
+mod scan;
+mod sort;
+mod unique;
+mod update;
+mod write;
+
+pub(super) use delete::{delete, truncate};
+pub(super) use insert::insert;
+pub(super) use limit::count;
+pub(super) use scan::fitted;
+pub(super) use update::update;
+pub(super) use write::{entry_of, key_text, row_key};
+
+use super::context::Context;
+use super::expr::{evaluate, is_true};
+use super::plan::Node;
+use crate::storage::Store;
+use crate::types::{SqlError, Value};
+use std::sync::Arc;
+
+/// A row on its way.
+pub(super) type Row = Vec<Value>;
+/// Result of a subquery that is the same for all rows.
+pub(super) type Memo = Arc<Vec<Value>>;
+
+/// Does the receiver of rows want another one?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    More,
+    Stop,
+}
+
+/// One execution's surroundings.
+pub(super) struct Run<'a> {
+    pub(super) store: &'a Store,
+    pub(super) parameters: &'a [Value],
+    pub(super) context: &'a mut Context,
+    /// Rows of the enclosing queries, innermost last.
+    pub(super) outer: Vec<Row>,
+    /// Results of uncorrelated subqueries, by slot.
+    pub(super) memory: Vec<Option<Memo>>,
+}
+
+/// Where rows go.
+pub(super) type Sink<'s, 'a> = dyn FnMut(&mut Run<'a>, Row) -> Result<Flow, SqlError> + 's;
+
+impl<'a> Run<'a> {
+    pub(super) const fn new(store: &'a Store, parameters: &'a [Value], context: &'a mut Context) -> Self {
+        Self { store, parameters, context, outer: Vec::new(), memory: Vec::new() }
+    }
+}
+
+/// Runs an operator: every row goes into the sink until it says stop.
+pub(super) fn run<'a>(node: &Node, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) -> Result<Flow, SqlError> {
+    match node {
+        Node::Once => sink(at, Row::new()),
+        Node::Nothing => Ok(Flow::More),
+        Node::Values(rows) => {
+            for row in rows {
+                let row = evaluate_all(row, &[], at)?;
+                if sink(at, row)? == Flow::Stop {
+                    return Ok(Flow::Stop);
+                }
+            }
+            Ok(Flow::More)
+        }
+        Node::Scan(scan) => scan::run(scan, at, &mut |at, _, row| sink(at, row)),
+        Node::Filter { input, condition } => run(input, at, &mut |at, row| {
+            if is_true(condition, &row, at)? { sink(at, row) } else { Ok(Flow::More) }
+        }),
+        Node::Project { input, columns } => run(input, at, &mut |at, row| {
+            let row = evaluate_all(columns, &row, at)?;
+            sink(at, row)
+        }),
+        Node::Join(join) => join::run(join, at, sink),
+        Node::Group(group) => group::run(group, at, sink),
+        Node::Sort(sort) => sort::run(sort, at, sink),
+        Node::Limit(limit) => limit::run(limit, at, sink),
+        Node::Unique { input, columns } => unique::run(input, columns, at, sink),
+        Node::Combine(combine) => combine::run(combine, at, sink),
+    }
+}
+
+/// The values of several expressions over one row.
+pub(super) fn evaluate_all(columns: &[super::expr::Expr], row: &[Value], at: &mut Run<'_>) -> Result<Row, SqlError> {
+    let mut values = Vec::with_capacity(columns.len());
+    for column in columns {
+        values.push(evaluate(column, row, at)?);
+    }
+    Ok(values)
+}

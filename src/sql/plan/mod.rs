@@ -1,0 +1,258 @@
+//! Plans: a tree of operators, each named in EXPLAIN and run by one file of `execute`.
+
+mod access;
+mod explain;
+mod rules;
+
+pub(super) use access::{Access, Path};
+pub(super) use explain::{explain, explain_write};
+pub(super) use rules::{optimise, optimise_scan};
+
+use super::aggregate::Aggregate;
+use super::expr::Expr;
+use crate::catalog::Table;
+use crate::types::DataType;
+use std::sync::Arc;
+
+/// An operator with its inputs.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    /// One row without columns: SELECT without FROM.
+    Once,
+    /// No row at all.
+    Nothing,
+    Values(Vec<Vec<Expr>>),
+    Scan(Box<Scan>),
+    Filter {
+        input: Box<Self>,
+        condition: Expr,
+    },
+    Project {
+        input: Box<Self>,
+        columns: Vec<Expr>,
+    },
+    Join(Box<Join>),
+    Group(Box<Group>),
+    Sort(Box<Sort>),
+    Limit(Box<Limit>),
+    /// Rows that differ in the first `columns` columns: the first of each kind.
+    Unique {
+        input: Box<Self>,
+        columns: Vec<(usize, DataType)>,
+    },
+    /// UNION, INTERSECT, EXCEPT.
+    Combine(Box<Combine>),
+}
+
+/// Rows of a table along one of its trees.
+#[derive(Clone, Debug)]
+pub(super) struct Scan {
+    pub(super) table: Arc<Table>,
+    /// Name that the query gives it.
+    pub(super) alias: String,
+    /// Columns that somebody above looks at; the rest stays undecoded.
+    pub(super) wanted: Vec<bool>,
+    pub(super) access: Access,
+    /// What the access path does not see to.
+    pub(super) condition: Option<Expr>,
+    /// For each column of the partition key the values that it may equal; `None`: not known before execution.
+    pub(super) pinned: Option<Vec<Vec<Expr>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+}
+
+/// Left rows first, then right ones; by hash where equal columns are asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Join {
+    pub(super) kind: JoinKind,
+    pub(super) left: Node,
+    pub(super) right: Node,
+    pub(super) left_width: usize,
+    pub(super) right_width: usize,
+    /// Pairs that must be equal, over the left and the right row, and their type.
+    pub(super) keys: Vec<(Expr, Expr, DataType)>,
+    /// The rest of the condition, over the joined row.
+    pub(super) condition: Option<Expr>,
+}
+
+/// Groups in order of their first row; without keys exactly one.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) input: Node,
+    pub(super) keys: Vec<(Expr, DataType)>,
+    pub(super) aggregates: Vec<AggregateCall>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct AggregateCall {
+    pub(super) aggregate: Aggregate,
+    pub(super) name: String,
+    pub(super) arguments: Vec<Expr>,
+    /// DISTINCT, with the types of the arguments.
+    pub(super) distinct: Option<Vec<DataType>>,
+    pub(super) filter: Option<Expr>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SortKey {
+    pub(super) expr: Expr,
+    pub(super) data_type: DataType,
+    pub(super) descending: bool,
+    pub(super) nulls_first: bool,
+}
+
+/// Stable: ties keep the order of the input.
+#[derive(Clone, Debug)]
+pub(super) struct Sort {
+    pub(super) input: Node,
+    pub(super) keys: Vec<SortKey>,
+    /// Only so many rows are wanted (LIMIT, OFFSET): the rest need not be kept.
+    pub(super) top: Option<(Option<Expr>, Option<Expr>)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    pub(super) input: Node,
+    pub(super) limit: Option<Expr>,
+    pub(super) offset: Option<Expr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CombineKind {
+    Union,
+    Intersect,
+    Except,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Combine {
+    pub(super) kind: CombineKind,
+    pub(super) all: bool,
+    pub(super) left: Node,
+    pub(super) right: Node,
+    pub(super) types: Vec<DataType>,
+}
+
+/// What writes.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    Truncate(Vec<Arc<Table>>),
+}
+
+/// A table with what its rows must satisfy, compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) table: Arc<Table>,
+    pub(super) checks: Vec<(String, Expr)>,
+    pub(super) returning: Option<Vec<Expr>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Insert {
+    pub(super) target: Target,
+    /// Rows of the table's width, of its types.
+    pub(super) source: Node,
+    pub(super) conflict: Option<Conflict>,
+    /// For VALUES: the partition key of each row, if it is known before execution.
+    pub(super) keys: Option<Vec<Vec<Expr>>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Conflict {
+    /// Which key: `None` any (DO NOTHING only).
+    pub(super) key: Option<ConflictKey>,
+    /// DO UPDATE: new values and condition over the existing row followed by the proposed one.
+    pub(super) update: Option<(Vec<(usize, Expr)>, Option<Expr>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConflictKey {
+    Primary,
+    Index(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Update {
+    pub(super) target: Target,
+    pub(super) scan: Scan,
+    pub(super) assignments: Vec<(usize, Expr)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Delete {
+    pub(super) target: Target,
+    pub(super) scan: Scan,
+}
+
+impl Node {
+    /// The operators directly below.
+    pub(super) fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Once | Self::Nothing | Self::Values(_) | Self::Scan(_) => Vec::new(),
+            Self::Filter { input, .. } | Self::Project { input, .. } | Self::Unique { input, .. } => vec![input],
+            Self::Join(join) => vec![&join.left, &join.right],
+            Self::Group(group) => vec![&group.input],
+            Self::Sort(sort) => vec![&sort.input],
+            Self::Limit(limit) => vec![&limit.input],
+            Self::Combine(combine) => vec![&combine.left, &combine.right],
+        }
+    }
+
+    /// The expressions of this operator itself.
+    pub(super) fn expressions(&self) -> Vec<&Expr> {
+        match self {
+            Self::Once | Self::Nothing | Self::Unique { .. } | Self::Combine(_) => Vec::new(),
+            Self::Values(rows) => rows.iter().flatten().collect(),
+            Self::Scan(scan) => scan.expressions(),
+            Self::Filter { condition, .. } => vec![condition],
+            Self::Project { columns, .. } => columns.iter().collect(),
+            Self::Join(join) => {
+                join.keys.iter().flat_map(|(left, right, _)| [left, right]).chain(&join.condition).collect()
+            }
+            Self::Group(group) => {
+                let calls = group.aggregates.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
+                group.keys.iter().map(|(key, _)| key).chain(calls).collect()
+            }
+            Self::Sort(sort) => sort.keys.iter().map(|key| &key.expr).collect(),
+            Self::Limit(limit) => limit.limit.iter().chain(&limit.offset).collect(),
+        }
+    }
+
+    /// Calls `visit` for every scan of the plan, those of subqueries too.
+    pub(super) fn scans<'n>(&'n self, visit: &mut dyn FnMut(&'n Scan)) {
+        if let Self::Scan(scan) = self {
+            visit(scan);
+        }
+        for expr in self.expressions() {
+            scans_in(expr, visit);
+        }
+        for input in self.inputs() {
+            input.scans(visit);
+        }
+    }
+}
+
+impl Scan {
+    pub(super) fn expressions(&self) -> Vec<&Expr> {
+        let bounds = [&self.access.lower, &self.access.upper].into_iter().flatten().map(|(expr, _)| expr);
+        self.access.equal.iter().flatten().chain(bounds).chain(&self.condition).collect()
+    }
+}
+
+/// Calls `visit` for every scan in the subqueries of an expression.
+pub(super) fn scans_in<'n>(expr: &'n Expr, visit: &mut dyn FnMut(&'n Scan)) {
+    expr.walk(&mut |expr| {
+        if let Expr::Subquery(subquery) = expr {
+            subquery.plan.scans(visit);
+        }
+    });
+}
