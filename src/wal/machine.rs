@@ -283,9 +283,14 @@ impl Wal {
         hard_state.generation += 1;
         hard_state.incarnation += 1;
         let mut ops: Vec<DiskOp> = Vec::new();
-        let stale =
-            |file: &&String| file.ends_with(UNFINISHED) || segment::number(file).is_some_and(|number| number > segment);
-        ops.extend(names.iter().filter(stale).map(|file| DiskOp::Remove { file: file.clone() }));
+        // From the highest down, each for good before the next: a crash in between must leave no gap in the numbers.
+        for file in names.iter().rev() {
+            if segment::number(file).is_some_and(|number| number > segment) {
+                ops.extend([DiskOp::Remove { file: file.clone() }, DiskOp::SyncDirectory]);
+            } else if segment::is_unfinished(file) {
+                ops.push(DiskOp::Remove { file: file.clone() });
+            }
+        }
         let bytes = self.config.segment_bytes.max(kept.len() as u64).next_multiple_of(BLOCK as u64);
         let tail = tail(segment, bytes, kept.len() as u64);
         rewrite(&segment::name(segment), bytes, 0, kept, &mut ops);
