@@ -77,8 +77,11 @@ impl Candidate {
 
     /// What the answers so far amount to.
     pub(super) fn outcome(&self, core: &Core) -> Transition {
-        let granted = self.votes.values().filter(|granted| **granted).count();
-        let refused = self.votes.len() - granted;
+        let refused = self.votes.values().filter(|granted| !**granted).count();
+        // The own vote, too, counts when it is durable: a single voter must not lead an era that a crash can make it
+        // forget and lead again.
+        let own_missing = usize::from(!self.pre && !core.is_hard_state_durable());
+        let granted = self.votes.len() - refused - own_missing;
         if granted >= core.quorum() {
             if self.pre { Transition::Campaign } else { Transition::Lead }
         } else if refused >= core.quorum() {

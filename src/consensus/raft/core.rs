@@ -148,11 +148,16 @@ impl Core {
     pub(super) fn send_encoded(&mut self, to: NodeId, promise: Promise, message: bytes::Bytes) {
         let at_once = match promise {
             Promise::Nothing => true,
-            Promise::Era => self.hard == self.hard_durable,
+            Promise::Era => self.is_hard_state_durable(),
             Promise::Everything => false,
         };
         let queue = if at_once { &mut self.messages_now } else { &mut self.messages_after_persist };
         queue.push(Outbound { to, message });
+    }
+
+    /// Would a crash now forget nothing of era and vote?
+    pub(super) fn is_hard_state_durable(&self) -> bool {
+        self.hard == self.hard_durable
     }
 
     /// Is there anything to hand out?

@@ -55,7 +55,7 @@ impl Follower {
             }
             Body::Heartbeat { committed, round } if self.hear(core, from) => {
                 core.log.commit(committed);
-                core.send(from, Promise::Era, Body::HeartbeatReply { round });
+                core.send(from, Promise::Era, Body::HeartbeatReply { round, last: core.log.last() });
             }
             Body::Chosen { committed } if self.hear(core, from) => {
                 core.log.commit(committed);

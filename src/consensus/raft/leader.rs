@@ -65,8 +65,11 @@ impl Leader {
                 let (possible, _) = core.log.last_possible_match(hint, hint_era);
                 follower.rejected(previous.min(follower.next), possible);
             }
-            Body::HeartbeatReply { round } => {
+            Body::HeartbeatReply { round, last } => {
                 follower.heard = core.now;
+                if last < follower.matched {
+                    follower.rejected(follower.next.previous(), last);
+                }
                 follower.round = follower.round.max(round.min(self.reads.round()));
                 follower.retry_overdue(core.now, core.settings.heartbeat * 2);
                 self.prove_reads(core);

@@ -42,8 +42,8 @@ pub(super) enum Body {
     AppendRejected { previous: LogIndex, hint: LogIndex, hint_era: Era },
     /// "I lead": `committed` is clamped to what the receiver is known to hold, `round` counts the reads' proofs.
     Heartbeat { committed: LogIndex, round: u64 },
-    /// Answer to [`Body::Heartbeat`].
-    HeartbeatReply { round: u64 },
+    /// Answer to [`Body::Heartbeat`]. `last` shows a leader that a disk has lost what it had acknowledged.
+    HeartbeatReply { round: u64, last: LogIndex },
     /// A heartbeat that wants no answer: more has been chosen, and no append is due that would tell so.
     Chosen { committed: LogIndex },
     /// "Your era is over": the sender's is in the message.
@@ -199,7 +199,7 @@ mod tests {
             Body::AppendMatched { matched: last },
             Body::AppendRejected { previous: last, hint: LogIndex(1), hint_era: last_era },
             Body::Heartbeat { committed: last, round: 5 },
-            Body::HeartbeatReply { round: u64::MAX },
+            Body::HeartbeatReply { round: u64::MAX, last },
             Body::Chosen { committed: last },
             Body::Outdated,
         ] {

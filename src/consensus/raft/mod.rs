@@ -118,7 +118,7 @@ impl Raft {
         Ok(raft)
     }
 
-    /// Carries a transition out, and those that follow from it at once: a single voter wins as soon as it asks.
+    /// Carries a transition out, and those that follow from it at once: a single voter need not ask.
     fn become_role(&mut self, mut transition: Transition) {
         loop {
             let next = match transition {
@@ -287,8 +287,13 @@ impl Consensus for Raft {
     fn persisted(&mut self, now: Instant, number: u64) {
         self.core.now = self.core.now.max(now);
         self.core.persisted(number);
-        if let RoleState::Leader(leader) = &mut self.role {
-            leader.choose(&mut self.core);
+        match &mut self.role {
+            RoleState::Leader(leader) => leader.choose(&mut self.core),
+            RoleState::Candidate(candidate) => {
+                let transition = candidate.outcome(&self.core);
+                self.become_role(transition);
+            }
+            RoleState::Follower(_) => {}
         }
         invariants::check(self);
     }

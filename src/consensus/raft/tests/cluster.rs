@@ -1,0 +1,322 @@
+//! Members, disks, network, and the judgement of every step.
+
+use super::super::Raft;
+use crate::consensus::{Committed, Config, Consensus, Damage, Payload, Ready, Record, Recovered, Role};
+use crate::types::random::SeedableRng;
+use crate::types::{Duration, Era, Instant, LogIndex, NodeId, Rng};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A message on its way.
+#[derive(Clone)]
+pub(super) struct Flight {
+    pub(super) from: NodeId,
+    pub(super) to: NodeId,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Default)]
+pub(super) struct Member {
+    /// `None` while crashed.
+    pub(super) raft: Option<Raft>,
+    /// What is on disk, in the order written.
+    pub(super) records: Vec<Record>,
+    pub(super) hard_state: Option<Bytes>,
+    /// Hand-overs that are not durable.
+    pub(super) waiting: VecDeque<Ready>,
+    /// Disk syncs only when told.
+    pub(super) held: bool,
+    executed: LogIndex,
+    lives: u64,
+    /// Life, era and length of the log when it was last compared with the others'.
+    judged: (u64, Era, LogIndex),
+}
+
+/// What happened, for the scripts.
+pub(super) enum Event {
+    Sent(Flight),
+    Role(NodeId, Role, Era),
+    Chosen(NodeId, Committed),
+    Read(NodeId, u64, LogIndex),
+    ReadDropped(NodeId, u64),
+}
+
+pub(super) struct Cluster {
+    pub(super) now: Instant,
+    pub(super) members: BTreeMap<NodeId, Member>,
+    pub(super) network: Vec<Flight>,
+    /// Links that lose everything.
+    pub(super) cut: BTreeSet<(NodeId, NodeId)>,
+    pub(super) events: Vec<Event>,
+    seed: u64,
+    max_batch_entries: usize,
+    /// Everything that any member ever called chosen.
+    pub(super) chosen: BTreeMap<LogIndex, Payload>,
+    leaders: BTreeMap<Era, NodeId>,
+    /// For each (index, era) ever seen in a log: digest and era before it.
+    seen: BTreeMap<(LogIndex, Era), (u64, Option<Era>)>,
+    /// Reads under way: where the group stood when each arrived.
+    reads: BTreeMap<u64, LogIndex>,
+    pub(super) reads_answered: u64,
+    /// What has gone wrong; the first stands.
+    pub(super) violation: Option<String>,
+}
+
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(50);
+pub(super) const ELECTION: Duration = Duration::from_millis(250);
+
+impl Cluster {
+    pub(super) fn new(count: u32, seed: u64, max_batch_entries: usize) -> Self {
+        let mut cluster = Self {
+            now: Instant(1_000_000_000),
+            members: (1..=count).map(|node| (NodeId(node), Member::default())).collect(),
+            network: Vec::new(),
+            cut: BTreeSet::new(),
+            events: Vec::new(),
+            seed,
+            max_batch_entries,
+            chosen: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            reads_answered: 0,
+            violation: None,
+        };
+        for node in cluster.nodes() {
+            cluster.restart(node, None);
+        }
+        cluster
+    }
+
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.members.keys().copied().collect()
+    }
+
+    pub(super) fn member(&mut self, node: NodeId) -> &mut Member {
+        self.members.get_mut(&node).expect("scripts name existing nodes")
+    }
+
+    pub(super) fn raft(&self, node: NodeId) -> Option<&Raft> {
+        self.members.get(&node).and_then(|member| member.raft.as_ref())
+    }
+
+    fn accuse(&mut self, what: String) {
+        self.violation.get_or_insert(what);
+    }
+
+    pub(super) fn crash(&mut self, node: NodeId) {
+        let member = self.member(node);
+        member.raft = None;
+        member.waiting.clear();
+    }
+
+    /// Starts a node from its disk; with `damaged`, the records of that range cannot be read.
+    pub(super) fn restart(&mut self, node: NodeId, damaged: Option<(u64, u64)>) {
+        let voters = self.nodes();
+        let (seed, max_batch_entries, now) = (self.seed, self.max_batch_entries, self.now);
+        let member = self.member(node);
+        member.lives += 1;
+        let mut records = member.records.clone();
+        let damaged = damaged.and_then(|(first, last)| {
+            let (first, last) = (LogIndex(first), LogIndex(last));
+            let last_era = records.iter().rfind(|record| record.index == last)?.era;
+            records.retain(|record| record.index < first || record.index > last);
+            Some(Damage { first, last, last_era })
+        });
+        member.records.clone_from(&records);
+        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged };
+        let config = Config {
+            node,
+            voters,
+            heartbeat: HEARTBEAT,
+            election_timeout: ELECTION,
+            max_batch_entries,
+            max_batch_bytes: 1 << 20,
+            max_inflight: 4,
+            rng: Rng::seed_from_u64(seed.wrapping_mul(1000) + u64::from(node.0) * 100 + member.lives),
+        };
+        let mut raft = Raft::new(config, recovered).expect("a disk of this harness is readable");
+        raft.handle_timeout(now);
+        member.raft = Some(raft);
+        member.executed = LogIndex(0);
+        self.drain(node);
+    }
+
+    /// Calls a live member and takes what it wants done.
+    pub(super) fn call<T>(&mut self, node: NodeId, call: impl FnOnce(&mut Raft, Instant) -> T) -> Option<T> {
+        let now = self.now;
+        let result = self.member(node).raft.as_mut().map(|raft| call(raft, now))?;
+        self.drain(node);
+        Some(result)
+    }
+
+    pub(super) fn read(&mut self, node: NodeId, token: u64) -> bool {
+        let known = self.members.values().filter_map(|member| member.raft.as_ref()).map(|raft| raft.status().committed);
+        let floor = known.chain(self.chosen.keys().next_back().copied()).max().unwrap_or_default();
+        self.reads.insert(token, floor);
+        let accepted = self.call(node, |raft, now| raft.read_barrier(now, token).is_ok()).unwrap_or(false);
+        if !accepted {
+            self.reads.remove(&token);
+        }
+        accepted
+    }
+
+    pub(super) fn deliver(&mut self, flight: &Flight) {
+        if !self.cut.contains(&(flight.from, flight.to)) {
+            self.call(flight.to, |raft, now| raft.step(now, flight.from, &flight.bytes));
+        }
+    }
+
+    fn send(&mut self, from: NodeId, outbound: Vec<crate::consensus::Outbound>) {
+        for crate::consensus::Outbound { to, message } in outbound {
+            let flight = Flight { from, to, bytes: message };
+            self.network.push(flight.clone());
+            self.events.push(Event::Sent(flight));
+        }
+    }
+
+    fn drain(&mut self, node: NodeId) {
+        let mut expected = None;
+        while let Some(mut ready) = self.member(node).raft.as_mut().and_then(Consensus::ready) {
+            if expected.is_some_and(|expected| ready.number != expected) {
+                self.accuse(format!("{node}: hand-over {} out of order", ready.number));
+            }
+            expected = Some(ready.number + 1);
+            if let Some(role) = ready.role {
+                let era = self.raft(node).expect("just called").status().era;
+                self.events.push(Event::Role(node, role, era));
+            }
+            let now = std::mem::take(&mut ready.messages_now);
+            self.send(node, now);
+            for committed in std::mem::take(&mut ready.committed) {
+                self.execute(node, committed);
+            }
+            for read in std::mem::take(&mut ready.read_states) {
+                self.reads_answered += 1;
+                self.events.push(Event::Read(node, read.token, read.index));
+                match self.reads.remove(&read.token) {
+                    Some(floor) if read.index >= floor => {}
+                    Some(floor) => self.accuse(format!("{node}: read at {} though {floor} was chosen", read.index)),
+                    None => self.accuse(format!("{node}: read {} answered twice", read.token)),
+                }
+            }
+            for token in std::mem::take(&mut ready.reads_dropped) {
+                self.reads.remove(&token);
+                self.events.push(Event::ReadDropped(node, token));
+            }
+            self.member(node).waiting.push_back(ready);
+            if !self.members[&node].held {
+                self.persist(node);
+                expected = None;
+            }
+        }
+    }
+
+    /// Makes everything that waits durable, and lets go what waited for it.
+    pub(super) fn persist(&mut self, node: NodeId) {
+        while let Some(ready) = self.member(node).waiting.pop_front() {
+            self.write(node, &ready, usize::MAX);
+            self.send(node, ready.messages_after_persist);
+            let now = self.now;
+            if let Some(raft) = self.member(node).raft.as_mut() {
+                raft.persisted(now, ready.number);
+            }
+        }
+        self.drain(node);
+    }
+
+    /// Writes a hand-over: the hard state and that many of the records.
+    pub(super) fn write(&mut self, node: NodeId, ready: &Ready, records: usize) {
+        let member = self.member(node);
+        if let Some(hard_state) = &ready.hard_state {
+            member.hard_state = Some(hard_state.clone());
+        }
+        member.records.extend(ready.records.iter().take(records).cloned());
+    }
+
+    fn execute(&mut self, node: NodeId, committed: Committed) {
+        let member = self.member(node);
+        member.executed = member.executed.next();
+        if committed.index != member.executed {
+            let executed = member.executed;
+            self.accuse(format!("{node}: executes {} where {executed} is due", committed.index));
+        }
+        match self.chosen.get(&committed.index) {
+            Some(payload) if *payload == committed.payload => {}
+            Some(_) => {
+                self.accuse(format!("state machine safety: {node} executes another entry at {}", committed.index))
+            }
+            None => {
+                let record = self.raft(node).and_then(|raft| raft.inspect(committed.index));
+                let era = record.map_or(Era(0), |(era, _)| era);
+                if self.holders(committed.index, era) <= self.members.len() / 2 {
+                    self.accuse(format!("{} is called chosen, but no quorum has it on disk", committed.index));
+                }
+                self.chosen.insert(committed.index, committed.payload.clone());
+            }
+        }
+        self.events.push(Event::Chosen(node, committed));
+    }
+
+    /// On how many disks is this entry?
+    fn holders(&self, index: LogIndex, era: Era) -> usize {
+        // Written there, and nothing at or before it since: a record voids what its and later positions held.
+        let holds = |member: &&Member| {
+            let last_word = member.records.iter().rfind(|record| record.index <= index);
+            last_word.is_some_and(|record| record.index == index && record.era == era)
+        };
+        self.members.values().filter(holds).count()
+    }
+
+    /// Judges the whole: election safety, log matching, leader completeness.
+    pub(super) fn judge(&mut self) {
+        let mut found = None;
+        for (node, member) in &mut self.members {
+            let Some(raft) = &member.raft else { continue };
+            let status = raft.status();
+            let mut before = Some(Era(0));
+            let now = (member.lives, status.era, status.last);
+            let unread = if std::mem::replace(&mut member.judged, now) == now { 0 } else { status.last.0 };
+            for index in (1..=unread).map(LogIndex) {
+                let Some((era, digest)) = raft.inspect(index) else { break };
+                if *self.seen.entry((index, era)).or_insert((digest, before)) != (digest, before) {
+                    found = Some(format!("log matching: {node} differs at {index} of {era}"));
+                }
+                before = Some(era);
+            }
+            if status.role == Role::Leader && *self.leaders.entry(status.era).or_insert(*node) != *node {
+                found = Some(format!("election safety: {node} is a second leader of {}", status.era));
+            }
+        }
+        for (node, member) in &self.members {
+            let Some(status) = member.raft.as_ref().map(Consensus::status) else { continue };
+            // An older leader that does not know of the newest may well lack what that one had chosen.
+            let newest = self.leaders.keys().next_back() == Some(&status.era);
+            if status.role == Role::Leader
+                && newest
+                && status.last < self.chosen.keys().next_back().copied().unwrap_or_default()
+            {
+                found = Some(format!("leader completeness: {node} leads {} without what is chosen", status.era));
+            }
+        }
+        if let Some(found) = found {
+            self.accuse(found);
+        }
+    }
+
+    /// Lets time pass, each member's time-outs in their order; nothing is delivered.
+    pub(super) fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some((at, node)) = self.next_timeout().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            self.call(node, |raft, now| raft.handle_timeout(now));
+        }
+        self.now = end;
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<(Instant, NodeId)> {
+        let live = |(node, member): (&NodeId, &Member)| Some((member.raft.as_ref()?.next_timeout(), *node));
+        // A leader without followers waits for nothing.
+        self.members.iter().filter_map(live).filter(|(at, _)| *at < Instant(u64::MAX)).min()
+    }
+}

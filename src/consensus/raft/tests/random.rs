@@ -1,0 +1,225 @@
+//! Thousands of random steps, each judged; then everything is healed and the group must serve.
+
+use super::cluster::{Cluster, ELECTION, HEARTBEAT};
+use crate::consensus::{Consensus, Role};
+use crate::env::buggify;
+use crate::types::random::{SeedableRng, below};
+use crate::types::{Duration, NodeId, Rng};
+use bytes::Bytes;
+
+struct Run {
+    cluster: Cluster,
+    rng: Rng,
+    proposed: u64,
+    tokens: u64,
+}
+
+impl Run {
+    fn dice(&mut self, sides: u64) -> u64 {
+        below(&mut self.rng, sides)
+    }
+
+    fn any_node(&mut self) -> NodeId {
+        let nodes = self.cluster.nodes();
+        nodes[self.dice(nodes.len() as u64) as usize]
+    }
+
+    fn propose(&mut self, node: NodeId) -> bool {
+        let payload = Bytes::from(format!("command {}", self.proposed));
+        self.proposed += 1;
+        self.cluster.call(node, |raft, now| raft.propose(now, payload).is_ok()).unwrap_or(false)
+    }
+
+    /// Takes a message out of the network at random, or leaves a copy there.
+    fn deliver(&mut self, first: bool) {
+        if self.cluster.network.is_empty() {
+            return;
+        }
+        let pick = if first { 0 } else { self.dice(self.cluster.network.len() as u64) as usize };
+        let flight = match self.dice(20) {
+            0 => self.cluster.network[pick].clone(),
+            _ => self.cluster.network.remove(pick),
+        };
+        if self.dice(20) > 0 {
+            self.cluster.deliver(&flight);
+        }
+    }
+
+    fn crash(&mut self, node: NodeId) {
+        // What was on its way to disk: some of it arrived, without anybody having been told.
+        while self.dice(2) == 0 {
+            let Some(ready) = self.cluster.member(node).waiting.pop_front() else { break };
+            let records = self.dice(ready.records.len() as u64 + 1) as usize;
+            let whole = records == ready.records.len();
+            self.cluster.write(node, &ready, records);
+            if !whole {
+                break;
+            }
+        }
+        self.cluster.crash(node);
+    }
+
+    fn split(&mut self) {
+        self.cluster.cut.clear();
+        for from in self.cluster.nodes() {
+            for to in self.cluster.nodes() {
+                if from != to && self.dice(3) == 0 {
+                    self.cluster.cut.insert((from, to));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let node = self.any_node();
+        match self.dice(1000) {
+            0..500 => self.deliver(false),
+            500..700 => self.deliver(true),
+            700..780 => {
+                if let Some((at, next)) = self.cluster.next_timeout() {
+                    let jitter = Duration::from_micros(self.dice(20_000));
+                    self.cluster.now = self.cluster.now.max(at) + jitter;
+                    self.cluster.call(next, |raft, now| raft.handle_timeout(now));
+                }
+            }
+            780..800 => {
+                // Time-outs come early, too, and garbage arrives.
+                let garbage = [self.dice(4) as u8, self.dice(256) as u8, self.dice(12) as u8, self.dice(256) as u8];
+                let from = self.any_node();
+                // A valid vote cannot be garbled into being: only what does not decode is sent.
+                if super::super::message::Message::decode(&garbage).is_none() {
+                    self.cluster.call(node, |raft, now| raft.step(now, from, &garbage));
+                }
+                self.cluster.call(node, |raft, now| raft.handle_timeout(now));
+            }
+            800..870 => drop(self.propose(node)),
+            870..920 => {
+                self.tokens += 1;
+                let token = self.tokens;
+                self.cluster.read(node, token);
+            }
+            920..950 => self.cluster.persist(node),
+            950..970 => self.cluster.member(node).held ^= true,
+            970..980 => self.crash(node),
+            980..994 => {
+                if self.cluster.raft(node).is_none() {
+                    self.cluster.restart(node, None);
+                }
+            }
+            994..996 => self.split(),
+            996..999 => self.cluster.cut.clear(),
+            _ => {
+                for node in self.cluster.nodes() {
+                    self.crash(node);
+                }
+            }
+        }
+        self.cluster.network.truncate(400);
+    }
+
+    /// Everything works again: a leader, every entry everywhere, reads answered.
+    fn heal(&mut self) {
+        self.cluster.cut.clear();
+        for node in self.cluster.nodes() {
+            self.cluster.member(node).held = false;
+            self.cluster.persist(node);
+            if self.cluster.raft(node).is_none() {
+                self.cluster.restart(node, None);
+            }
+        }
+        for _ in 0..400 {
+            self.cluster.pass(HEARTBEAT / 5);
+            while !self.cluster.network.is_empty() {
+                let flight = self.cluster.network.remove(0);
+                self.cluster.deliver(&flight);
+            }
+            self.cluster.judge();
+        }
+        let leader = self.cluster.nodes().into_iter().find(|node| self.is_leader(*node));
+        let answered = self.cluster.reads_answered;
+        let proposed = leader.is_some_and(|leader| self.propose(leader) && self.cluster.read(leader, u64::MAX));
+        for _ in 0..20 {
+            self.cluster.pass(HEARTBEAT / 5);
+            while !self.cluster.network.is_empty() {
+                let flight = self.cluster.network.remove(0);
+                self.cluster.deliver(&flight);
+            }
+        }
+        let commits: Vec<_> =
+            self.cluster.nodes().iter().filter_map(|node| Some(self.cluster.raft(*node)?.status())).collect();
+        let level = commits.iter().all(|status| status.committed == commits[0].last && status.last == commits[0].last);
+        if !proposed || !level || self.cluster.reads_answered != answered + 1 {
+            self.cluster.violation.get_or_insert(format!("liveness: after healing {commits:?}"));
+        }
+    }
+
+    fn is_leader(&self, node: NodeId) -> bool {
+        self.cluster.raft(node).is_some_and(|raft| raft.status().role == Role::Leader)
+    }
+}
+
+/// One run; what was chosen, or what went wrong.
+fn run(seed: u64, steps: u64) -> Result<(usize, u64), String> {
+    let nodes = [1, 2, 3, 3, 3, 5][(seed % 6) as usize];
+    let batch = [1, 2, 100][(seed / 6 % 3) as usize];
+    let mut run =
+        Run { cluster: Cluster::new(nodes, seed, batch), rng: Rng::seed_from_u64(seed), proposed: 0, tokens: 0 };
+    for step in 0..steps {
+        run.step();
+        run.cluster.events.clear();
+        run.cluster.judge();
+        if let Some(violation) = run.cluster.violation.take() {
+            return Err(format!("seed {seed}, step {step}: {violation}"));
+        }
+    }
+    run.heal();
+    match run.cluster.violation.take() {
+        Some(violation) => Err(format!("seed {seed}, after {steps} steps: {violation}")),
+        None => Ok((run.cluster.chosen.len(), run.cluster.reads_answered)),
+    }
+}
+
+#[test]
+fn random_steps_keep_every_safety_property_and_a_healed_group_serves() {
+    crate::env::probe::start();
+    let (mut chosen, mut reads) = (0, 0);
+    for seed in 0..120 {
+        let (more_chosen, more_reads) = run(seed, 3000).unwrap_or_else(|violation| panic!("{violation}"));
+        chosen += more_chosen;
+        reads += more_reads;
+    }
+    let probes = crate::env::probe::finish();
+    assert!(chosen > 4000 && reads > 2000, "the runs did something: {chosen} chosen, {reads} reads");
+    for probe in [
+        "raft.append_rejected",
+        "raft.conflict_truncated",
+        "raft.quorum_lost",
+        "raft.pre_vote_refused_for_leader",
+        "raft.leader_deposed",
+        "raft.append_presumed_lost",
+        "raft.malformed_message",
+        "raft.outdated_leader_told",
+    ] {
+        assert!(probes.contains_key(probe), "{probe} was never reached; reached: {probes:?}");
+    }
+    assert!(!probes.contains_key("raft.second_leader_ignored"));
+    assert!(ELECTION > HEARTBEAT * 2);
+}
+
+/// With the feature `mutants`: each planted bug is noticed by this harness too, without the help of assertions.
+#[test]
+fn planted_bugs_are_caught() {
+    if !buggify::plant(0) {
+        return;
+    }
+    let mut missed = Vec::new();
+    for bug in [1, 2, 3, 6, 8, 12, 13, 15, 21, 22, 45] {
+        buggify::plant(bug);
+        match (0..600).find_map(|seed| run(seed, 2000).err()) {
+            Some(violation) => println!("planted {bug}: {violation}"),
+            None => missed.push(bug),
+        }
+    }
+    buggify::plant(0);
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}

@@ -1,0 +1,219 @@
+//! The golden scripts: `tests/golden/raft/*.txt`. Each is a list of commands, a line `---`, and what happened.
+//!
+//! ```text
+//! nodes 3              a group of three; disks sync at once
+//! campaign 1           time goes on until node 1 loses patience
+//! deliver              everything on its way arrives, and what that brings about, until all is quiet
+//! deliver 1 2          only what is on its way from 1 to 2 now
+//! drop [1 2]           what is on its way (from 1 to 2) is lost
+//! propose 1 x=1        read 1 7            a proposal; a read with token 7
+//! split 1              the links of node 1 lose everything      heal
+//! hold 1               the disk of 1 syncs no more              persist 1      it syncs once      release 1
+//! crash 1              restart 1           restart 1 damaged 2 3  (records 2 to 3 cannot be read)
+//! time 100             time goes on by 100 ms; nothing is delivered
+//! status               where everybody stands                   log 1          what 1 holds
+//! # remark             copied
+//! ```
+//! Set `UPDATE_GOLDEN=1` to write what happens into the files.
+
+use super::super::message::{Body, Message};
+use super::cluster::{Cluster, Event, Flight};
+use crate::consensus::{Consensus, Payload, Role};
+use crate::types::{Duration, LogIndex, NodeId};
+use bytes::Bytes;
+use std::fmt::Write;
+use std::path::Path;
+
+#[test]
+fn golden_scripts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/raft");
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+    let update = std::env::var("UPDATE_GOLDEN").is_ok();
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 8, "the scripts are there");
+    let mut differing = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (input, expected) = text.split_once("---\n").unwrap_or((&text, ""));
+        let output = play(input);
+        if output == expected {
+            continue;
+        }
+        if update {
+            std::fs::write(&file, format!("{input}---\n{output}")).unwrap();
+        } else {
+            differing.push(format!("{} should read\n{output}", file.display()));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+fn play(input: &str) -> String {
+    let mut cluster = Cluster::new(0, 1, 100);
+    let mut output = String::new();
+    for line in input.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with('#') {
+            writeln!(output, "{line}").unwrap();
+            continue;
+        }
+        writeln!(output, "> {line}").unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        execute(&mut cluster, &words, &mut output);
+        for event in std::mem::take(&mut cluster.events) {
+            writeln!(output, "  {}", describe(&event)).unwrap();
+        }
+        cluster.judge();
+        if let Some(violation) = &cluster.violation {
+            writeln!(output, "  VIOLATION: {violation}").unwrap();
+        }
+    }
+    output
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("a number, not {word:?}"))
+}
+
+fn node(word: &str) -> NodeId {
+    NodeId(number(word) as u32)
+}
+
+fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
+    match words {
+        ["nodes", count] => *cluster = Cluster::new(number(count) as u32, 1, 100),
+        ["campaign", who] => {
+            let who = node(who);
+            let at = cluster.raft(who).expect("it lives").next_timeout();
+            cluster.now = cluster.now.max(at);
+            cluster.call(who, |raft, now| raft.handle_timeout(now));
+        }
+        ["deliver"] => {
+            while !cluster.network.is_empty() {
+                let flight = cluster.network.remove(0);
+                cluster.deliver(&flight);
+            }
+        }
+        ["deliver", from, to] => {
+            for flight in take(cluster, node(from), node(to)) {
+                cluster.deliver(&flight);
+            }
+        }
+        ["drop"] => cluster.network.clear(),
+        ["drop", from, to] => drop(take(cluster, node(from), node(to))),
+        ["propose", who, payload] => {
+            let payload = Bytes::from((*payload).to_owned());
+            if let Some(Err(error)) = cluster.call(node(who), |raft, now| raft.propose(now, payload)) {
+                writeln!(output, "  refused: {error}; the leader is {:?}", error.leader).unwrap();
+            }
+        }
+        ["read", who, token] => {
+            if !cluster.read(node(who), number(token)) {
+                writeln!(output, "  refused: not the leader").unwrap();
+            }
+        }
+        ["split", who] => {
+            let who = node(who);
+            for other in cluster.nodes() {
+                cluster.cut.extend([(who, other), (other, who)]);
+            }
+        }
+        ["heal"] => cluster.cut.clear(),
+        ["hold", who] => cluster.member(node(who)).held = true,
+        ["persist", who] => cluster.persist(node(who)),
+        ["release", who] => {
+            cluster.member(node(who)).held = false;
+            cluster.persist(node(who));
+        }
+        ["crash", who] => cluster.crash(node(who)),
+        ["restart", who] => cluster.restart(node(who), None),
+        ["restart", who, "damaged", first, last] => {
+            cluster.restart(node(who), Some((number(first), number(last))));
+        }
+        ["time", millis] => cluster.pass(Duration::from_millis(number(millis))),
+        ["status"] => status(cluster, output),
+        ["log", who] => log(cluster, node(who), output),
+        _ => panic!("unknown command {words:?}"),
+    }
+}
+
+fn take(cluster: &mut Cluster, from: NodeId, to: NodeId) -> Vec<Flight> {
+    let (taken, left) =
+        std::mem::take(&mut cluster.network).into_iter().partition(|flight| (flight.from, flight.to) == (from, to));
+    cluster.network = left;
+    taken
+}
+
+fn status(cluster: &Cluster, output: &mut String) {
+    for node in cluster.nodes() {
+        let Some(raft) = cluster.raft(node) else {
+            writeln!(output, "  {node} is down").unwrap();
+            continue;
+        };
+        let status = raft.status();
+        let role = match (status.role, status.leader) {
+            (Role::Leader, _) => "leads".to_owned(),
+            (Role::Candidate, _) => "is a candidate".to_owned(),
+            (Role::Follower, Some(leader)) => format!("follows {leader}"),
+            (Role::Follower, None) => "follows nobody".to_owned(),
+        };
+        writeln!(output, "  {node} {role} in {}, log to {}, chosen to {}", status.era, status.last, status.committed)
+            .unwrap();
+    }
+}
+
+fn log(cluster: &Cluster, node: NodeId, output: &mut String) {
+    let Some(raft) = cluster.raft(node) else { return };
+    for index in (1..=raft.status().last.0).map(LogIndex) {
+        let entry = raft.core.log.entry(index).expect("within the log");
+        let mark = if index <= raft.status().committed { "chosen" } else { "open" };
+        writeln!(output, "  {index} {}: {} ({mark})", entry.era, payload(&entry.payload)).unwrap();
+    }
+}
+
+fn payload(payload: &Payload) -> String {
+    match payload {
+        Payload::Empty => "no-op".to_owned(),
+        Payload::Command(bytes) | Payload::Configuration(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::Sent(flight) => describe_message(flight),
+        Event::Role(node, Role::Leader, era) => format!("{node} leads {era}"),
+        Event::Role(node, Role::Candidate, era) => format!("{node} becomes a candidate, so far in {era}"),
+        Event::Role(node, Role::Follower, era) => format!("{node} becomes a follower in {era}"),
+        Event::Chosen(node, chosen) => format!("{node} executes {}: {}", chosen.index, payload(&chosen.payload)),
+        Event::Read(node, token, index) => format!("{node} may run read {token} at {index}"),
+        Event::ReadDropped(node, token) => format!("{node} gives read {token} up"),
+    }
+}
+
+fn describe_message(flight: &Flight) -> String {
+    let Message { era, body } = Message::decode(&flight.bytes).expect("members send what they understand");
+    let said = match body {
+        Body::PreVote { next, last, last_era } => {
+            format!("would you vote for me in {next}? my log ends at {last} of {last_era}")
+        }
+        Body::PreVoteReply { next, granted: true } => format!("I would, in {next}"),
+        Body::PreVoteReply { next, granted: false } => format!("I would not, in {next}"),
+        Body::Vote { last, last_era } => format!("vote for me! my log ends at {last} of {last_era}"),
+        Body::VoteReply { granted: true } => "you have my vote".to_owned(),
+        Body::VoteReply { granted: false } => "you do not get my vote".to_owned(),
+        Body::Append { previous, previous_era, entries, committed } => {
+            let eras: Vec<String> = entries.iter().map(|entry| entry.era.to_string()).collect();
+            let count = entries.len();
+            format!("append {count} after {previous} of {previous_era}, of {}; chosen to {committed}", eras.join(" "))
+        }
+        Body::AppendMatched { matched } => format!("I have your log to {matched}"),
+        Body::AppendRejected { previous, hint, hint_era } => {
+            format!("{previous} does not match; try at or before {hint} of {hint_era}")
+        }
+        Body::Heartbeat { committed, round } => format!("heartbeat, round {round}; chosen to {committed}"),
+        Body::HeartbeatReply { round, last } => format!("I follow you, round {round}; my log ends at {last}"),
+        Body::Chosen { committed } => format!("chosen to {committed}"),
+        Body::Outdated => "your era is over".to_owned(),
+    };
+    format!("{}→{} in {era}: {said}", flight.from, flight.to)
+}
