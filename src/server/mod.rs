@@ -25,6 +25,7 @@ use crate::types::{NodeId, WorkerId};
 use directory::DataDirectory;
 use handshake::{Expected, Refusal};
 use identity::Identity;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -98,6 +99,7 @@ pub fn run(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), 
 }
 
 async fn serve(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+    raise_file_limit();
     let mut signals = Signals::new()?;
     let pg = listen(&options.pg, "--pg", options.insecure).await?;
     let peer = match peer_address(options) {
@@ -209,6 +211,17 @@ impl Signals {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let terminate = self.terminate.poll_recv(cx).is_ready();
         if terminate || self.interrupt.poll_recv(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Lets the process have as many sockets as the system's administrator allows: the usual default of 1024 is for programs
+/// that use `select`, and would be the limit of client connections.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::debug!("the limit of open files stays: {error}");
     }
 }
 

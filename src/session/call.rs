@@ -107,6 +107,8 @@ pub(super) struct Call {
     in_doubt: bool,
     /// Pauses since progress was last made: the exponent of the next one.
     pauses: u32,
+    /// Attempts in a row that were not answered: each is given longer, so that copies do not pile up where work is slow.
+    silences: u32,
     /// Hints followed without a pause.
     hops: usize,
     obstacle: Obstacle,
@@ -146,6 +148,7 @@ impl Call {
             phase: Phase::Paused,
             in_doubt: false,
             pauses: 0,
+            silences: 0,
             hops: 0,
             obstacle: Obstacle::Silence,
         };
@@ -212,6 +215,7 @@ impl Call {
             Phase::Asked(until) if until <= around.now => {
                 sometimes!("session.attempt_timed_out");
                 self.obstacle = Obstacle::Silence;
+                self.silences += 1;
                 around.router.suspect(self.partition, self.node);
                 // Planted 60: the retry is a new request.
                 if planted!(60) && self.is_logged() {
@@ -249,6 +253,7 @@ impl Call {
         if reply.attempt != self.attempt || matches!(self.phase, Phase::Paused | Phase::BackOff(_)) {
             return Step::Wait; // The current attempt decides what is done next.
         }
+        self.silences = 0;
         match reply.body {
             ReplyBody::NotLeader { leader } => self.not_leader(from, leader, around),
             ReplyBody::Lost => {
@@ -345,7 +350,7 @@ impl Call {
         *around.attempts = around.attempts.wrapping_add(1);
         self.attempt = *around.attempts;
         self.node = around.router.leader(self.partition);
-        self.phase = Phase::Asked(around.now + around.attempt_timeout);
+        self.phase = Phase::Asked(around.now + around.attempt_timeout * (1 << self.silences.min(2)));
         self.in_doubt |= self.is_logged();
         let request =
             Request { id: self.id, acked_below: self.acked_below, attempt: self.attempt, body: self.body.clone() };
@@ -494,7 +499,7 @@ mod tests {
         for body in [not_leader(None), ReplyBody::Lost, ReplyBody::Replan { version: CatalogVersion(9) }] {
             assert_eq!(story.reply(1, 11, body), "wait");
         }
-        assert_eq!(story.call.next_timeout(), Some(Instant(200_000_000)));
+        assert_eq!(story.call.next_timeout(), Some(Instant(300_000_000)), "after silence, twice the time");
     }
 
     #[test]

@@ -43,13 +43,13 @@ pub(super) enum Incoming {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
     /// Not the protocol: where the next message begins cannot be known, or is not worth knowing.
-    Protocol(SqlError),
+    Protocol(Box<SqlError>),
     /// A whole message, of this type, with text that is not UTF-8: an error like any other.
-    Encoding(u8, SqlError),
+    Encoding(u8, Box<SqlError>),
 }
 
 fn violation(message: impl Into<String>) -> Malformed {
-    Malformed::Protocol(SqlError::new(SqlState::PROTOCOL_VIOLATION, message))
+    Malformed::Protocol(Box::new(SqlError::new(SqlState::PROTOCOL_VIOLATION, message)))
 }
 
 /// Takes the next opening packet from the buffer, if it is whole.
@@ -84,7 +84,7 @@ pub(super) fn opening(buffer: &mut BytesMut) -> Result<Option<Opening>, Malforme
     let minor = (&packet[6..8]).get_u16();
     if major != 3 {
         let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2");
-        return Err(Malformed::Protocol(SqlError::unsupported(message)));
+        return Err(Malformed::Protocol(Box::new(SqlError::unsupported(message))));
     }
     check_startup(&packet[8..])?;
     match Startup::decode(&mut packet, &context()) {
@@ -243,7 +243,8 @@ impl Inside<'_> {
         if let Err(error) = std::str::from_utf8(&self.rest[..end]) {
             let byte = self.rest[error.valid_up_to()];
             let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
-            return Err(Malformed::Encoding(self.kind, SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)));
+            let error = SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message);
+            return Err(Malformed::Encoding(self.kind, Box::new(error)));
         }
         self.rest = &self.rest[end + 1..];
         Ok(())

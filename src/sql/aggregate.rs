@@ -167,7 +167,7 @@ enum State {
         sum: Numeric,
         squares: Numeric,
     },
-    /// Youngs and Cramer's running sums: `squares` is the sum of squared deviations times nothing.
+    /// Running sums after Youngs and Cramer: `squares` is the sum of squared deviations from the mean.
     Float {
         count: f64,
         sum: f64,
@@ -321,4 +321,40 @@ fn join(joined: &mut Option<Vec<u8>>, value: &Value, separator: &Value) -> Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::datetime::TimeContext;
+    use crate::types::text;
+
+    fn of(name: &str, data_type: DataType, rows: &[&str]) -> (String, DataType) {
+        let time = TimeContext::default();
+        let aggregate = resolve(name, &[Some(data_type)]).unwrap();
+        let mut state = aggregate.start();
+        for row in rows {
+            state.add(&[text::parse(row, data_type, &time).unwrap()]).unwrap();
+            state.add(&[Value::Null]).unwrap();
+        }
+        (text::print(&state.finish().unwrap(), &time.zone), aggregate.result)
+    }
+
+    /// Read off a PostgreSQL 15 server.
+    #[test]
+    fn results_of_postgresql() {
+        use DataType::{Float8, Int4, Int8};
+        for (name, data_type, rows, expected, result) in [
+            ("sum", Int4, &["1", "2", "4"][..], "7", Int8),
+            ("avg", Int4, &["1", "2", "4"], "2.3333333333333333", NUMERIC),
+            ("sum", Int8, &["9223372036854775807", "1"], "9223372036854775808", NUMERIC),
+            ("avg", NUMERIC, &["1000000000000000000000", "2"], "500000000000000000001", NUMERIC),
+            ("stddev", Int4, &["1", "2", "4"], "1.5275252316519467", NUMERIC),
+            ("variance", Float8, &["1.5", "2.5"], "0.5", Float8),
+            ("max", Int4, &[], "", Int4),
+            ("count", Int4, &["1"], "1", Int8),
+        ] {
+            assert_eq!(of(name, data_type, rows), (expected.to_owned(), result), "{name}({data_type})");
+        }
+    }
 }

@@ -213,3 +213,51 @@ fn to_time(context: &Context, value: &Value, to: DataType) -> Option<Result<Valu
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Timestamp;
+    use crate::types::random::{Rng, SeedableRng};
+
+    fn context() -> Context {
+        Context::new(Timestamp(0), Rng::from_seed([1; 32]), "UTC", 0)
+    }
+
+    fn literal(text: &str, to: DataType, strength: CastContext) -> Result<String, SqlError> {
+        let context = context();
+        cast_literal(&context, text, to, strength).map(|value| text::print(&value, &context.time.zone))
+    }
+
+    #[test]
+    fn strings_are_cut_only_when_asked() {
+        use CastContext::{Assignment, Explicit};
+        assert_eq!(literal("abcd", DataType::Varchar(Some(3)), Explicit).unwrap(), "abc");
+        let error = literal("abcd", DataType::Varchar(Some(3)), Assignment).unwrap_err();
+        assert_eq!(error.to_string(), "22001: value too long for type character varying(3)");
+        assert_eq!(literal("ab  ", DataType::Varchar(Some(3)), Assignment).unwrap(), "ab ");
+        assert_eq!(literal("äö", DataType::Char(4), Assignment).unwrap(), "äö  ");
+    }
+
+    #[test]
+    fn numbers_round_and_overflow_as_in_postgresql() {
+        let context = context();
+        let to = |value, from, to| cast(&context, value, from, to, CastContext::Explicit);
+        assert_eq!(to(Value::Float8(2.5), DataType::Float8, DataType::Int4).unwrap(), Value::Int4(2));
+        assert_eq!(
+            to(Value::Int4(40_000), DataType::Int4, DataType::Int2).unwrap_err().to_string(),
+            "22003: smallint out of range"
+        );
+        assert_eq!(to(Value::Null, DataType::Int4, DataType::Text).unwrap(), Value::Null);
+        assert_eq!(cannot_cast(DataType::Bool, DataType::Date).message, "cannot cast type boolean to date");
+    }
+
+    #[test]
+    fn strength_of_casts() {
+        assert!(can_cast(DataType::Int4, DataType::Numeric(None), CastContext::Implicit));
+        assert!(!can_cast(DataType::Int8, DataType::Int4, CastContext::Implicit));
+        assert!(can_cast(DataType::Int8, DataType::Int4, CastContext::Assignment));
+        assert!(!can_cast(DataType::Text, DataType::Int4, CastContext::Assignment));
+        assert!(!can_cast(DataType::Bool, DataType::Numeric(None), CastContext::Explicit));
+    }
+}

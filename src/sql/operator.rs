@@ -10,7 +10,6 @@ pub use like::like;
 use super::overload::{Choice, choose};
 use crate::types::datetime;
 use crate::types::numeric::Numeric;
-use crate::types::value::trim_blanks;
 use crate::types::{DataType, SqlError, SqlState, Value};
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -322,10 +321,25 @@ pub fn resolve_binary(
         let name = |t: Option<DataType>| t.map_or("unknown", DataType::base_name);
         format!("{} {} {}", name(left), operator.symbol(), name(right))
     };
+    if wants_interval(operator, left, right) {
+        return Err(ambiguous_operator(&describe()));
+    }
     match choose(&signatures, &[left, right]) {
         Choice::One(at) => Ok(candidates[at]),
         Choice::None => Err(no_such_operator(&describe())),
         Choice::Ambiguous => Err(ambiguous_operator(&describe())),
+    }
+}
+
+/// Untyped operands that PostgreSQL could also read as an interval or a time, which Orrery does not have: it calls them
+/// ambiguous, and so do we, rather than decide what a later version would have to take back.
+fn wants_interval(operator: BinaryOperator, left: Option<DataType>, right: Option<DataType>) -> bool {
+    match operator {
+        BinaryOperator::Multiply | BinaryOperator::Divide => left.is_none() && right.is_none(),
+        BinaryOperator::Add => {
+            matches!((left, right), (None, Some(DataType::Date)) | (Some(DataType::Date), None))
+        }
+        _ => false,
     }
 }
 
@@ -598,8 +612,84 @@ fn like_texts(text: &Value, pattern: &Value, fold: bool, negate: bool) -> Result
     Ok(Value::Bool(matches != negate))
 }
 
-/// Strings of `char(n)` compare without their trailing blanks; see [`trim_blanks`].
-#[must_use]
-pub fn comparable_text(text: &str, data_type: DataType) -> &str {
-    if matches!(data_type, DataType::Char(_)) { trim_blanks(text) } else { text }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(operator: BinaryOperator, left: Option<DataType>, right: Option<DataType>) -> String {
+        match resolve_binary(operator, left, right) {
+            Ok(found) => format!("{} , {} -> {}", found.left, found.right, found.result),
+            Err(error) => error.message,
+        }
+    }
+
+    /// Read off a PostgreSQL 15 server.
+    #[test]
+    fn operators_are_resolved_as_in_postgresql() {
+        use BinaryOperator::{Add, Concat, Equal, Less, Like, Multiply};
+        use DataType::{Char, Date, Float8, Int2, Int4, Int8, Numeric, Text, TimestampTz, Varchar};
+        for (operator, left, right, expected) in [
+            (Add, Some(Int2), Some(Int8), "smallint , bigint -> bigint"),
+            (Add, Some(Int4), Some(Numeric(None)), "numeric , numeric -> numeric"),
+            (Add, Some(Float8), Some(Numeric(None)), "double precision , double precision -> double precision"),
+            (Add, Some(Int4), None, "integer , integer -> integer"),
+            (Add, Some(Date), Some(Int4), "date , integer -> date"),
+            (Add, Some(Int4), Some(Text), "operator does not exist: integer + text"),
+            (Add, None, None, "operator is not unique: unknown + unknown"),
+            (Multiply, None, None, "operator is not unique: unknown * unknown"),
+            (Equal, Some(Varchar(Some(3))), Some(Char(3)), "character , character -> boolean"),
+            (Equal, Some(Text), Some(Char(3)), "text , text -> boolean"),
+            (Equal, Some(Char(3)), None, "character , character -> boolean"),
+            (Equal, None, None, "text , text -> boolean"),
+            (Less, Some(Date), Some(TimestampTz), "timestamp with time zone , timestamp with time zone -> boolean"),
+            (Equal, Some(Int4), Some(Text), "operator does not exist: integer = text"),
+            (Concat, Some(Int4), None, "text , text -> text"),
+            (Concat, Some(Int4), Some(Int4), "operator does not exist: integer || integer"),
+            (Like, Some(Varchar(None)), None, "text , text -> boolean"),
+        ] {
+            assert_eq!(result(operator, left, right), expected, "{left:?} {} {right:?}", operator.symbol());
+        }
+    }
+
+    #[test]
+    fn arithmetic_errors() {
+        let eval = |operator, left: Value, right: Value, data_type| {
+            resolve_binary(operator, Some(data_type), Some(data_type)).unwrap().eval(&left, &right)
+        };
+        use BinaryOperator::{Add, Divide, Modulo};
+        let message = |result: Result<Value, SqlError>| result.unwrap_err().to_string();
+        let int4 = |l, r, operator| eval(operator, Value::Int4(l), Value::Int4(r), DataType::Int4);
+        assert_eq!(message(int4(i32::MAX, 1, Add)), "22003: integer out of range");
+        assert_eq!(message(int4(i32::MIN, -1, Divide)), "22003: integer out of range");
+        assert_eq!(message(int4(1, 0, Divide)), "22012: division by zero");
+        assert_eq!(int4(i32::MIN, -1, Modulo).unwrap(), Value::Int4(0));
+        let int8 = eval(Modulo, Value::Int8(i64::MIN), Value::Int8(-1), DataType::Int8);
+        assert_eq!(int8.unwrap(), Value::Int8(0));
+        assert_eq!(eval(Add, Value::Null, Value::Int4(1), DataType::Int4).unwrap(), Value::Null);
+        let minus = resolve_unary(UnaryOperator::Minus, Some(DataType::Int2)).unwrap();
+        assert_eq!(message(minus.eval(&Value::Int2(i16::MIN))), "22003: smallint out of range");
+    }
+
+    #[test]
+    fn three_valued_logic() {
+        let (yes, no, null) = (Value::Bool(true), Value::Bool(false), Value::Null);
+        assert_eq!(and(&null, &no), no);
+        assert_eq!(and(&null, &yes), null);
+        assert_eq!(or(&null, &yes), yes);
+        assert_eq!(or(&null, &no), null);
+        assert_eq!(not(&null), null);
+    }
+
+    #[test]
+    fn common_types() {
+        let of = |types: &[Option<DataType>]| common_type(types, "CASE").map_err(|error| error.message);
+        assert_eq!(of(&[Some(DataType::Int4), None, Some(DataType::Numeric(None))]), Ok(DataType::Numeric(None)));
+        assert_eq!(of(&[Some(DataType::Int8), Some(DataType::Int4)]), Ok(DataType::Int8));
+        assert_eq!(of(&[None, None]), Ok(DataType::Text));
+        assert_eq!(of(&[Some(DataType::Varchar(Some(3))), Some(DataType::Text)]), Ok(DataType::Text));
+        assert_eq!(
+            of(&[Some(DataType::Int4), Some(DataType::Text)]),
+            Err("CASE types integer and text cannot be matched".to_owned())
+        );
+    }
 }

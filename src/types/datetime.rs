@@ -3,7 +3,7 @@
 //! Days and microseconds count from 2000-01-01. The extremes of the integer are `infinity` and `-infinity`.
 //!
 //! # Caveats
-//! Zone rules are known for the years -9999..=9999; beyond, the offset at the nearer end holds.
+//! Zone rules are known for the years -9999..=9999; later years repeat the last 400, earlier ones the first offset.
 
 use super::error::{SqlError, SqlState};
 use super::time::Timestamp;
@@ -15,6 +15,8 @@ pub use parse::{parse_date, parse_timestamp, parse_timestamptz};
 /// Microseconds of a day.
 pub const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
+/// Seconds after which weekdays and leap years repeat: 400 years.
+const CALENDAR_CYCLE: i64 = 146_097 * 86_400;
 /// Days from 1970-01-01 to 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
 /// First and last day of `date`: 4714-11-24 BC and 5874897-12-31.
@@ -86,7 +88,10 @@ impl TimeZone {
 
     /// Seconds east of Greenwich at an instant (seconds since 1970).
     fn offset_at(&self, unix: i64) -> i64 {
-        let clamped = unix.clamp(jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
+        // The calendar repeats after 400 years, so a year beyond the last known has the rules of one before it.
+        let last = jiff::Timestamp::MAX.as_second();
+        let cycles = if unix > last { (unix - last + CALENDAR_CYCLE - 1) / CALENDAR_CYCLE } else { 0 };
+        let clamped = (unix - cycles * CALENDAR_CYCLE).max(jiff::Timestamp::MIN.as_second());
         jiff::Timestamp::from_second(clamped).map_or(0, |at| i64::from(self.zone.to_offset(at).seconds()))
     }
 
@@ -157,8 +162,7 @@ pub fn date_to_timestamp(days: i32) -> Result<i64, SqlError> {
         _ => i64::from(days)
             .checked_mul(DAY)
             .filter(|micros| TIMESTAMP_RANGE.contains(micros))
-            .ok_or_else(|| out_of_range("date out of range for timestamp").clone())
-            .map_err(|_| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp")),
+            .ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp")),
     }
 }
 
@@ -287,4 +291,82 @@ pub fn write_timestamptz(out: &mut String, micros: i64, zone: &TimeZone) {
         let _ = write!(suffix, ":{:02}", size % 60);
     }
     write_moment(out, local, &suffix);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn berlin() -> TimeContext {
+        TimeContext { now: Timestamp(700_000_000_123_456), zone: TimeZone::find("europe/berlin").unwrap() }
+    }
+
+    fn shown(micros: i64) -> String {
+        let mut out = String::new();
+        write_timestamptz(&mut out, micros, &berlin().zone);
+        out
+    }
+
+    /// Read off a PostgreSQL 15 server.
+    #[test]
+    fn instants_of_postgresql() {
+        for (text, expected) in [
+            ("2004-10-19 10:23:54", "2004-10-19 10:23:54+02"),
+            ("2021-03-28 02:30:00", "2021-03-28 03:30:00+02"),
+            ("2021-10-31 02:30:00", "2021-10-31 02:30:00+01"),
+            ("2004-10-19 10:23:54.1234567-0530", "2004-10-19 17:53:54.123457+02"),
+            ("2004-10-19 10:23:54 America/New_York", "2004-10-19 16:23:54+02"),
+            ("12000-07-01 00:00", "12000-07-01 00:00:00+02"),
+            ("Jan 8 1999 04:05 PM", "1999-01-08 16:05:00+01"),
+            ("infinity", "infinity"),
+            ("now", "2022-03-07 21:26:40.123456+01"),
+            ("today", "2022-03-07 00:00:00+01"),
+            ("epoch", "1970-01-01 01:00:00+01"),
+        ] {
+            assert_eq!(parse_timestamptz(text, &berlin()).map(shown).unwrap(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("x", "22007: invalid input syntax for type timestamp with time zone: \"x\""),
+            ("2020-02-30", "22008: date/time field value out of range: \"2020-02-30\""),
+            ("2020-01-01 Foo/Bar", "22023: time zone \"foo/bar\" not recognized"),
+            ("2020-01-01 10:00+16", "22009: time zone displacement out of range: \"2020-01-01 10:00+16\""),
+            ("294278-01-01", "22008: timestamp out of range: \"294278-01-01\""),
+        ] {
+            assert_eq!(parse_timestamptz(text, &berlin()).unwrap_err().to_string(), expected, "{text}");
+        }
+        assert_eq!(TimeZone::parse("Mars/Olympus").unwrap_err().state, SqlState::INVALID_PARAMETER_VALUE);
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_back(days in -2_451_545..2_145_031_948, micros in TIMESTAMP_RANGE) {
+            let mut date = String::new();
+            write_date(&mut date, days);
+            prop_assert_eq!(parse_date(&date, &berlin()).unwrap(), days);
+            let mut local = String::new();
+            write_timestamp(&mut local, micros);
+            prop_assert_eq!(parse_timestamp(&local, &berlin()).unwrap(), micros);
+            prop_assert_eq!(civil_from_days(i64::from(days)), {
+                let (year, month, day) = civil_from_days(i64::from(days));
+                civil_from_days(days_from_civil(year, month, day))
+            });
+        }
+
+        #[test]
+        fn instants_come_back(micros in -60_000_000_000_000_000_i64..9_000_000_000_000_000_000) {
+            prop_assert_eq!(parse_timestamptz(&shown(micros), &berlin()).unwrap(), micros);
+        }
+
+        #[test]
+        fn any_text_is_an_answer(text in "[0-9a-z:+/. -]{0,24}", other in any::<String>(), micros in any::<i64>(), days in any::<i32>()) {
+            for text in [&text, &other] {
+                let _ = (parse_date(text, &berlin()), parse_timestamp(text, &berlin()), parse_timestamptz(text, &berlin()));
+            }
+            let mut out = shown(micros);
+            write_date(&mut out, days);
+            write_timestamp(&mut out, micros);
+            let _ = (date_to_timestamp(days), timestamp_to_date(micros), local_to_utc(micros, &berlin().zone));
+        }
+    }
 }

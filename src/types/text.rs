@@ -240,3 +240,46 @@ fn write_uuid(out: &mut String, bytes: &[u8; 16]) -> std::fmt::Result {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::value::tests_support::any_value_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn text_comes_back(
+            (data_type, value) in proptest::sample::select(DataType::ALL.to_vec())
+                .prop_flat_map(|data_type| (Just(data_type), any_value_of(data_type))),
+        ) {
+            let time = TimeContext::default();
+            match parse(&print(&value, &time.zone), data_type, &time) {
+                Ok(back) if !value.is_null() => prop_assert_eq!(back, value),
+                // Days and instants beyond the range, and NUL in text, cannot be said.
+                _ => {}
+            }
+        }
+
+        #[test]
+        fn any_text_is_an_answer(text in "[-+.0-9a-fxein\\\\{} ]{0,20}", at in 0..DataType::ALL.len()) {
+            let _ = parse(&text, DataType::ALL[at], &TimeContext::default());
+        }
+    }
+
+    #[test]
+    fn floats_print_as_in_postgresql() {
+        for (value, expected) in [
+            (1e20, "1e+20"),
+            (1e15, "1e+15"),
+            (123_456_789_012_345.0, "123456789012345"),
+            (1e-4, "0.0001"),
+            (1.5e-5, "1.5e-05"),
+            (-0.0, "-0"),
+            (f64::NEG_INFINITY, "-Infinity"),
+            (4.9e-324, "5e-324"),
+        ] {
+            assert_eq!(print(&Value::Float8(value), &TimeZone::utc()), expected);
+        }
+    }
+}

@@ -220,11 +220,6 @@ pub(crate) mod tests_support {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a key decodes to.
-    pub(crate) fn canonical(value: &Value) -> Value {
-        value.clone()
-    }
-
     fn any_numeric() -> BoxedStrategy<Numeric> {
         prop_oneof![
             (any::<i64>(), 0_u16..25).prop_map(|(mantissa, scale)| Numeric::from_parts(i128::from(mantissa), scale)),

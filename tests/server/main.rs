@@ -10,3 +10,4 @@ mod files;
 mod node;
 mod peers;
 mod shell;
+mod sql;

@@ -102,11 +102,11 @@ fn bytes_come_and_go() {
 
 #[test]
 fn a_client_that_does_not_read_is_not_read() {
-    // Answers a thousandfold.
+    // Answers twentyfold.
     let running = start(1, BTreeMap::new(), || {
         worker(|env, event| {
             if let Event::Client { connection, event: ClientEvent::Bytes(bytes) } = event {
-                env.client_send(connection, vec![7; bytes.len() * 1000].into());
+                env.client_send(connection, vec![7; bytes.len() * 20].into());
             }
         })
     });
@@ -127,7 +127,7 @@ fn a_client_that_does_not_read_is_not_read() {
     let read_by_now = running.stats.client_bytes_in.get();
     assert!((read_by_now as usize) < sent, "the rest waits in the kernel");
     client.set_nonblocking(false).unwrap();
-    let mut left = sent * 1000;
+    let mut left = sent * 20;
     let mut buffer = vec![0; 1 << 20];
     while left > 0 {
         left -= client.read(&mut buffer).unwrap();
@@ -376,4 +376,30 @@ fn a_worker_that_stops_is_not_called_again() {
     let mut client = running.connect();
     client.write_all(b"x").unwrap();
     assert_eq!(running.stopped.recv_timeout(Duration::from_secs(10)), Ok(StopReason::Disk("gone".into())));
+}
+
+/// Set for the process that is to panic.
+const PANIC: &str = "ORRERY_TEST_PANIC";
+
+/// Not a test: what [`a_panic_ends_the_process`] runs in a process of its own.
+#[test]
+fn panicking_worker() {
+    if std::env::var_os(PANIC).is_none() {
+        return;
+    }
+    let running = start(1, BTreeMap::new(), || worker(|_, _| panic!("a bug")));
+    let _ = running.stopped.recv_timeout(Duration::from_secs(10));
+    println!("still alive");
+}
+
+#[test]
+fn a_panic_ends_the_process() {
+    use std::os::unix::process::ExitStatusExt;
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "shell::panicking_worker", "--nocapture"])
+        .env(PANIC, "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(6), "half a node must not go on");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("still alive"));
 }

@@ -543,12 +543,17 @@ impl Timer {
         if self.armed.is_some_and(|armed| armed <= at) {
             return;
         }
-        let target = ::tokio::time::Instant::now() + at.since(clock::boot_time());
+        self.armed = Some(at);
+        let now = clock::boot_time();
+        if at <= now {
+            // tokio would wait for its next tick.
+            return self.waker.wake_by_ref();
+        }
+        let target = ::tokio::time::Instant::now() + at.since(now);
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().reset(target),
             None => self.sleep = Some(Box::pin(::tokio::time::sleep_until(target))),
         }
-        self.armed = Some(at);
         let mut cx = Context::from_waker(&self.waker);
         if let Some(sleep) = &mut self.sleep
             && sleep.as_mut().poll(&mut cx).is_ready()

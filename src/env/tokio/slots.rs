@@ -54,3 +54,22 @@ impl<T> Slots<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_never_means_another_thing() {
+        let mut slots = Slots::default();
+        let first = slots.insert(|key| key);
+        assert_eq!(slots.remove(first), Some(first));
+        let second = slots.insert(|key| key);
+        assert_ne!(first, second, "the place is used again, the number is not");
+        assert_eq!(slots.get_mut(first), None);
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.get_mut(second), Some(&mut second.clone()));
+        assert_eq!(slots.iter().collect::<Vec<_>>(), [(second, &second)]);
+        assert_eq!(slots.get_mut(u64::MAX), None);
+    }
+}

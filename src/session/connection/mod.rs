@@ -302,7 +302,7 @@ impl Connection {
                 self.begin(turn);
                 self.mode = if kind == b'Q' { Mode::Simple } else { Mode::Extended };
                 if !self.skipping {
-                    self.fail(turn, error);
+                    self.fail(turn, *error);
                 }
                 true
             }

@@ -244,7 +244,10 @@ fn to_timestamp(_: &mut Context, arguments: &[Value]) -> Result<Value, SqlError>
     let shifted = libm::rint((seconds - offset as f64) * 1e6);
     let inside = shifted.abs() < 9.3e18 && is_valid_timestamp(shifted as i64);
     if !inside {
-        return Err(out_of_range(&format!("timestamp out of range: \"{seconds}\"")));
+        return Err(out_of_range(&format!(
+            "timestamp out of range: \"{}\"",
+            crate::types::text::print(&arguments[0], &TimeZone::utc())
+        )));
     }
     Ok(Value::TimestampTz(shifted as i64))
 }
@@ -254,6 +257,15 @@ fn unknown_unit(unit: &str, data_type: DataType) -> SqlError {
         SqlState::INVALID_PARAMETER_VALUE,
         format!("unit \"{unit}\" not recognized for type {}", data_type.base_name()),
     )
+}
+
+/// For `date_trunc`: which error PostgreSQL has for a unit that nothing is cut off at.
+fn not_truncated(unit: &str, given: &str, data_type: DataType) -> SqlError {
+    if matches!(unit, "timezone" | "timezone_hour") {
+        unsupported_unit(given, data_type)
+    } else {
+        unknown_unit(given, data_type)
+    }
 }
 
 fn unsupported_unit(unit: &str, data_type: DataType) -> SqlError {
@@ -330,12 +342,12 @@ fn date_trunc(context: &mut Context, arguments: &[Value]) -> Result<Value, SqlEr
             Ok(arguments[1].clone())
         }
         Value::Timestamp(local) => {
-            truncate(&unit, *local).map(Value::Timestamp).ok_or_else(|| unknown_unit(given, Timestamp))
+            truncate(&unit, *local).map(Value::Timestamp).ok_or_else(|| not_truncated(&unit, given, Timestamp))
         }
         Value::TimestampTz(utc) => {
             let zone = &context.time.zone;
             let local = utc_to_local(*utc, zone)?;
-            let cut = truncate(&unit, local).ok_or_else(|| unknown_unit(given, TimestampTz))?;
+            let cut = truncate(&unit, local).ok_or_else(|| not_truncated(&unit, given, TimestampTz))?;
             // Up to the hour the offset stays; from the day on it is that of the new date.
             let within_day = matches!(unit.as_str(), "microseconds" | "milliseconds" | "second" | "minute" | "hour");
             Ok(Value::TimestampTz(if within_day { utc - (local - cut) } else { local_to_utc(cut, zone)? }))
@@ -406,7 +418,8 @@ fn extract(context: &mut Context, arguments: &[Value]) -> Result<Value, SqlError
     let (found, data_type) = match &arguments[1] {
         Value::Date(days) => {
             let field = match *days {
-                i32::MAX | i32::MIN => infinite_field(&unit, *days > 0).filter(|_| clock_field(&unit, 0).is_none()),
+                i32::MAX | i32::MIN => infinite_field(&unit, *days > 0)
+                    .filter(|_| clock_field(&unit, 0).is_none() && !unit.starts_with("timezone")),
                 days if unit == "epoch" => Some(whole((i64::from(days) + 10_957) * 86_400)),
                 days => calendar_field(&unit, i64::from(days)),
             };
@@ -416,9 +429,10 @@ fn extract(context: &mut Context, arguments: &[Value]) -> Result<Value, SqlError
             let field = match *local {
                 i64::MAX | i64::MIN => infinite_field(&unit, *local > 0),
                 local if unit == "epoch" => Some(scaled_epoch(local)),
+                local if unit == "julian" => Some(julian(local)?),
                 local => calendar_field(&unit, local.div_euclid(DAY)).or_else(|| clock_field(&unit, local)),
             };
-            (field.filter(|_| !unit.starts_with("timezone")), Timestamp)
+            (field, Timestamp)
         }
         Value::TimestampTz(utc) => {
             let zone = &context.time.zone;
@@ -431,6 +445,9 @@ fn extract(context: &mut Context, arguments: &[Value]) -> Result<Value, SqlError
                 (_, "timezone_minute") => Some(whole(offset / 60 % 60)),
                 _ => {
                     let local = utc_to_local(*utc, zone)?;
+                    if unit == "julian" {
+                        return julian(local);
+                    }
                     calendar_field(&unit, local.div_euclid(DAY)).or_else(|| clock_field(&unit, local))
                 }
             };
@@ -443,6 +460,12 @@ fn extract(context: &mut Context, arguments: &[Value]) -> Result<Value, SqlError
             if is_known(&unit) { unsupported_unit(given, data_type) } else { unknown_unit(given, data_type) }
         },
     )
+}
+
+/// Julian day with its fraction.
+fn julian(local: i64) -> Result<Value, SqlError> {
+    let fraction = Numeric::from(local.rem_euclid(DAY)).div(&Numeric::from(DAY))?;
+    Ok(Value::Numeric(Numeric::from(local.div_euclid(DAY) + 2_451_545).add(&fraction)?))
 }
 
 fn scaled_epoch(micros: i64) -> Value {

@@ -177,7 +177,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |a| Ok(Value::Numeric(to_numeric(&a[0])?.power(to_numeric(&a[1])?)?)),
         &[(&[Some("2"), Some("10")], Some("1024.0000000000000000"))],
     ),
-    entry("exp", &[Float8], Float8, "e to a power", exp, &[(&[Some("1")], Some("2.718281828459045"))]),
+    entry("exp", &[Float8], Float8, "e to a power", exp, &[(&[Some("0")], Some("1"))]),
     entry(
         "exp",
         &[NUMERIC],

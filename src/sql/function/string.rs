@@ -304,6 +304,38 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     entry(
         "to_hex",
+        &[Int4],
+        Text,
+        "As hexadecimal digits",
+        |a| Ok(Value::text(format!("{:x}", to_i64(&a[0])? as i32))),
+        &[(&[Some("-1")], Some("ffffffff"))],
+    ),
+    entry(
+        "translate",
+        &[Text, Text, Text],
+        Text,
+        "Each character of the second replaced by its counterpart in the third",
+        translate,
+        &[(&[Some("12345"), Some("143"), Some("ax")], Some("a2x5"))],
+    ),
+    entry(
+        "substr",
+        &[Bytea, Int4],
+        Bytea,
+        "From a position on",
+        substring,
+        &[(&[Some("\\x010203"), Some("2")], Some("\\x0203"))],
+    ),
+    entry(
+        "substr",
+        &[Bytea, Int4, Int4],
+        Bytea,
+        "From a position, that many bytes",
+        substring,
+        &[(&[Some("\\x0102"), Some("1"), Some("1")], Some("\\x01"))],
+    ),
+    entry(
+        "to_hex",
         &[DataType::Int8],
         Text,
         "As hexadecimal digits",
@@ -331,7 +363,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         doc: "All arguments but the first as text, NULLs left out, the first between them",
         body: Body::InContext(|context, arguments| match &arguments[0] {
             Value::Null => Ok(Value::Null),
-            separator => join(context, &to_str(separator)?.to_owned(), &arguments[1..]),
+            separator => join(context, to_str(separator)?, &arguments[1..]),
         }),
         cases: &[],
     },
@@ -415,6 +447,16 @@ fn replace(arguments: &[Value]) -> Result<Value, SqlError> {
     Ok(Value::text(text.replace(from, to)))
 }
 
+fn translate(arguments: &[Value]) -> Result<Value, SqlError> {
+    let from: Vec<char> = to_str(&arguments[1])?.chars().collect();
+    let to: Vec<char> = to_str(&arguments[2])?.chars().collect();
+    let changed = to_str(&arguments[0])?.chars().filter_map(|c| match from.iter().position(|known| *known == c) {
+        Some(at) => to.get(at).copied(),
+        None => Some(c),
+    });
+    Ok(Value::text(changed.collect::<String>()))
+}
+
 fn strpos(arguments: &[Value]) -> Result<Value, SqlError> {
     let text = to_str(&arguments[0])?;
     Ok(text.find(to_str(&arguments[1])?).map_or(Value::Int4(0), |at| count(text[..at].chars().count() + 1)))
@@ -453,7 +495,7 @@ fn chr(arguments: &[Value]) -> Result<Value, SqlError> {
     let limit = |message: String| SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
     let code = to_i64(&arguments[0])?;
     match u32::try_from(code) {
-        Err(_) => Err(limit("character number must be positive".to_owned())),
+        Err(_) => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "character number must be positive".to_owned())),
         Ok(0) => Err(limit("null character not permitted".to_owned())),
         Ok(code) if code > 0x10_ffff => Err(limit(format!("requested character too large for encoding: {code}"))),
         Ok(code) => char::from_u32(code)

@@ -233,7 +233,7 @@ fn read_word(rest: &mut &str, fields: &mut Fields) -> Result<(), Fault> {
     let mut ahead = *rest;
     let word = take(&mut ahead, |c| c.is_ascii_alphabetic());
     let special = match word {
-        "infinity" | "inf" => Some(Special::Infinity),
+        "infinity" => Some(Special::Infinity),
         "epoch" => Some(Special::Epoch),
         "now" => Some(Special::Now),
         "today" => Some(Special::Day(0)),

@@ -119,9 +119,12 @@ impl Directory {
             }
             DiskOp::Rename { from, to } => {
                 let (source, target) = (self.path_of(&from)?, self.path_of(&to)?);
-                self.files.remove(&from);
-                self.files.remove(&to);
                 rustix::fs::rename(source, target).map_err(|error| disk_error(&error.into()))?;
+                // The handles, and what they know of unsynced bytes, belong to the file, not to its name.
+                self.files.remove(&to);
+                if let Some(open) = self.files.remove(&from) {
+                    self.files.insert(to, open);
+                }
             }
             DiskOp::Remove { file } => {
                 let path = self.path_of(&file)?;
