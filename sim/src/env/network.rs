@@ -222,6 +222,11 @@ impl SimNetwork {
     pub fn heal(&mut self, from: usize, to: usize) {
         let link = self.link(from, to);
         self.clean[link] = true;
+        self.clear(from, to);
+    }
+
+    /// Takes away all conditions of a link; the background stays.
+    pub fn clear(&mut self, from: usize, to: usize) {
         self.laid.retain(|laid| laid.from != from || laid.to != to);
     }
 }
