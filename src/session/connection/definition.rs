@@ -166,7 +166,7 @@ impl Connection {
     /// In force everywhere: what is left is to end the building of indexes, one after the other.
     fn finish_definition(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>) {
         while let Some(tree) = job.building.pop() {
-            if let Some(text) = finish_building(&turn.shared.catalog, tree, job.violation.is_none()) {
+            if let Some(text) = sql::finish_building(&turn.shared.catalog, tree, job.violation.is_none()) {
                 sometimes!("session.unique_index_violated", job.violation.is_some());
                 job.text = Arc::from(text);
                 job.checked = turn.shared.catalog.version;
@@ -200,10 +200,4 @@ fn building(catalog: &Catalog, next_tree: u32) -> Vec<TreeId> {
         .filter(|index| index.state == IndexState::Building && index.tree.0 >= next_tree)
         .map(|index| index.tree)
         .collect()
-}
-
-/// The DDL that ends the building of an index.
-fn finish_building(catalog: &Catalog, tree: TreeId, holds: bool) -> Option<String> {
-    let _ = (catalog, tree, holds);
-    None
 }

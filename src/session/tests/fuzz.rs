@@ -70,7 +70,8 @@ proptest! {
         picks in proptest::collection::vec(0..LINES.len(), 1..20),
         cuts in proptest::collection::vec(any::<usize>(), 0..12),
     ) {
-        let lines: Vec<_> = picks.into_iter().map(|pick| LINES[pick]).collect();
+        // At the end everything is asked to be sent: until then it is no matter when answers leave.
+        let lines: Vec<_> = picks.into_iter().map(|pick| LINES[pick]).chain(["sync"]).collect();
         let bytes = conversation(&lines);
         let whole = played(std::iter::once(bytes.clone()));
         prop_assert_eq!(played(cut(&bytes, cuts)), whole);
