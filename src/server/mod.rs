@@ -21,7 +21,7 @@ pub mod identity;
 use crate::env::StopReason;
 use crate::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
 use crate::node::{Worker, WorkerConfig};
-use crate::types::{NodeId, WorkerId};
+use crate::types::{Incarnation, NodeId, WorkerId};
 use directory::DataDirectory;
 use handshake::{Expected, Refusal};
 use identity::Identity;
@@ -39,6 +39,8 @@ use tokio::sync::mpsc;
 
 /// A clean stop may take this long.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// Signals so close together are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
 /// Peer connections that have not said hello yet.
 const MAX_HANDSHAKES: usize = 256;
 
@@ -119,38 +121,53 @@ async fn serve(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<
     let address = pg.local_addr().map_err(|error| Failure::broken(error.to_string()))?;
     tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
         partitions = identity.partitions, pg = %address, "started");
-    ready(address);
-
     let accepting = Acceptor { mailboxes: Arc::clone(&mailboxes), stats: Arc::clone(&stats), expected };
     #[allow(clippy::disallowed_methods, reason = "the edge accepts beside waiting for signals")]
     let tasks = [
         Some(tokio::spawn(accepting.clone().clients(pg))),
         peer.map(|listener| tokio::spawn(accepting.clone().peers(listener))),
     ];
-    let reason = first(&mut signals, &mut stops).await;
+    let mut reason = None;
+    let mut recovering = mailboxes.len();
+    let mut ready = Some(ready);
+    while reason.is_none() {
+        match first(&mut signals, &mut stops).await {
+            First::Recovered => recovering = recovering.saturating_sub(1),
+            other => reason = Some(other),
+        }
+        if recovering == 0
+            && reason.is_none()
+            && let Some(ready) = ready.take()
+        {
+            ready(address);
+        }
+    }
     for task in tasks.into_iter().flatten() {
         task.abort();
     }
     let outcome = match reason {
-        First::Signal => shut_down(&mut signals, &mut stops, &mailboxes).await,
-        First::Stopped(worker, reason) => Err(stop_failure(worker, reason)),
+        Some(First::Stopped(worker, reason)) => Err(stop_failure(worker, reason, options)),
+        _ => shut_down(&mut signals, &mut stops, &mailboxes, options).await,
     };
     tracing::info!(%stats, "stopped");
     outcome
 }
 
-/// What happened first: a signal, or a worker's end.
+/// What happened first.
 enum First {
     Signal,
+    /// A worker has read its log.
+    Recovered,
     Stopped(WorkerId, StopReason),
 }
 
-type Stops = mpsc::UnboundedReceiver<(WorkerId, StopReason)>;
+/// What workers tell: `None` when they have read their log, and why they ended.
+type Stops = mpsc::UnboundedReceiver<(WorkerId, Option<StopReason>)>;
 
 async fn first(signals: &mut Signals, stops: &mut Stops) -> First {
     poll_fn(|cx| {
         if let Poll::Ready(Some((worker, reason))) = stops.poll_recv(cx) {
-            return Poll::Ready(First::Stopped(worker, reason));
+            return Poll::Ready(reason.map_or(First::Recovered, |reason| First::Stopped(worker, reason)));
         }
         signals.poll(cx).map(|()| First::Signal)
     })
@@ -158,17 +175,27 @@ async fn first(signals: &mut Signals, stops: &mut Stops) -> First {
 }
 
 /// Asks all workers to stop and waits, but not for ever; a second signal ends the waiting.
-async fn shut_down(signals: &mut Signals, stops: &mut Stops, mailboxes: &[Arc<Mailbox>]) -> Result<(), Failure> {
+async fn shut_down(
+    signals: &mut Signals,
+    stops: &mut Stops,
+    mailboxes: &[Arc<Mailbox>],
+    options: &NodeOptions,
+) -> Result<(), Failure> {
     tracing::info!("stopping");
     for mailbox in mailboxes {
         mailbox.shutdown();
     }
     let all = async {
-        for _ in mailboxes {
+        // `timeout` and some supervisors signal the process and then its group: that is one wish.
+        let deaf_until = tokio::time::Instant::now() + SAME_SIGNAL;
+        let mut running = mailboxes.len();
+        while running > 0 {
             match first(signals, stops).await {
+                First::Recovered => {}
+                First::Signal if tokio::time::Instant::now() < deaf_until => {}
                 First::Signal => return Err(Failure::broken("stopped at once by a second signal")),
-                First::Stopped(_, StopReason::Shutdown) => {}
-                First::Stopped(worker, reason) => return Err(stop_failure(worker, reason)),
+                First::Stopped(_, StopReason::Shutdown) => running -= 1,
+                First::Stopped(worker, reason) => return Err(stop_failure(worker, reason, options)),
             }
         }
         Ok(())
@@ -182,7 +209,7 @@ async fn shut_down(signals: &mut Signals, stops: &mut Stops, mailboxes: &[Arc<Ma
     })
 }
 
-fn stop_failure(worker: WorkerId, reason: StopReason) -> Failure {
+fn stop_failure(worker: WorkerId, reason: StopReason, options: &NodeOptions) -> Failure {
     match reason {
         StopReason::Disk(what) => {
             Failure::broken(format!("worker {} stopped because its disk failed: {what}; start again", worker.0))
@@ -191,7 +218,10 @@ fn stop_failure(worker: WorkerId, reason: StopReason) -> Failure {
             "worker {} stopped because its copy of the data is not its leader's: {what}",
             worker.0
         )),
-        StopReason::Unusable(what) => Failure::usage(what),
+        StopReason::Unusable(what) => Failure::usage(format!(
+            "cannot use the data directory {}: {what}: restore it, or start with an empty directory",
+            options.data.display()
+        )),
         StopReason::Shutdown => Failure::broken(format!("worker {} stopped without being asked", worker.0)),
     }
 }
@@ -284,7 +314,7 @@ fn start_workers(
     directory: &DataDirectory,
     mailboxes: &Arc<[Arc<Mailbox>]>,
     stats: &Arc<Stats>,
-    stopped: &mpsc::UnboundedSender<(WorkerId, StopReason)>,
+    stopped: &mpsc::UnboundedSender<(WorkerId, Option<StopReason>)>,
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::broken(format!("cannot start a worker: {error}"));
     let random = os_random().map_err(failed)?;
@@ -293,6 +323,7 @@ fn start_workers(
     peers.remove(&options.node);
     for number in 0..identity.workers {
         let worker = WorkerId(number);
+        let recovered = stopped.clone();
         let config = WorkerConfig {
             node: identity.node,
             worker,
@@ -313,12 +344,20 @@ fn start_workers(
             stats: Arc::clone(stats),
         };
         let make = move || -> Handler {
-            let mut worker = Worker::new(config);
-            Box::new(move |env, event| worker.handle(env, event))
+            let mut machine = Worker::new(config);
+            let mut recovering = true;
+            Box::new(move |env, event| {
+                let control = machine.handle(env, event);
+                if recovering && machine.incarnation() != Incarnation(0) {
+                    recovering = false;
+                    drop(recovered.send((worker, None)));
+                }
+                control
+            })
         };
         let stopped = stopped.clone();
         // The receiver goes only with the process.
-        start_worker(settings, make, move |reason| drop(stopped.send((worker, reason)))).map_err(failed)?;
+        start_worker(settings, make, move |reason| drop(stopped.send((worker, Some(reason))))).map_err(failed)?;
     }
     Ok(())
 }
