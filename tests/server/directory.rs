@@ -6,24 +6,31 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Names and contents below a directory.
-fn content(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+/// Names below a directory, and checksums of their contents.
+fn content(directory: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.display().to_string();
         if path.is_dir() {
             found.extend(content(&path));
-            found.insert(name, Vec::new());
+            found.insert(name, 0);
         } else {
-            found.insert(name, std::fs::read(&path).unwrap());
+            found.insert(name, crc32c::crc32c(&std::fs::read(&path).unwrap()));
         }
     }
     found
 }
 
+/// What a start on a directory that nobody uses is refused with.
 fn refused(data: &Path, arguments: &[&str]) -> String {
     let before = content(data);
+    let line = refusal(data, arguments);
+    assert_eq!(before, content(data), "a refused start changes nothing");
+    line
+}
+
+fn refusal(data: &Path, arguments: &[&str]) -> String {
     let output = Command::new(BINARY)
         .args(["start", "--pg", "127.0.0.1:0", "--data"])
         .arg(data)
@@ -33,7 +40,6 @@ fn refused(data: &Path, arguments: &[&str]) -> String {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert_eq!(before, content(data), "a refused start changes nothing");
     stderr.replace(&data.display().to_string(), "DIR")
 }
 
@@ -69,7 +75,7 @@ fn two_processes_do_not_share_a_directory() {
     let data = tempfile::tempdir().unwrap();
     let node = Node::start(data.path(), &[]);
     assert_eq!(
-        refused(data.path(), &[]),
+        refusal(data.path(), &[]),
         "orrery: cannot use the data directory DIR: another process uses it: stop that, or choose another with --data\n"
     );
     node.kill();

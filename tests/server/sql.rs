@@ -35,7 +35,6 @@ async fn count(client: &Client) -> i64 {
 }
 
 #[tokio::test]
-#[ignore = "planning has not landed yet"]
 async fn a_driver_creates_inserts_selects_and_errs() {
     let data = tempfile::tempdir().unwrap();
     let node = Node::start(data.path(), &[]);
@@ -72,7 +71,6 @@ async fn a_driver_creates_inserts_selects_and_errs() {
 }
 
 #[tokio::test]
-#[ignore = "planning has not landed yet"]
 async fn rows_survive_kill_and_restart() {
     let data = tempfile::tempdir().unwrap();
     let mut rows = 0;
@@ -116,7 +114,6 @@ impl Cluster {
 }
 
 #[tokio::test]
-#[ignore = "planning has not landed yet"]
 async fn three_nodes_survive_the_death_of_each() {
     let cluster = Cluster::new();
     let mut nodes: Vec<Option<Node>> = (0..3).map(|place| Some(cluster.start(place))).collect();
@@ -144,7 +141,6 @@ async fn three_nodes_survive_the_death_of_each() {
 }
 
 #[test]
-#[ignore = "planning has not landed yet"]
 fn psql_works() {
     if Command::new("psql").arg("--version").output().is_err() {
         println!("skipped: psql is not installed here");
