@@ -213,7 +213,8 @@ fn planted_bugs_are_caught() {
         return;
     }
     let mut missed = Vec::new();
-    for bug in [1, 2, 3, 6, 8, 12, 13, 15, 21, 22, 45] {
+    // 12 needs figure 8 move by move: see `script`.
+    for bug in [1, 2, 3, 6, 8, 13, 15, 21, 22, 45] {
         buggify::plant(bug);
         match (0..600).find_map(|seed| run(seed, 2000).err()) {
             Some(violation) => println!("planted {bug}: {violation}"),

@@ -1,7 +1,7 @@
 //! The golden scripts: `tests/golden/raft/*.txt`. Each is a list of commands, a line `---`, and what happened.
 //!
 //! ```text
-//! nodes 3              a group of three; disks sync at once
+//! nodes 3 [batch 1]    a group of three (one entry to an append); disks sync at once
 //! campaign 1           time goes on until node 1 loses patience
 //! deliver              everything on its way arrives, and what that brings about, until all is quiet
 //! deliver 1 2          only what is on its way from 1 to 2 now
@@ -49,6 +49,18 @@ fn golden_scripts() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
+/// With the feature `mutants`: figure 8 happens when earlier eras are counted.
+#[test]
+fn figure_8_happens_under_planted_bug_12() {
+    if !crate::env::buggify::plant(12) {
+        return;
+    }
+    let output =
+        play(include_str!("../../../../tests/golden/raft/section_5_4_2_figure_8.txt").split("---\n").next().unwrap());
+    crate::env::buggify::plant(0);
+    assert!(output.contains("VIOLATION: state machine safety"), "{output}");
+}
+
 fn play(input: &str) -> String {
     let mut cluster = Cluster::new(0, 1, 100);
     let mut output = String::new();
@@ -82,6 +94,9 @@ fn node(word: &str) -> NodeId {
 fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
     match words {
         ["nodes", count] => *cluster = Cluster::new(number(count) as u32, 1, 100),
+        ["nodes", count, "batch", entries] => {
+            *cluster = Cluster::new(number(count) as u32, 1, number(entries) as usize);
+        }
         ["campaign", who] => {
             let who = node(who);
             let at = cluster.raft(who).expect("it lives").next_timeout();
