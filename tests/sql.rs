@@ -90,3 +90,38 @@ fn sql_logic_files_hold() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
+
+/// Nesting and chains are refused past a limit; below it, and at it, the stack of a thread is enough.
+#[test]
+fn no_text_overflows_the_stack() {
+    let texts = |n: usize| {
+        vec![
+            format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)),
+            format!("SELECT {}1", "- ".repeat(n)),
+            format!("SELECT {}true", "NOT ".repeat(n)),
+            format!("SELECT 1{}", " + 1".repeat(n)),
+            format!("SELECT true{}", " AND true".repeat(n)),
+            format!("SELECT true{}", " OR (false AND true)".repeat(n)),
+            format!("SELECT 1{}", "::int".repeat(n)),
+            format!("SELECT 'a'{}", " || 'b'".repeat(n)),
+            format!("SELECT 1{}", " IS NULL".repeat(n)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(n)),
+            format!("SELECT {}1{}", "(SELECT ".repeat(n), ")".repeat(n)),
+            format!("SELECT {}1{}", "abs(".repeat(n), ")".repeat(n)),
+            format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(n), " END".repeat(n)),
+            format!("SELECT * FROM {}(SELECT 1 AS a) x{}", "(SELECT * FROM ".repeat(n), ") x".repeat(n)),
+            format!("SELECT {}1{}", "COALESCE(NULL, ".repeat(n), ")".repeat(n)),
+            format!("SELECT 1 BETWEEN 0 AND {}2{}", "(1 BETWEEN 0 AND ".repeat(n), ")".repeat(n)),
+        ]
+    };
+    for n in [1, 10, 30, 60, 63, 64, 65, 150, 190, 200, 210, 390, 410, 900, 1_990, 2_010, 5_000, 100_000] {
+        for text in texts(n) {
+            if let Err(error) = Engine::new().run(&text) {
+                let state = error.state.as_str();
+                let known = ["54001", "42883", "42804", "42601"].contains(&state);
+                assert!(known, "{error} for {}", &text[..text.len().min(60)]);
+                assert!(n > 10 || state != "54001", "{n} levels are not too many: {}", &text[..text.len().min(60)]);
+            }
+        }
+    }
+}

@@ -50,7 +50,12 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("WITH RECURSIVE is not supported"));
         }
         for table in &with.cte_tables {
+            let reached = std::mem::take(&mut self.reached);
             let mut bound = self.query(&table.query)?;
+            if std::mem::replace(&mut self.reached, reached) > 0 {
+                // Its plan is put wherever it is named, at another distance from the row that it speaks of.
+                return Err(SqlError::unsupported("a WITH query that refers to an enclosing query is not supported"));
+            }
             for (column, definition) in bound.columns.iter_mut().zip(&table.alias.columns) {
                 column.name = fold(&definition.name);
             }
@@ -85,7 +90,13 @@ impl Binder<'_> {
         match body {
             SetExpr::Select(select) => self.deeper(|binder| binder.select(select, &[], (None, None), targets)),
             SetExpr::Query(query) => self.query_for(query, targets),
-            SetExpr::Values(values) => self.values(values, targets),
+            SetExpr::Values(values) => {
+                // A scope of its own, empty: columns in it can only be those of enclosing queries.
+                self.scopes.push(super::scope::Scope::default());
+                let bound = self.values(values, targets);
+                self.scopes.pop();
+                bound
+            }
             SetExpr::SetOperation { left, op, set_quantifier, right } => self.deeper(|binder| {
                 let (left, right) = (binder.body(left, targets)?, binder.body(right, targets)?);
                 binder.combine(left, *op, *set_quantifier, right)
