@@ -27,6 +27,8 @@ pub mod dedup;
 pub mod message;
 mod replica;
 mod state_machine;
+#[cfg(test)]
+mod tests;
 
 pub use replica::{Origin, Replica, ReplicaConfig, ReplicaOutput};
 pub use state_machine::StateMachine;

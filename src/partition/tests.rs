@@ -1,0 +1,321 @@
+//! A replica over a consensus that does what the test says: what is refused, retried, executed once, and read when.
+
+use super::message::{Batch, Outcome, Reply, ReplyBody, Request, RequestBody, Settings, Statement};
+use super::{Origin, Replica, ReplicaConfig};
+use crate::catalog::Catalog;
+use crate::consensus::{Committed, Consensus, NotLeader, Payload, ReadState, Ready, Role, Status};
+use crate::types::random::SeedableRng;
+use crate::types::{
+    CatalogVersion, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence, SessionId,
+    Timestamp, Value, WorkerId,
+};
+use bytes::Bytes;
+use std::sync::{Arc, Mutex};
+
+/// What the test holds of the consensus that the replica owns.
+#[derive(Default)]
+struct Script {
+    leads: bool,
+    proposals: Vec<Bytes>,
+    barriers: Vec<u64>,
+    ready: Vec<Ready>,
+    last: u64,
+}
+
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Consensus for Scripted {
+    fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
+
+    fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
+        self.0.lock().unwrap().proposals.push(payload);
+        Ok(())
+    }
+
+    fn read_barrier(&mut self, _: Instant, token: u64) -> Result<(), NotLeader> {
+        self.0.lock().unwrap().barriers.push(token);
+        Ok(())
+    }
+
+    fn next_timeout(&self) -> Instant {
+        Instant(u64::MAX)
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {}
+
+    fn ready(&mut self) -> Option<Ready> {
+        let mut script = self.0.lock().unwrap();
+        (!script.ready.is_empty()).then(|| script.ready.remove(0))
+    }
+
+    fn persisted(&mut self, _: Instant, _: u64) {}
+
+    fn status(&self) -> Status {
+        let leads = self.0.lock().unwrap().leads;
+        Status {
+            role: if leads { Role::Leader } else { Role::Follower },
+            era: Era(1),
+            leader: (!leads).then_some(NodeId(2)),
+            last: LogIndex(0),
+            committed: LogIndex(0),
+        }
+    }
+
+    fn inspect(&self, _: LogIndex) -> Option<(Era, u64)> {
+        None
+    }
+}
+
+struct Bench {
+    replica: Replica,
+    script: Arc<Mutex<Script>>,
+}
+
+const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
+
+impl Bench {
+    fn new(partition: PartitionId) -> Self {
+        let script = Arc::new(Mutex::new(Script { leads: true, ..Script::default() }));
+        let config = ReplicaConfig { max_pending: 2, digest_every: 2, rng: Rng::seed_from_u64(7) };
+        let mut bench =
+            Self { replica: Replica::new(partition, Box::new(Scripted(Arc::clone(&script))), config), script };
+        bench.push(Ready { role: Some(Role::Leader), ..Ready::default() });
+        bench.pump();
+        bench
+    }
+
+    /// A data partition with `t (id int primary key, n int, at timestamptz)` at catalog version 1.
+    fn with_table() -> Self {
+        let mut cluster = Self::new(PartitionId::CLUSTER);
+        let text = "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz)".into();
+        let define =
+            RequestBody::Define { text, search_path: vec!["public".into()], catalog_version: CatalogVersion(0) };
+        let catalog = match cluster.commit(1, define) {
+            ReplyBody::Done(Outcome::Defined { catalog, .. }) => catalog,
+            other => panic!("not defined: {other:?}"),
+        };
+        let mut data = Self::new(PartitionId(1));
+        let installed = data.commit(1, RequestBody::InstallCatalog(Arc::clone(&catalog)));
+        assert_eq!(installed, ReplyBody::Done(Outcome::Installed { version: catalog.version, violations: vec![] }));
+        data
+    }
+
+    fn push(&mut self, ready: Ready) {
+        self.script.lock().unwrap().ready.push(ready);
+    }
+
+    fn pump(&mut self) {
+        while self.replica.ready(Instant(0), Timestamp(1_000)).is_some() {}
+    }
+
+    fn ask(&mut self, sequence: u64, body: RequestBody) -> Vec<Reply> {
+        let id = RequestId { session: SessionId { gateway: 1, counter: 1 }, sequence: Sequence(sequence) };
+        let request = Request { id, acked_below: Sequence(1), attempt: 1, body };
+        self.replica.request(Instant(0), Timestamp(500), ORIGIN, request);
+        self.pump();
+        self.replies()
+    }
+
+    fn replies(&mut self) -> Vec<Reply> {
+        self.replica.take_output().replies.into_iter().map(|(_, reply)| reply).collect()
+    }
+
+    /// Commits everything that was proposed and not yet committed, each `copies` times.
+    fn commit_all(&mut self, copies: usize) -> Vec<Reply> {
+        let proposals = std::mem::take(&mut self.script.lock().unwrap().proposals);
+        for payload in proposals {
+            for _ in 0..copies {
+                let last = {
+                    let mut script = self.script.lock().unwrap();
+                    script.last += 1;
+                    script.last
+                };
+                let committed = vec![Committed { index: LogIndex(last), payload: Payload::Command(payload.clone()) }];
+                self.push(Ready { committed, ..Ready::default() });
+            }
+        }
+        self.pump();
+        self.replies()
+    }
+
+    fn commit(&mut self, sequence: u64, body: RequestBody) -> ReplyBody {
+        assert!(self.ask(sequence, body).is_empty(), "a logged request waits for its commit");
+        let mut replies = self.commit_all(1);
+        assert_eq!(replies.len(), 1);
+        replies.remove(0).body
+    }
+
+    fn read(&mut self, sequence: u64, text: &str) -> ReplyBody {
+        assert!(self.ask(sequence, RequestBody::Query(batch(1, &[text]))).is_empty(), "a read waits for its proof");
+        let (token, index) = {
+            let mut script = self.script.lock().unwrap();
+            (script.barriers.remove(0), LogIndex(script.last))
+        };
+        self.push(Ready { read_states: vec![ReadState { token, index }], ..Ready::default() });
+        self.pump();
+        self.replies().remove(0).body
+    }
+}
+
+fn batch(version: u64, texts: &[&str]) -> Batch {
+    Batch {
+        catalog_version: CatalogVersion(version),
+        statements: texts
+            .iter()
+            .map(|text| Statement { text: Arc::from(*text), parameter_types: vec![], parameters: vec![], max_rows: 0 })
+            .collect(),
+        settings: Arc::new(Settings::default()),
+        wall: Timestamp(0),
+    }
+}
+
+fn write(texts: &[&str]) -> RequestBody {
+    RequestBody::Execute(batch(1, texts))
+}
+
+fn affected(body: &ReplyBody) -> Vec<u64> {
+    match body {
+        ReplyBody::Done(Outcome::Results(results)) => results.iter().map(|result| result.affected).collect(),
+        other => panic!("not executed: {other:?}"),
+    }
+}
+
+fn rows(body: &ReplyBody) -> Vec<Vec<Value>> {
+    match body {
+        ReplyBody::Done(Outcome::Results(results)) => results[0].rows.clone(),
+        other => panic!("not answered: {other:?}"),
+    }
+}
+
+#[test]
+fn a_request_committed_twice_is_executed_once() {
+    let mut bench = Bench::with_table();
+    affected(&bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"])));
+    assert!(bench.ask(3, write(&["UPDATE t SET n = n + 1"])).is_empty());
+    let replies = bench.commit_all(2);
+    assert_eq!(affected(&replies[0].body), [1]);
+    assert_eq!(rows(&bench.read(4, "SELECT n FROM t")), [[Value::Int4(11)]]);
+    // A retry of it is answered from the table, without a proposal.
+    let again = bench.ask(3, write(&["UPDATE t SET n = n + 1"]));
+    assert_eq!(affected(&again[0].body), [1]);
+    assert!(bench.script.lock().unwrap().proposals.is_empty());
+}
+
+#[test]
+fn a_batch_is_all_or_nothing() {
+    let mut bench = Bench::with_table();
+    let failed = bench.commit(2, write(&["INSERT INTO t VALUES (1, 1)", "INSERT INTO t VALUES (1, 2)"]));
+    match failed {
+        ReplyBody::Done(Outcome::Error { statement: 1, error }) => assert_eq!(error.state.as_str(), "23505"),
+        other => panic!("not refused: {other:?}"),
+    }
+    assert!(rows(&bench.read(3, "SELECT * FROM t")).is_empty());
+}
+
+#[test]
+fn now_is_the_entrys_and_does_not_go_back() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 1, now())", "INSERT INTO t VALUES (2, 1, now())"]));
+    let times = rows(&bench.read(3, "SELECT at FROM t"));
+    assert_eq!(times, [[Value::TimestampTz(500)], [Value::TimestampTz(500)]], "the leader's clock at the proposal");
+}
+
+#[test]
+fn another_catalog_version_means_plan_again_and_leaves_no_mark() {
+    let mut bench = Bench::with_table();
+    let stale = RequestBody::Execute(batch(0, &["INSERT INTO t VALUES (1, 1)"]));
+    assert_eq!(bench.ask(2, stale)[0].body, ReplyBody::Replan { version: CatalogVersion(1) });
+    assert_eq!(affected(&bench.commit(2, write(&["INSERT INTO t VALUES (1, 1)"]))), [1], "the same number is free");
+}
+
+#[test]
+fn a_catalog_that_overtakes_a_proposal_refuses_it_at_execution() {
+    let mut bench = Bench::with_table();
+    assert!(bench.ask(2, write(&["INSERT INTO t VALUES (1, 1)"])).is_empty());
+    let insert = bench.script.lock().unwrap().proposals.remove(0);
+    let newer = Catalog { version: CatalogVersion(2), ..Catalog::default() };
+    bench.ask(3, RequestBody::InstallCatalog(Arc::new(newer)));
+    bench.script.lock().unwrap().proposals.push(insert);
+    let replies = bench.commit_all(1);
+    assert_eq!(replies[1].body, ReplyBody::Replan { version: CatalogVersion(2) });
+}
+
+#[test]
+fn losing_leadership_leaves_proposals_unknown_and_reads_refused() {
+    let mut bench = Bench::with_table();
+    assert!(bench.ask(2, write(&["INSERT INTO t VALUES (1, 1)"])).is_empty());
+    assert!(bench.ask(3, RequestBody::Query(batch(1, &["SELECT * FROM t"]))).is_empty());
+    let token = bench.script.lock().unwrap().barriers[0];
+    bench.script.lock().unwrap().leads = false;
+    bench.push(Ready { role: Some(Role::Follower), reads_dropped: vec![token], ..Ready::default() });
+    bench.pump();
+    let bodies: Vec<_> = bench.replies().into_iter().map(|reply| reply.body).collect();
+    assert_eq!(bodies, [ReplyBody::NotLeader { leader: Some(NodeId(2)) }, ReplyBody::Lost]);
+    let refused = bench.ask(4, write(&["INSERT INTO t VALUES (2, 1)"]));
+    assert_eq!(refused[0].body, ReplyBody::NotLeader { leader: Some(NodeId(2)) });
+}
+
+#[test]
+fn too_many_waiting_is_overload_but_a_retry_finds_its_place() {
+    let mut bench = Bench::with_table();
+    assert!(bench.ask(2, write(&["INSERT INTO t VALUES (1, 1)"])).is_empty());
+    assert!(bench.ask(3, write(&["INSERT INTO t VALUES (2, 1)"])).is_empty());
+    assert_eq!(bench.ask(4, write(&["INSERT INTO t VALUES (3, 1)"]))[0].body, ReplyBody::Overloaded);
+    assert!(bench.ask(3, write(&["INSERT INTO t VALUES (2, 1)"])).is_empty(), "proposed again, answered once");
+    assert_eq!(bench.commit_all(1).len(), 2);
+    assert_eq!(rows(&bench.read(5, "SELECT id FROM t ORDER BY id")), [[Value::Int4(1)], [Value::Int4(2)]]);
+}
+
+#[test]
+fn a_proved_read_waits_until_its_index_is_executed() {
+    let mut bench = Bench::with_table();
+    assert!(bench.ask(2, write(&["INSERT INTO t VALUES (1, 1)"])).is_empty());
+    assert!(bench.ask(3, RequestBody::Query(batch(1, &["SELECT id FROM t"]))).is_empty());
+    let token = bench.script.lock().unwrap().barriers.remove(0);
+    let index = LogIndex(bench.script.lock().unwrap().last + 1);
+    bench.push(Ready { read_states: vec![ReadState { token, index }], ..Ready::default() });
+    bench.pump();
+    assert!(bench.replies().is_empty(), "what it must see is committed and not yet executed");
+    let replies = bench.commit_all(1);
+    assert_eq!(rows(&replies[1].body), [[Value::Int4(1)]]);
+}
+
+#[test]
+fn a_gateways_life_has_one_number_however_often_it_asks() {
+    let mut bench = Bench::new(PartitionId::CLUSTER);
+    let register = |incarnation| RequestBody::RegisterGateway {
+        node: NodeId(1),
+        worker: WorkerId(0),
+        incarnation: Incarnation(incarnation),
+    };
+    let id = RequestId { session: SessionId { gateway: 0, counter: 1 }, sequence: Sequence(1) };
+    let mut ask = |incarnation| {
+        let request = Request { id, acked_below: Sequence(0), attempt: 1, body: register(incarnation) };
+        bench.replica.request(Instant(0), Timestamp(0), ORIGIN, request);
+        bench.pump();
+        bench.commit_all(1).remove(0).body
+    };
+    let first = ask(1);
+    assert_eq!(first, ask(1));
+    assert_ne!(first, ask(2), "a new life is a new gateway");
+}
+
+#[test]
+fn a_follower_that_differs_from_its_leader_is_found() {
+    let mut bench = Bench::with_table();
+    bench.push(Ready { role: Some(Role::Follower), ..Ready::default() });
+    bench.pump();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 1)"]));
+    let (index, digest) = bench.replica.state_digest();
+    assert_eq!(index, LogIndex(2));
+    bench.replica.announced(index, digest);
+    assert_eq!(bench.replica.check_digests(), Ok(()));
+    bench.replica.announced(index, digest ^ 1);
+    assert!(bench.replica.check_digests().unwrap_err().contains("log index 2"));
+}
+
+#[test]
+fn requests_of_the_other_kind_of_partition_are_refused() {
+    let mut bench = Bench::new(PartitionId::CLUSTER);
+    assert_eq!(bench.ask(1, write(&["INSERT INTO t VALUES (1, 1)"]))[0].body, ReplyBody::Stale);
+}
