@@ -53,6 +53,10 @@ impl SimClock {
         if reading.0 <= self.monotonic(sim_ns).0 {
             return sim_ns;
         }
+        // "Never", as a machine that waits for nothing says it.
+        if reading.0 > u64::MAX / 4 {
+            return u64::MAX;
+        }
         let local = i128::from(reading.0 - self.reading_ns);
         let passed = local * MILLION / (MILLION + i128::from(self.drift_ppm));
         let mut at = self.base_ns.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)).max(sim_ns);
