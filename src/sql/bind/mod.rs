@@ -35,7 +35,7 @@ use sqlparser::ast;
 use sqlparser::tokenizer::Span;
 
 /// Deepest expression or query, in levels of the tree.
-const MAX_DEPTH: u32 = 200;
+const MAX_DEPTH: u32 = 100;
 
 /// A bound expression with its type; `None`: unknown.
 #[derive(Clone, Debug)]
