@@ -116,7 +116,6 @@ fn no_text_overflows_the_stack() {
     };
     for n in [1, 10, 30, 60, 63, 64, 65, 150, 190, 200, 210, 390, 410, 900, 1_990, 2_010, 5_000, 100_000] {
         for text in texts(n) {
-            println!("{n} {}", &text[..text.len().min(60)]);
             if let Err(error) = Engine::new().run(&text) {
                 let state = error.state.as_str();
                 let known = ["54001", "42883", "42804", "42601"].contains(&state);

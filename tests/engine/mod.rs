@@ -1,5 +1,5 @@
 //! The SQL engine alone: a catalog and one store, driven as a session and a replica would, without either.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "a module of several test binaries, each of which uses a part")]
 
 use orrery::catalog::Catalog;
 use orrery::sql::{self, Context, Definition, Kind, OutputColumn, PlanCache, Settings, StatementResult};

@@ -64,6 +64,9 @@ pub struct WorkerSettings {
     pub stats: Arc<Stats>,
 }
 
+/// Stack of a worker's thread: four times what the deepest statement that SQL accepts needs in a debug build.
+const WORKER_STACK: usize = 8 << 20;
+
 /// Starts a worker's thread. `make` builds the worker there; `stopped` hears why it has ended.
 ///
 /// # Errors
@@ -78,7 +81,7 @@ pub fn start_worker(
     let mailbox = Arc::clone(&settings.mailboxes[usize::from(settings.worker.0)]);
     let files = FileThread::start(&name, settings.directory.clone(), mailbox, Arc::clone(&settings.stats))?;
     let dice = Dice::new()?;
-    std::thread::Builder::new().name(name).spawn(move || {
+    std::thread::Builder::new().name(name).stack_size(WORKER_STACK).spawn(move || {
         let _guard = AbortOnPanic;
         let reason = runtime.block_on(async {
             let mut shell = Shell::new(settings, files, dice, make());

@@ -217,12 +217,15 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("comparing rows is not supported"));
         }
         let right = self.expression(right)?;
-        self.operate(sign, left, right).map_err(|mut error| {
-            if matches!(error.state, SqlState::UNDEFINED_FUNCTION | SqlState::AMBIGUOUS_FUNCTION) {
-                error.position = self.position_behind(left_syntax.span());
-            }
-            error
-        })
+        self.operate(sign, left, right).map_err(|error| self.at_operator(error, left_syntax.span()))
+    }
+
+    /// An error about an operator stands where the operator does: behind its left operand.
+    pub(super) fn at_operator(&self, mut error: SqlError, left: Span) -> SqlError {
+        if matches!(error.state, SqlState::UNDEFINED_FUNCTION | SqlState::AMBIGUOUS_FUNCTION) {
+            error.position = self.position_behind(left);
+        }
+        error
     }
 
     /// Where the operator behind an operand stands.
@@ -242,8 +245,10 @@ impl Binder<'_> {
         let resolved =
             operator::resolve_binary(sign, left.data_type, right.data_type).map_err(|error| self.at(span, error))?;
         let both_integers = is_integer(left.data_type) && is_integer(right.data_type);
-        let left = self.operand(left, resolved.left)?;
-        let right = self.operand(right, resolved.right)?;
+        // `||` takes anything beside a text, as its text; the other operators only what casts by itself.
+        let strength = if sign == BinaryOperator::Concat { CastContext::Explicit } else { CastContext::Implicit };
+        let left = self.operand_as(left, resolved.left, strength)?;
+        let right = self.operand_as(right, resolved.right, strength)?;
         let expr = match Comparison::of(sign) {
             // Integers of any width compare by value; everything else has been cast to one type.
             Some(comparison) if resolved.left.base() == resolved.right.base() || both_integers => {
@@ -266,6 +271,10 @@ impl Binder<'_> {
     }
 
     pub(super) fn operand(&mut self, typed: Typed, to: DataType) -> Result<Expr, SqlError> {
+        self.operand_as(typed, to, CastContext::Implicit)
+    }
+
+    fn operand_as(&mut self, typed: Typed, to: DataType, strength: CastContext) -> Result<Expr, SqlError> {
         // char(n) stays char(n): the operator's own type has no length.
         if let Some(from) = typed.data_type
             && from.base() == to.base()
@@ -273,7 +282,7 @@ impl Binder<'_> {
             return Ok(typed.expr);
         }
         let (span, from) = (typed.span, typed.data_type);
-        match self.coerce(typed, to, CastContext::Implicit)? {
+        match self.coerce(typed, to, strength)? {
             Some(typed) => Ok(typed.expr),
             None => {
                 let from = from.map_or("unknown", DataType::base_name);

@@ -185,8 +185,9 @@ impl<'a> Binder<'a> {
                 if timely {
                     return Ok(Expr::Literal { text: text.to_string(), to });
                 }
-                let value = cast::cast_literal(&self.context, &text, to, strength);
-                value.map(Expr::Constant).map_err(|error| self.at(span, error))
+                let value = cast::cast_literal(&self.context, &text, to.base(), strength);
+                let value = value.map_err(|error| self.at(span, error))?;
+                cast::apply_modifier(value, to, strength).map(Expr::Constant)
             }
             other => Ok(other),
         }

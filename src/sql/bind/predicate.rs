@@ -73,6 +73,7 @@ impl Binder<'_> {
         escape: Option<&ast::Expr>,
         insensitive: bool,
     ) -> Result<Expr, SqlError> {
+        let syntax = input;
         let (input, pattern) = (self.expression(input)?, self.expression(pattern)?);
         let Some(escape) = escape else {
             let operator = match (insensitive, negated) {
@@ -81,7 +82,8 @@ impl Binder<'_> {
                 (true, false) => BinaryOperator::ILike,
                 (true, true) => BinaryOperator::NotILike,
             };
-            return Ok(self.operate(operator, input, pattern)?.expr);
+            let like = self.operate(operator, input, pattern);
+            return like.map(|typed| typed.expr).map_err(|error| self.at_operator(error, syntax.span()));
         };
         let escape = self.expression(escape)?;
         let mut text = |typed: Typed| self.operand(typed, DataType::Text);
@@ -144,7 +146,7 @@ impl Binder<'_> {
             return self.error(span, SqlState::SYNTAX_ERROR, message);
         };
         let resolved = crate::sql::operator::resolve_binary(sign, needle.data_type, Some(*found))
-            .map_err(|error| self.at(span, error))?;
+            .map_err(|error| self.at_operator(error, left.span()))?;
         let Expr::Subquery(mut subquery) = subquery else {
             return Err(SqlError::unsupported("this subquery is not supported"));
         };

@@ -240,7 +240,7 @@ impl Binder<'_> {
                 let column = self.target_column(table, name)?;
                 if assignments.iter().any(|(other, _)| *other == column) {
                     let message = format!("multiple assignments to same column \"{}\"", table.columns[column].name);
-                    return self.error(name.span(), SqlState::SYNTAX_ERROR, message);
+                    return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
                 }
                 let expr = if is_default(value) {
                     self.default_of(&table.columns[column])?

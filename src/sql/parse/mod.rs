@@ -16,7 +16,7 @@ use crate::types::{SqlError, SqlState};
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 use std::sync::Arc;
 
 /// Most levels of nesting.
@@ -101,13 +101,13 @@ fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         ));
     }
     Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().map_err(|error| {
-        let what = if error.message.contains("Unterminated") || error.message.contains("nterminated") {
-            "unterminated quoted string"
-        } else {
-            "syntax error"
-        };
         let position = character_position(text, error.location);
         let near: String = text.chars().skip(position as usize - 1).collect();
+        let what = match near.chars().next() {
+            Some('"') => "unterminated quoted identifier",
+            _ if error.message.contains("nterminated") => "unterminated quoted string",
+            _ => "syntax error",
+        };
         SqlError::new(SqlState::SYNTAX_ERROR, format!("{what} at or near \"{near}\"")).at(position)
     })
 }
@@ -151,7 +151,11 @@ fn syntax_error(text: &str, error: &ParserError) -> SqlError {
         ParserError::RecursionLimitExceeded => too_complex(),
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => text::location_in(message)
             .map_or_else(
-                || SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error: {message}")),
+                // Without a place it is the end that was not expected.
+                || match message.ends_with("found: EOF") {
+                    true => text::error_near(text, Location { line: 0, column: 0 }),
+                    false => SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error: {message}")),
+                },
                 |location| text::error_near(text, location),
             ),
     }
