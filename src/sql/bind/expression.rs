@@ -307,6 +307,12 @@ impl Binder<'_> {
                     let value = ast::Value::Number(format!("-{digits}"), *long);
                     return self.literal(&ast::ValueWithSpan { value, span });
                 }
+                // In PostgreSQL the sign binds tighter than the power: -3 ^ 2 is 9.
+                if let ast::Expr::BinaryOp { left, op: power @ ast::BinaryOperator::PGExp, right } = inner {
+                    let base = ast::Expr::UnaryOp { op, expr: left.clone() };
+                    let (left, op, right) = (Box::new(base), power.clone(), right.clone());
+                    return self.expression(&ast::Expr::BinaryOp { left, op, right });
+                }
                 UnaryOperator::Minus
             }
             ast::UnaryOperator::Plus => UnaryOperator::Plus,

@@ -17,7 +17,7 @@ mod write;
 pub(super) use delete::{delete, truncate};
 pub(super) use insert::insert;
 pub(super) use limit::count;
-pub(super) use scan::fitted;
+pub(super) use scan::{fitted, fitted_value};
 pub(super) use update::update;
 pub(super) use write::{entry_of, key_text, row_key};
 

@@ -184,11 +184,15 @@ fn fit(value: Value, data_type: DataType) -> Fit {
 
 /// The partition key's value of an expression known before execution, for hashing; `None`: no row can have it.
 pub(in crate::sql) fn fitted(expr: &Expr, data_type: DataType, at: &mut Run<'_>) -> Result<Option<Value>, SqlError> {
-    let value = evaluate(expr, &[], at)?;
-    Ok(match fit(value, data_type) {
+    Ok(fitted_value(evaluate(expr, &[], at)?, data_type))
+}
+
+/// As [`fitted`], of a value.
+pub(in crate::sql) fn fitted_value(value: Value, data_type: DataType) -> Option<Value> {
+    match fit(value, data_type) {
         Fit::Value(value) => Some(value),
         // A row whose key is NULL has a place too.
         Fit::Never => Some(Value::Null),
-        _ => None,
-    })
+        Fit::Below | Fit::Above => None,
+    }
 }

@@ -11,10 +11,13 @@ pub(in crate::sql) fn evaluate(expr: &Expr, row: &[Value], at: &mut Run<'_>) -> 
     match expr {
         Expr::Constant(value) => Ok(value.clone()),
         Expr::Literal { text, to } => cast::cast_literal(at.context, text, *to, cast::CastContext::Explicit),
-        Expr::Parameter(number) => Ok(at.parameters[*number].clone()),
-        Expr::Column(column) => Ok(row[*column].clone()),
-        Expr::Outer { level, column } => Ok(at.outer[at.outer.len() - 1 - level][*column].clone()),
-        Expr::Aggregate(_) => unreachable!("aggregates are columns by the time of execution"),
+        Expr::Parameter(number) => at.parameters.get(*number).cloned().ok_or_else(misplanned),
+        Expr::Column(column) => row.get(*column).cloned().ok_or_else(misplanned),
+        Expr::Outer { level, column } => {
+            let outer = at.outer.iter().rev().nth(*level).and_then(|row| row.get(*column));
+            outer.cloned().ok_or_else(misplanned)
+        }
+        Expr::Aggregate(_) => Err(misplanned()),
         Expr::Call(call) => {
             let mut arguments = Vec::with_capacity(call.arguments.len());
             for argument in &call.arguments {
@@ -69,6 +72,11 @@ pub(in crate::sql) fn evaluate(expr: &Expr, row: &[Value], at: &mut Run<'_>) -> 
     }
 }
 
+/// A bug of the planner. An error, not a panic: the statement is in the log, and every replica would panic at it for ever.
+fn misplanned() -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, "the plan reads a value that is not there")
+}
+
 /// A boolean's truth; `None`: unknown.
 const fn truth(value: &Value) -> Option<bool> {
     value.as_bool()
@@ -94,9 +102,9 @@ pub(in crate::sql) fn is_true(expr: &Expr, row: &[Value], at: &mut Run<'_>) -> R
 /// A column or constant as it lies, without a copy.
 fn peek<'v>(expr: &'v Expr, row: &'v [Value], at: &Run<'v>) -> Option<&'v Value> {
     match expr {
-        Expr::Column(column) => Some(&row[*column]),
+        Expr::Column(column) => row.get(*column),
         Expr::Constant(value) => Some(value),
-        Expr::Parameter(number) => Some(&at.parameters[*number]),
+        Expr::Parameter(number) => at.parameters.get(*number),
         _ => None,
     }
 }
