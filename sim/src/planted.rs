@@ -32,7 +32,7 @@ const fn planted(
 /// All of them, by number.
 pub const PLANTED: &[Planted] = &[
     planted(1, "a vote is answered before it is durable", "tikv#1610", LOG, "scenarios/chaos/power_loss.toml"),
-    planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/crash_storm.toml"),
+    planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/power_loss.toml"),
     planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/figure_8.toml"),
     planted(
         12,
@@ -89,7 +89,7 @@ pub const PLANTED: &[Planted] = &[
         "a new leader answers reads before its term has begun",
         "redisraft#18; tikv#9208",
         READS,
-        "scenarios/chaos/splits.toml",
+        "scenarios/chaos/one_way_splits.toml",
     ),
     planted(46, "reads are answered without proof of leadership", "VoltDB 6.3", READS, "scenarios/chaos/splits.toml"),
     planted(60, "a retry carries a new identity", "Jepsen classics", ONCE, "scenarios/chaos/lossy.toml"),

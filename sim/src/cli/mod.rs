@@ -89,6 +89,9 @@ fn told(error: io::Error) -> String {
     format!("cannot write: {error}")
 }
 
+/// Events of the trace's tail that a failure is told with.
+const TAIL: usize = 60;
+
 /// Where failing plans are kept, below the current directory.
 const FAILURES: &str = "sim-failures";
 

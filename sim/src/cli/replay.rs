@@ -1,6 +1,6 @@
 //! `sim replay`: a plan from a file.
 
-use super::{FINGERPRINT, Stopwatch, TRACE_HASH, duration, told};
+use super::{FINGERPRINT, Stopwatch, TAIL, TRACE_HASH, duration, told};
 use crate::judge::{Report, judge};
 use crate::plan::Plan;
 use crate::verdict::{self, Exit};
@@ -18,9 +18,9 @@ pub(super) struct Arguments {
     /// Stops at this simulated time.
     #[arg(long, value_parser = duration, value_name = "TIME")]
     until: Option<Duration>,
-    /// Prints the last events of the trace.
-    #[arg(long)]
-    verbose: bool,
+    /// Prints the last events of the trace, this many if more than a few are wanted.
+    #[arg(long, num_args = 0..=1, default_missing_value = "200", value_name = "EVENTS")]
+    verbose: Option<usize>,
 }
 
 /// Runs it.
@@ -30,10 +30,10 @@ pub(super) fn replay(arguments: &Arguments) -> Result<Exit, String> {
     let plan = Plan::from_text(&text).map_err(|message| format!("{shown}: {message}"))?;
     let until_ns = arguments.until.map(|until| u64::try_from(until.as_nanos()).unwrap_or(u64::MAX));
     let watch = Stopwatch::start();
-    let report = judge(&plan, &Options { until_ns, ..Options::default() })?;
+    let report = judge(&plan, &Options { until_ns, tail: arguments.verbose.unwrap_or(TAIL) })?;
     let wall = watch.elapsed();
     let mut out = io::stdout().lock();
-    if arguments.verbose || !report.violations.is_empty() {
+    if arguments.verbose.is_some() || !report.violations.is_empty() {
         for line in &report.run.tail {
             writeln!(out, "{line}").map_err(told)?;
         }

@@ -1,6 +1,6 @@
 //! `sim run`: one scenario, one seed.
 
-use super::{Stopwatch, keep, load, seed, told, write_plan};
+use super::{Stopwatch, TAIL, keep, load, seed, told, write_plan};
 use crate::draw::draw;
 use crate::judge::judge;
 use crate::verdict::{self, Exit};
@@ -25,9 +25,9 @@ pub(super) struct Arguments {
     /// Plants a bug; only in a build with the feature `mutants`.
     #[arg(long, default_value_t = 0, value_name = "ID")]
     planted: u32,
-    /// Prints the last events of the trace.
-    #[arg(long)]
-    verbose: bool,
+    /// Prints the last events of the trace, this many if more than a few are wanted.
+    #[arg(long, num_args = 0..=1, default_missing_value = "200", value_name = "EVENTS")]
+    verbose: Option<usize>,
 }
 
 /// Runs it.
@@ -39,10 +39,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, String> {
         write_plan(path, &plan)?;
     }
     let watch = Stopwatch::start();
-    let report = judge(&plan, &Options::default())?;
+    let report = judge(&plan, &Options { tail: arguments.verbose.unwrap_or(TAIL), ..Options::default() })?;
     let wall = watch.elapsed();
     let mut out = io::stdout().lock();
-    if arguments.verbose || !report.violations.is_empty() {
+    if arguments.verbose.is_some() || !report.violations.is_empty() {
         for line in &report.run.tail {
             writeln!(out, "{line}").map_err(told)?;
         }
