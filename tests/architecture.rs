@@ -123,6 +123,18 @@ fn one_cfg_knows_of_planted_bugs() {
     }
 }
 
+/// State outside a machine. Probes only count, and planted bugs are a thread's because machines have no environment.
+#[test]
+fn two_files_hold_state_of_a_thread() {
+    for (file, text) in sources(&manifest().join("src")) {
+        let holds = code_lines(&text).any(|(_, line)| line.contains("thread_local!"));
+        assert!(
+            !holds || file == "env/buggify.rs" || file == "env/probe.rs",
+            "src/{file}: state hidden from the machine"
+        );
+    }
+}
+
 #[test]
 fn only_the_edges_wait_or_touch_the_world() {
     let edges = ["env/tokio", "server/", "cli/", "main.rs"];

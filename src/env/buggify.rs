@@ -15,17 +15,8 @@ pub trait Buggify {
 }
 
 #[cfg(feature = "mutants")]
-mod active {
-    use std::cell::Cell;
-
-    #[allow(clippy::disallowed_macros, reason = "test builds only: which planted bug this thread's run has")]
-    mod storage {
-        use super::Cell;
-        std::thread_local! {
-            pub(in super::super) static ACTIVE: Cell<u32> = const { Cell::new(0) };
-        }
-    }
-    pub(super) use storage::ACTIVE;
+std::thread_local! {
+    static ACTIVE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// Are planted bugs compiled into this binary?
@@ -34,7 +25,7 @@ pub const MUTANTS: bool = cfg!(feature = "mutants");
 /// Switches one planted bug on for this thread, or all off with 0. Without the feature `mutants` there are none: `false`.
 pub fn plant(id: u32) -> bool {
     #[cfg(feature = "mutants")]
-    active::ACTIVE.with(|active| active.set(id));
+    ACTIVE.with(|active| active.set(id));
     let _ = id;
     MUTANTS
 }
@@ -44,7 +35,7 @@ pub fn plant(id: u32) -> bool {
 #[must_use]
 pub fn is_planted(id: u32) -> bool {
     #[cfg(feature = "mutants")]
-    return active::ACTIVE.with(|active| active.get() == id);
+    return ACTIVE.with(|active| active.get() == id);
     #[cfg(not(feature = "mutants"))]
     {
         let _ = id;
@@ -58,7 +49,7 @@ pub fn is_planted(id: u32) -> bool {
 #[must_use]
 pub fn is_any_planted() -> bool {
     #[cfg(feature = "mutants")]
-    return active::ACTIVE.with(|active| active.get() != 0);
+    return ACTIVE.with(|active| active.get() != 0);
     #[cfg(not(feature = "mutants"))]
     false
 }

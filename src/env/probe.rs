@@ -7,35 +7,31 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-#[allow(clippy::disallowed_macros, reason = "write-only from the product's side: it cannot influence a machine")]
-mod storage {
-    use super::{BTreeMap, RefCell};
-    std::thread_local! {
-        pub(super) static COUNTS: RefCell<Option<BTreeMap<&'static str, u64>>> = const { RefCell::new(None) };
-    }
+std::thread_local! {
+    static COUNTS: RefCell<Option<BTreeMap<&'static str, u64>>> = const { RefCell::new(None) };
 }
 
 /// Starts counting on this thread, from zero.
 pub fn start() {
-    storage::COUNTS.with(|counts| *counts.borrow_mut() = Some(BTreeMap::new()));
+    COUNTS.with(|counts| *counts.borrow_mut() = Some(BTreeMap::new()));
 }
 
 /// Ends counting on this thread and returns what was reached, by name.
 #[must_use]
 pub fn finish() -> BTreeMap<&'static str, u64> {
-    storage::COUNTS.with(|counts| counts.borrow_mut().take()).unwrap_or_default()
+    COUNTS.with(|counts| counts.borrow_mut().take()).unwrap_or_default()
 }
 
 /// Visits of one probe so far: a fault may wait for one (`at = "wal.tail_cut"`). 0 when counting is off.
 #[must_use]
 pub fn count(name: &str) -> u64 {
-    storage::COUNTS.with(|counts| counts.borrow().as_ref().and_then(|counts| counts.get(name).copied()).unwrap_or(0))
+    COUNTS.with(|counts| counts.borrow().as_ref().and_then(|counts| counts.get(name).copied()).unwrap_or(0))
 }
 
 /// Counts one visit. Use [`sometimes!`](crate::sometimes).
 #[inline]
 pub fn hit(name: &'static str) {
-    storage::COUNTS.with(|counts| {
+    COUNTS.with(|counts| {
         if let Some(counts) = counts.borrow_mut().as_mut() {
             *counts.entry(name).or_insert(0) += 1;
         }

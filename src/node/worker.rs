@@ -17,7 +17,6 @@ use crate::sometimes;
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, Rng, Timestamp, WorkerId};
 use crate::wal::{self, Wal, WalEvent};
-use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -485,6 +484,6 @@ impl Worker {
             return;
         }
         let frame = FrameV1 { node: self.config.node, worker: self.config.worker, incarnation: self.incarnation, body };
-        env.send(to, Bytes::from(Frame::V1(frame).encode()));
+        env.send(to, Frame::V1(frame).encode());
     }
 }
