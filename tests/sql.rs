@@ -3,6 +3,8 @@
 //! `query` compares rows as PostgreSQL prints them (NULL as `NULL`, an empty string as `(empty)`), `statement error`
 //! matches `SQLSTATE: message`, followed by detail, hint and position if there are any.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+
 mod engine;
 
 use engine::{Engine, shown};

@@ -20,6 +20,8 @@
 //! - No bytes of a client make the gateway panic.
 //!
 //! # Caveats
+//! - An earlier attempt can answer while a catalog read or an install is out for a later one: whatever ends a statement
+//!   dismisses every call that is out for it (the simulator found one left behind).
 //! - There are no interactive transactions yet: BEGIN is refused. In the extended protocol each Execute is a transaction
 //!   of its own, where PostgreSQL has one up to Sync.
 //! - The rows of a portal with a row limit are all fetched when it is first executed.

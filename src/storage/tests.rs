@@ -132,7 +132,9 @@ fn rebuilt(model: &Model) -> Store {
         for (key, value) in rows.iter().rev() {
             store.put(TreeId(*tree), key, value);
         }
-        (0..*ids).for_each(|_| drop(store.next_id(TreeId(*tree))));
+        (0..*ids).for_each(|_| {
+            store.next_id(TreeId(*tree));
+        });
     }
     store
 }

@@ -2,6 +2,7 @@
 //!
 //! What decides is tested in the simulator; here is what the simulator replaces.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the edge live in the real world")]
 
 mod cli;

@@ -72,8 +72,8 @@ impl Dice {
         let step = (mantissa >> 56) as usize;
         let within = (mantissa >> 40) & 0xffff;
         let (low, high) = (LOG2[step], LOG2[step + 1]);
-        let log2 = low + ((high - low) * within >> 16);
-        let minus_log2 = (u64::from(zeros) + 1 << 16) - log2; // 16 fractional bits
+        let log2 = low + (((high - low) * within) >> 16);
+        let minus_log2 = ((u64::from(zeros) + 1) << 16) - log2; // 16 fractional bits
         ((u128::from(mean) * u128::from(minus_log2) * 45_426) >> 32) as u64 // 45426 / 2^16 = ln 2
     }
 
@@ -94,7 +94,7 @@ const LOG2: [u64; 257] = {
         let mut x: u64 = (256 + i as u64) << 22; // 30 fractional bits
         let mut bit = 0;
         while bit < 16 {
-            x = x * x >> 30;
+            x = (x * x) >> 30;
             if x >= 2 << 30 {
                 x >>= 1;
                 table[i] |= 1 << (15 - bit);

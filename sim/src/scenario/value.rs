@@ -129,7 +129,7 @@ pub enum Draw {
     /// One of `low..=high`, each as likely.
     Range(i64, i64),
     /// One of these, each as likely.
-    Pick(Vec<Draw>),
+    Pick(Vec<Self>),
 }
 
 impl Draw {

@@ -65,7 +65,7 @@ impl World {
                 ClientAction::Connect(node) => self.connect(number, node.0),
                 ClientAction::Send(bytes) => {
                     if let Some(connection) = self.clients[number].connection {
-                        self.to_node(connection, bytes);
+                        self.send_to_node(connection, bytes);
                     }
                 }
                 ClientAction::Disconnect => self.disconnect(number),
@@ -119,7 +119,7 @@ impl World {
         (delay, cut, stream.at(c.pieces).0)
     }
 
-    fn to_node(&mut self, connection: usize, bytes: Bytes) {
+    fn send_to_node(&mut self, connection: usize, bytes: Bytes) {
         let (_, cut, _) = self.draw(connection, bytes.len());
         let mut rest = bytes;
         if let Some(cut) = cut {

@@ -116,6 +116,9 @@ impl Connection {
             }
             (End::Done(outcome), Role::Work) => {
                 self.remove_call(index);
+                // An earlier attempt may answer while a helper's call (catalog read, install) is still out for a later one.
+                sometimes!("session.done_with_helpers_out", !self.calls.is_empty());
+                self.dismiss();
                 self.work_done(turn, outcome);
             }
             (End::Done(Outcome::Installed { violations, .. }), Role::Install(partition)) => {
@@ -186,8 +189,9 @@ impl Connection {
 
     /// The paused call of the job goes on under the catalog known now.
     fn plan_again_with(&mut self, turn: &mut Turn<'_>, call: Call) {
-        // Whatever comes of it, the number is taken.
+        // Whatever comes of it, the number is taken, and whatever else was asked for the old plan is nobody's.
         self.retire(&call);
+        self.dismiss();
         match self.job.take() {
             Some(Job::Batch(job)) => self.replan_batch(turn, job, call),
             Some(Job::Define(job)) => self.redefine(turn, job, call),
@@ -203,12 +207,17 @@ impl Connection {
         self.fail(turn, SqlError::new(state, "a partition's answer fits nothing that was asked"));
     }
 
-    /// Everything out is nobody's now.
+    /// The job is over, and everything out for it is nobody's now.
     fn abandon(&mut self) {
+        self.dismiss();
+        self.job = None;
+    }
+
+    /// Everything out is nobody's now.
+    fn dismiss(&mut self) {
         for (_, call) in std::mem::take(&mut self.calls) {
             self.retire(&call);
         }
-        self.job = None;
     }
 
     /// The client asks to cancel the current statement.

@@ -171,8 +171,11 @@ pub(super) struct Conflict {
     /// Which key: `None` any (DO NOTHING only).
     pub(super) key: Option<ConflictKey>,
     /// DO UPDATE: new values and condition over the existing row followed by the proposed one.
-    pub(super) update: Option<(Vec<(usize, Expr)>, Option<Expr>)>,
+    pub(super) update: Option<ConflictUpdate>,
 }
+
+/// Assignments and the condition under which they are made.
+type ConflictUpdate = (Vec<(usize, Expr)>, Option<Expr>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConflictKey {

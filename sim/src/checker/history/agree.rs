@@ -6,6 +6,9 @@ use crate::operation::Operation;
 use crate::run::Violation;
 use std::collections::BTreeMap;
 
+/// The first that read a row, and what it saw.
+type FirstReading<'a> = (&'a Recorded, &'a [Option<String>]);
+
 /// See the module.
 pub(super) struct ReadsAgree;
 
@@ -19,7 +22,7 @@ impl Checker for ReadsAgree {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut first: BTreeMap<(u32, &str), (&Recorded, &[Option<String>])> = BTreeMap::new();
+        let mut first: BTreeMap<(u32, &str), FirstReading<'_>> = BTreeMap::new();
         let mut finding = Finding::default();
         for read in &history.operations {
             let Outcome::Done(Seen::Rows(rows)) = &read.outcome else { continue };
