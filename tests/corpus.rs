@@ -4,6 +4,7 @@
 //! are written for other dialects, and what Orrery refuses it refuses with an error.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+#![allow(clippy::print_stdout, reason = "its figures are what it is for")]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test bounds its own time")]
 
 mod engine;

@@ -7,7 +7,6 @@ use orrery::env::{DiskError, DiskOp, DiskOutput, DiskResult, OpId};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Carries operations out and checks that they end in order.
 fn carry_out(directory: &mut Directory, ops: Vec<DiskOp>) -> Vec<DiskResult> {
@@ -162,47 +161,4 @@ fn a_file_that_does_not_fit_is_not_there() {
     let results = carry_out(&mut directory, vec![create(1 << 50), DiskOp::List]);
     assert!(results[0].is_err());
     assert_eq!(results[1], Ok(DiskOutput::Files(vec![])));
-}
-
-/// `cargo test --test server -- --ignored --nocapture measure`: what a flush costs, by the way it is made.
-#[test]
-#[ignore = "measures"]
-fn measure_flushes() {
-    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    for (name, filled, aligned) in
-        [("direct, filled", true, true), ("fdatasync, filled", true, false), ("direct, reserved only", false, true)]
-    {
-        let mut directory = Directory::open(place.path().to_owned(), Arc::default()).unwrap();
-        carry_out(&mut directory, vec![create(32 << 20), sync(), DiskOp::SyncDirectory]);
-        let start = Instant::now();
-        while filled && directory.wants_filling() {
-            directory.fill_piece();
-        }
-        let filling = start.elapsed();
-        for length in [4096, 65536] {
-            let data = vec![1; if aligned { length } else { length - 1 }];
-            let mut times: Vec<Duration> = Vec::new();
-            let before = cpu_time();
-            let count = 200;
-            for index in 0..count {
-                let start = Instant::now();
-                let results = carry_out(&mut directory, vec![write(index * length as u64, &data), sync()]);
-                times.push(start.elapsed());
-                assert!(results.iter().all(Result::is_ok));
-            }
-            let cpu = (cpu_time() - before) / count as u32;
-            times.sort();
-            println!(
-                "{name:22} {length:6} B  p10 {:?}  p50 {:?}  p99 {:?}  cpu {cpu:?}  (filling 32 MiB {filling:?})",
-                times[20], times[100], times[198]
-            );
-        }
-        carry_out(&mut directory, vec![DiskOp::Remove { file: "log".into() }]);
-    }
-}
-
-/// Processor time of this thread.
-fn cpu_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }

@@ -307,55 +307,6 @@ fn requests_that_arrive_together_are_one_turn() {
     running.stop();
 }
 
-/// `cargo test --release --test server -- --ignored --nocapture measure`: what the edge costs a request.
-#[test]
-#[ignore = "measures"]
-fn measure_requests() {
-    for count in [1_usize, 16] {
-        let running = start(1, BTreeMap::new(), echo);
-        let started = Instant::now();
-        let rounds = 20_000;
-        let threads: Vec<_> = (0..count)
-            .map(|_| {
-                let mut client = running.connect();
-                std::thread::spawn(move || {
-                    client.set_nodelay(true).unwrap();
-                    for _ in 0..rounds {
-                        client.write_all(&[1; 100]).unwrap();
-                        client.read_exact(&mut [0; 100]).unwrap();
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        let requests = (count * rounds) as u64;
-        let stats = &running.stats;
-        println!(
-            "{count:3} clients: {:?} a request in all, reads {:.2}, writes {:.2}, turns {:.2} a request; worker cpu {:?} a request",
-            started.elapsed() / requests as u32,
-            stats.client_reads.get() as f64 / requests as f64,
-            stats.client_writes.get() as f64 / requests as f64,
-            stats.turns.get() as f64 / requests as f64,
-            cpu_time_of("worker-0") / requests as u32,
-        );
-        running.stop();
-    }
-}
-
-/// Processor time of this process's thread of that name.
-fn cpu_time_of(name: &str) -> Duration {
-    let mut nanos = 0;
-    for task in std::fs::read_dir("/proc/self/task").unwrap() {
-        let path = task.unwrap().path();
-        let Ok(comm) = std::fs::read_to_string(path.join("comm")) else { continue };
-        if comm.trim() == name {
-            let text = std::fs::read_to_string(path.join("schedstat")).unwrap();
-            nanos += text.split(' ').next().unwrap().parse::<u64>().unwrap();
-        }
-    }
-    Duration::from_nanos(nanos)
-}
-
 #[test]
 fn a_worker_that_stops_is_not_called_again() {
     let running = start(1, BTreeMap::new(), || {

@@ -6,9 +6,12 @@ fn n(text: &str) -> Numeric {
 }
 
 /// Results read off a PostgreSQL 15 server.
+type Binary = fn(&Numeric, &Numeric) -> Result<Numeric, SqlError>;
+type Unary = fn(&Numeric) -> Result<Numeric, SqlError>;
+
 #[test]
 fn results_of_postgresql() {
-    let binary: [(&str, fn(&Numeric, &Numeric) -> Result<Numeric, SqlError>, &str, &str); 22] = [
+    let binary: [(&str, Binary, &str, &str); 22] = [
         ("1", Numeric::div, "3", "0.33333333333333333333"),
         ("10", Numeric::div, "3", "3.3333333333333333"),
         ("100000", Numeric::div, "3", "33333.333333333333"),
@@ -35,7 +38,7 @@ fn results_of_postgresql() {
     for (a, compute, b, expected) in binary {
         assert_eq!(compute(&n(a), &n(b)).unwrap().to_string(), expected, "{a}, {b}");
     }
-    let unary: [(fn(&Numeric) -> Result<Numeric, SqlError>, &str, &str); 19] = [
+    let unary: [(Unary, &str, &str); 19] = [
         (Numeric::sqrt, "2", "1.414213562373095"),
         (Numeric::sqrt, "1e10", "100000.00000000000"),
         (Numeric::sqrt, "1e-20", "0.0000000001000000000000000"),

@@ -100,11 +100,11 @@ fn append(life: &mut Life, model: &mut Model, rng: &mut Rng, serial: &mut u64) {
     let mut records = Vec::new();
     for _ in 0..rng.next_u32() % 4 {
         *serial += 1;
-        let length = if rng.next_u32() % 8 == 0 { rng.next_u32() % 30_000 } else { rng.next_u32() % 600 };
+        let length = if rng.next_u32().is_multiple_of(8) { rng.next_u32() % 30_000 } else { rng.next_u32() % 600 };
         let bytes: Vec<u8> = (0..length).map(|at| (*serial as u32 + at) as u8).collect();
         records.push(record(*serial, 1, &bytes));
     }
-    let state = (rng.next_u32() % 5 == 0).then(|| {
+    let state = rng.next_u32().is_multiple_of(5).then(|| {
         *serial += 1;
         Bytes::copy_from_slice(&serial.to_le_bytes())
     });
