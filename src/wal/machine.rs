@@ -19,8 +19,6 @@ use std::collections::{BTreeMap, VecDeque};
 pub struct Wal {
     config: Config,
     ops: Vec<DiskOp>,
-    /// Not to be submitted before the hard state is durable.
-    held: Vec<(DiskOp, Step)>,
     steps: VecDeque<Step>,
     events: VecDeque<WalEvent>,
     state: State,
@@ -41,8 +39,6 @@ enum Step {
     ReadSegment(u64),
     /// The last sync of the recovery.
     Settled,
-    /// The sync of a changed hard state: what waits for it may be submitted now.
-    HardState,
     /// The sync of a batch, with its ticket.
     Batch(u64),
 }
@@ -78,14 +74,7 @@ impl Wal {
     /// A log at the beginning of a life.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self {
-            config,
-            ops: Vec::new(),
-            held: Vec::new(),
-            steps: VecDeque::new(),
-            events: VecDeque::new(),
-            state: State::New,
-        }
+        Self { config, ops: Vec::new(), steps: VecDeque::new(), events: VecDeque::new(), state: State::New }
     }
 
     /// Begins recovery.
@@ -114,7 +103,7 @@ impl Wal {
         if matches!(self.state, State::Dead) {
             return;
         }
-        let syncs = matches!(step, Step::Sync | Step::Settled | Step::HardState | Step::Batch(_));
+        let syncs = matches!(step, Step::Sync | Step::Settled | Step::Batch(_));
         let output = match result {
             Ok(output) => output,
             Err(_) if syncs && planted!(40) => DiskOutput::Done,
@@ -127,7 +116,6 @@ impl Wal {
                 self.read(|files| drop(files.segments.insert(number, data)));
             }
             (Step::Settled, _) => self.settled(),
-            (Step::HardState, _) => self.release(),
             (Step::Batch(ticket), _) => self.batch_is_durable(ticket),
             (Step::Plain | Step::Sync, _) => {}
             (step, output) => self.end(WalEvent::Failed(format!("the disk answers {output:?} to {step:?}"))),
@@ -172,18 +160,9 @@ impl Wal {
         let mut ops = Vec::new();
         match log.write(&self.config, &mut ops) {
             Ok(file) => {
-                let vouched = ops.iter().position(|op| matches!(op, DiskOp::Sync { file } if file == hard_state::FILE));
-                let rest = ops.split_off(vouched.unwrap_or(0));
                 self.submit_all(ops);
-                let first = self.ops.len() + usize::from(vouched.is_some());
-                let first_step = self.steps.len() + usize::from(vouched.is_some());
-                self.submit_all(rest);
                 self.submit(DiskOp::Sync { file }, Step::Batch(ticket));
                 self.create_ahead();
-                if vouched.is_some() {
-                    self.steps[first_step - 1] = Step::HardState;
-                    self.hold(first, first_step);
-                }
             }
             Err(reason) => self.end(WalEvent::Failed(reason)),
         }
@@ -214,32 +193,18 @@ impl Wal {
         }
     }
 
-    /// Holds back what was just put in line, from a place on, until the hard state is durable: the batch vouches for it,
-    /// and a disk that fails its sync may yet carry out what was submitted behind.
-    fn hold(&mut self, first: usize, first_step: usize) {
-        let steps = self.steps.split_off(first_step);
-        self.held = self.ops.split_off(first).into_iter().zip(steps).collect();
-    }
-
-    fn release(&mut self) {
-        for (op, step) in std::mem::take(&mut self.held) {
-            self.submit(op, step);
-        }
-    }
-
     /// The last event of this life.
     fn end(&mut self, event: WalEvent) {
         sometimes!("wal.corrupt", matches!(event, WalEvent::Corrupt(_)));
         self.state = State::Dead;
         self.ops.clear();
-        self.held.clear();
         self.events.push_back(event);
     }
 
     fn fail(&mut self, step: &Step, error: &DiskError) {
         sometimes!("wal.disk_failed");
         let what = match step {
-            Step::Sync | Step::Settled | Step::HardState | Step::Batch(_) => "syncing",
+            Step::Sync | Step::Settled | Step::Batch(_) => "syncing",
             Step::Plain => "writing",
             Step::List | Step::ReadHardState | Step::ReadSegment(_) => "reading",
         };

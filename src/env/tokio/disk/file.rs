@@ -23,6 +23,8 @@ pub struct Directory {
     handle: File,
     files: BTreeMap<String, OpenFile>,
     stats: Arc<Stats>,
+    /// An operation has failed: none behind it is carried out.
+    failed: bool,
     /// Aligned memory for direct writes, grown as needed.
     pub(super) aligned: Aligned,
 }
@@ -75,30 +77,40 @@ impl Directory {
     /// The system's.
     pub fn open(path: PathBuf, stats: Arc<Stats>) -> io::Result<Self> {
         let handle = File::open(&path)?;
-        Ok(Self { path, handle, files: BTreeMap::new(), stats, aligned: Aligned::default() })
+        Ok(Self { path, handle, files: BTreeMap::new(), stats, failed: false, aligned: Aligned::default() })
     }
 
     /// Carries operations out in order. Results are reported in the same order: at each sync, and at the end.
     pub fn carry_out(&mut self, mut ops: VecDeque<(OpId, DiskOp)>, report: Report<'_>) {
         let mut results = Vec::new();
         while let Some((id, op)) = ops.pop_front() {
+            if self.failed {
+                results.push((id, Err(DiskError::Io("an earlier operation failed".into()))));
+                continue;
+            }
             self.stats.disk_ops.one();
-            match op {
+            let synced = match op {
                 DiskOp::Write { file, offset, data } => {
                     let run = Run::gather(id, file, offset, data, &mut ops);
                     let synced = run.is_synced();
                     self.carry_out_run(run, &mut results);
-                    if synced {
-                        report(std::mem::take(&mut results));
-                    }
+                    synced
                 }
                 DiskOp::Sync { file } => {
                     self.stats.disk_syncs.one();
                     let result = self.file(&file).and_then(|(open, stats)| open.sync(stats));
                     results.push((id, result.map(|()| DiskOutput::Done)));
-                    report(std::mem::take(&mut results));
+                    true
                 }
-                other => results.push((id, self.carry_out_one(other))),
+                other => {
+                    results.push((id, self.carry_out_one(other)));
+                    false
+                }
+            };
+            let fatal = |(_, result): &(OpId, DiskResult)| matches!(result, Err(DiskError::Io(_) | DiskError::Full));
+            self.failed = results.iter().any(fatal);
+            if synced {
+                report(std::mem::take(&mut results));
             }
         }
         if !results.is_empty() {
