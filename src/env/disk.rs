@@ -108,8 +108,8 @@ pub type DiskResult = Result<DiskOutput, DiskError>;
 /// what was not, any part may be there, in any order, at the grain of 512-byte sectors: a write may be torn, a later one
 /// kept and an earlier one lost; an unsynced name may be missing. A failed [`DiskOp::Sync`] leaves unknown what is
 /// durable, and a later successful one proves nothing about it: the worker ends its life (rules A12). After an operation
-/// has failed with [`DiskError::Io`] or [`DiskError::Full`], none submitted behind it in that life is carried out, so that
-/// whoever submits "write, sync, rename" at once never renames what was not synced. What reads back may have been damaged
+/// has failed with [`DiskError::Io`] or [`DiskError::Full`], none is carried out that was submitted behind it before the
+/// failure was reported: whoever submits "write, sync, rename" at once never renames what was not synced. Later ones may be. What reads back may have been damaged
 /// since: whoever reads checks.
 pub trait Disk {
     /// Submits an operation; its end comes back as [`super::Event::Disk`].

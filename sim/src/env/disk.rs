@@ -38,8 +38,6 @@ pub struct SimDisk {
     pub full: bool,
     /// The next sync of a file with changes fails, and its pages are dropped.
     pub fail_sync: bool,
-    /// An operation of this life has failed: none behind it is carried out.
-    failed: bool,
     /// How often the three above have failed an operation.
     pub failures: u64,
     /// How often rotten bytes were read.
@@ -99,15 +97,6 @@ pub struct PowerLoss {
 impl SimDisk {
     /// Carries one operation out, now.
     pub fn execute(&mut self, op: &DiskOp) -> DiskResult {
-        if self.failed {
-            return Err(DiskError::Io("an earlier operation failed".to_owned()));
-        }
-        let result = self.carry_out(op);
-        self.failed = matches!(result, Err(DiskError::Io(_) | DiskError::Full));
-        result
-    }
-
-    fn carry_out(&mut self, op: &DiskOp) -> DiskResult {
         if self.io_error {
             self.failures += 1;
             return Err(DiskError::Io("input/output error (injected)".to_owned()));
@@ -234,7 +223,6 @@ impl SimDisk {
     /// The process ends. Its page cache stays, but what a failed sync has dropped is read anew from the disk, where it
     /// never was.
     pub fn process_end(&mut self) {
-        self.failed = false;
         for file in self.files.values_mut() {
             if file.changes.iter().any(|change| change.state == State::Dropped) {
                 file.changes.retain(|change| change.state == State::Dirty);
@@ -245,7 +233,6 @@ impl SimDisk {
 
     /// The power fails: what was not synced is decided by the dice. `torn_ppm` of the unsynced writes survive in part.
     pub fn power_loss(&mut self, dice: &mut Dice, torn_ppm: u32) -> PowerLoss {
-        self.failed = false;
         // A quarter of the losses keeps nothing unsynced and a quarter everything: with many changes, independent dice
         // alone would hardly ever do either.
         let fate = match dice.below(4) {

@@ -263,7 +263,7 @@ impl World {
         let slot = &mut node.workers[worker];
         let Some((id, op)) = slot.in_flight.pop_front() else { return };
         let failures = slot.disk.failures + slot.disk.rot_read;
-        let result = slot.disk.execute(&op);
+        let result = slot.execute(&op);
         let failed = slot.disk.failures + slot.disk.rot_read > failures;
         let event = trace::Event::Disk {
             node: node.id,

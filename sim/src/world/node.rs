@@ -8,7 +8,7 @@ use crate::env::dice::{Dice, Stream, mix};
 use crate::env::disk::{PowerLoss, SimDisk};
 use crate::env::worker::Life;
 use crate::trace;
-use orrery::env::{DiskOp, OpId};
+use orrery::env::{DiskError, DiskOp, DiskResult, OpId};
 use orrery::types::{Instant, NodeId, WorkerId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -48,6 +48,8 @@ pub(crate) struct Slot {
     pub(super) life: Life,
     /// Operations submitted and not completed.
     pub(super) in_flight: VecDeque<(OpId, DiskOp)>,
+    /// So many of them were submitted behind one that has failed, and are refused.
+    pub(super) refused: usize,
     /// When the disk has done all of them.
     pub(super) busy_until: u64,
     /// Disk operations of all lives: keys of their delays.
@@ -251,6 +253,7 @@ impl Slot {
             disk: SimDisk::default(),
             life: life_of(plan, node, worker, 0),
             in_flight: VecDeque::new(),
+            refused: 0,
             busy_until: 0,
             operations: 0,
             wake_wanted: None,
@@ -258,12 +261,28 @@ impl Slot {
         }
     }
 
+    /// Carries out the oldest operation, unless one before it has failed after it was submitted.
+    pub(super) fn execute(&mut self, op: &DiskOp) -> DiskResult {
+        if self.refused > 0 {
+            self.refused -= 1;
+            return Err(DiskError::Io("an earlier operation failed".to_owned()));
+        }
+        let result = self.disk.execute(op);
+        if matches!(result, Err(DiskError::Io(_) | DiskError::Full)) {
+            self.refused = self.in_flight.len();
+        }
+        result
+    }
+
     /// The process ends while operations are in flight: the first few of them may still happen.
     fn finish_some(&mut self, dice: &mut Dice) {
         let done = dice.index(self.in_flight.len() + 1);
-        for (_, op) in std::mem::take(&mut self.in_flight).into_iter().take(done) {
-            let _nobody_hears = self.disk.execute(&op);
+        for _ in 0..done {
+            let Some((_, op)) = self.in_flight.pop_front() else { break };
+            let _nobody_hears = self.execute(&op);
         }
+        self.in_flight.clear();
+        self.refused = 0;
     }
 }
 
