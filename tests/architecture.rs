@@ -187,3 +187,15 @@ fn every_file_opens_with_what_it_is() {
         }
     }
 }
+
+#[test]
+fn the_files_that_architecture_walks_through_exist() {
+    let text = fs::read_to_string(manifest().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let mut named = 0;
+    for word in text.split('`').filter(|word| word.ends_with(".rs") && word.contains('/') && !word.contains(' ')) {
+        let found = ["", "src/"].iter().any(|root| manifest().join(format!("{root}{word}")).exists());
+        assert!(found, "ARCHITECTURE.md names {word}");
+        named += 1;
+    }
+    assert!(named > 10, "the walk names its files");
+}

@@ -64,7 +64,9 @@ fn parse_one(whole: &str, own: &str, offset: u32, tokens: &[TokenWithSpan]) -> R
     if let Some(kind) = utility::parse(whole, tokens)? {
         return Ok(parsed(kind, None));
     }
-    let statement = parse_tree(own).map_err(|mut error| {
+    // A statement that opens its text has its places in common with it: what was split need not be read again.
+    let own_tokens = if own.as_ptr() == whole.as_ptr() { tokens.to_vec() } else { tokenize(own)? };
+    let statement = parse_tree(own, own_tokens).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error
     })?;
@@ -72,10 +74,9 @@ fn parse_one(whole: &str, own: &str, offset: u32, tokens: &[TokenWithSpan]) -> R
     Ok(parsed(kind, Some(Arc::new(statement))))
 }
 
-fn parse_tree(text: &str) -> Result<ast::Statement, SqlError> {
+fn parse_tree(text: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Statement, SqlError> {
     let dialect = PostgreSqlDialect {};
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(MAX_NESTING).with_tokens_with_locations(tokenize(text)?);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_NESTING).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement().map_err(|error| syntax_error(text, &error))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
