@@ -56,6 +56,10 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
+fn is_test(file: &str) -> bool {
+    file.ends_with("tests.rs") || file.contains("tests/")
+}
+
 fn excepted(file: &str, above: &str) -> bool {
     EXCEPTIONS.iter().any(|(from, to, _)| file.starts_with(from) && *to == above)
 }
@@ -138,10 +142,10 @@ fn two_files_hold_state_of_a_thread() {
 #[test]
 fn only_the_edges_wait_or_touch_the_world() {
     let edges = ["env/tokio", "server/", "cli/", "main.rs"];
-    let words = ["async fn", ".await", "std::thread::", "tokio::", "std::fs::", "std::net::"];
+    let words = ["async fn", ".await;", ".await?", ".await.", "std::thread::", "tokio::", "std::fs::", "std::net::"];
     let mut wrong = Vec::new();
     for (file, text) in sources(&manifest().join("src")) {
-        if edges.iter().any(|edge| file.starts_with(edge)) {
+        if edges.iter().any(|edge| file.starts_with(edge)) || is_test(&file) {
             continue;
         }
         let production = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -180,10 +184,19 @@ fn the_simulator_defines_nothing_of_the_product() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_is() {
+fn every_file_says_what_it_is() {
     for root in ["src", "sim/src"] {
         for (file, text) in sources(&manifest().join(root)) {
-            assert!(text.starts_with("//!"), "{root}/{file} opens with what it is and why");
+            if file.ends_with("mod.rs") {
+                assert!(text.starts_with("//!"), "{root}/{file} opens with an essay");
+            } else if !is_test(&file) {
+                let said = text
+                    .lines()
+                    .take(40)
+                    .map(str::trim_start)
+                    .any(|line| line.starts_with("//") || line.starts_with("doc:"));
+                assert!(said, "{root}/{file} says what it is and why");
+            }
         }
     }
 }
