@@ -194,7 +194,7 @@ fn every_file_says_what_it_is() {
                     .lines()
                     .take(40)
                     .map(str::trim_start)
-                    .any(|line| line.starts_with("//") || line.starts_with("doc:"));
+                    .any(|line| line.starts_with("//") || line.starts_with("what:"));
                 assert!(said, "{root}/{file} says what it is and why");
             }
         }
