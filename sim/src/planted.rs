@@ -75,7 +75,7 @@ pub const PLANTED: &[Planted] = &[
         "a bad checksum in the middle of the log is taken for its end",
         "pebble#453; NATS 2.12.1",
         LOG,
-        "scenarios/chaos/rot.toml",
+        "scenarios/chaos/rot_everywhere.toml",
     ),
     planted(
         40,

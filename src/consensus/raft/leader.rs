@@ -25,6 +25,7 @@ pub(super) struct Leader {
 impl Leader {
     /// Takes office: a no-op of the new era first (§5.4.2, §8).
     pub(super) fn begin(core: &mut Core) -> Self {
+        sometimes!("raft.became_leader");
         let first = core.log.last().next();
         let followers = core.peers().map(|peer| (peer, Progress::new(core.now, first))).collect();
         core.log.push(encode_entry(core.era(), &Payload::Empty));
