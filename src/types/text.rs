@@ -40,7 +40,7 @@ pub fn print(value: &Value, zone: &TimeZone) -> String {
     out
 }
 
-/// Appends what [`print`] gives.
+/// Appends what [`print()`] gives.
 pub fn write_value(out: &mut String, value: &Value, zone: &TimeZone) {
     // Writing to a String cannot fail.
     let _ = match value {
