@@ -1,4 +1,5 @@
-//! A corpus of SQL logic files from other databases, if there is one: `ORRERY_CORPUS`, or `../shared/corpus`.
+//! A corpus of SQL logic files from other databases, if there is one: the folder that the
+//! environment variable `ORRERY_CORPUS` names.
 //!
 //! Prints how many records of each folder come out as recorded. It asserts no rate, only that nothing panics: the files
 //! are written for other dialects, and what Orrery refuses it refuses with an error.
@@ -87,13 +88,11 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-#[allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a test outside the engine: where is the corpus, how long may it take"
-)]
 fn nothing_in_the_corpus_panics() {
-    let folder = std::env::var("ORRERY_CORPUS").map_or_else(|_| PathBuf::from("../shared/corpus"), PathBuf::from);
+    let Ok(folder) = std::env::var("ORRERY_CORPUS").map(PathBuf::from) else {
+        println!("skipped: ORRERY_CORPUS names no folder of SQL logic files");
+        return;
+    };
     let mut found = Vec::new();
     files(&folder, &mut found);
     if found.is_empty() {
