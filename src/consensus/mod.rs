@@ -65,7 +65,8 @@ pub trait Consensus: Send {
     fn step(&mut self, now: Instant, from: NodeId, message: &[u8]);
 
     /// Proposes a payload. Accepted means: it may be chosen, or not; nothing more is ever said about this proposal than
-    /// that its payload comes out in [`Ready::committed`].
+    /// that its payload comes out in [`Ready::committed`]. While this member leads in the same era it is under way and
+    /// needs no second proposal; once that has ended it may be lost, or yet be chosen.
     ///
     /// # Errors
     /// [`NotLeader`] if this member cannot propose: the payload was not and will not be proposed by this call.

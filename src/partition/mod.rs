@@ -9,6 +9,9 @@
 //!   wall clock, dice, memory, time-outs — is decided before proposing and fixed in the entry.
 //! - Only committed entries are executed, in order, each once; `executed` never runs ahead of `committed` (rules A3).
 //! - A request is executed at most once, whatever is retried, re-proposed or committed twice: [`dedup`] (rules A9).
+//! - A request that is under way is not proposed a second time by the leader that proposed it: copies do no harm to the state,
+//!   but where a round of consensus takes as long as an attempt they fill the log for ever
+//!   (`scenarios/regressions/retries_fill_the_log.toml`).
 //! - A refused request (`NotLeader`, `Replan`, `Overloaded`, `Stale`) leaves no mark in replicated state.
 //! - An entry's timestamp is the maximum of what its leader proposed and the last one executed (rules B5).
 //! - State is compared: at every `digest_every`-th index the leader announces its digest and a follower that differs

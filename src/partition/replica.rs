@@ -7,7 +7,7 @@ use crate::partition::dedup::Seen;
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
 use crate::partition::state_machine::StateMachine;
 use crate::types::random::RngCore;
-use crate::types::{Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
+use crate::types::{CatalogVersion, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
 use crate::{planted, sometimes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,8 +41,8 @@ pub struct Replica {
     /// A trait object: the protocol is chosen when the cluster is created, at run time.
     consensus: Box<dyn Consensus>,
     machine: StateMachine,
-    /// Proposed here and not yet executed: who waits, and the number of the latest attempt.
-    pending: BTreeMap<RequestId, (Origin, u32)>,
+    /// Proposed here and not yet executed.
+    pending: BTreeMap<RequestId, Pending>,
     max_pending: usize,
     /// Reads that have come since the last barrier was asked for; they share the next one.
     arriving_reads: Vec<(Origin, Request)>,
@@ -57,6 +57,19 @@ pub struct Replica {
     leads: bool,
     rng: Rng,
     output: ReplicaOutput,
+}
+
+/// A request that was proposed and not yet executed.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// Who waits.
+    origin: Origin,
+    /// Number of the latest attempt: the one that is answered.
+    attempt: u32,
+    /// Era of the proposal. While this member leads in it, the proposal is on its way.
+    era: Era,
+    /// Catalog under which it was proposed: under another one the retry is another command.
+    version: CatalogVersion,
 }
 
 /// Limits and dice of a replica.
@@ -233,6 +246,15 @@ impl Replica {
             return self.answer(origin, &request, ReplyBody::Replan { version });
         }
         let id = request.id;
+        let (era, version) = (self.consensus.status().era, self.machine.catalog().version);
+        // A copy more would be found in the table and do no harm but one: where a round of consensus takes longer than an
+        // attempt, a log that is filled with copies never becomes shorter.
+        let pending = self.pending.get_mut(&id);
+        if let Some(pending) = pending.filter(|pending| (pending.era, pending.version) == (era, version)) {
+            sometimes!("partition.retry_while_pending");
+            (pending.origin, pending.attempt) = (origin, request.attempt);
+            return;
+        }
         if self.pending.len() >= self.max_pending && !self.pending.contains_key(&id) {
             sometimes!("partition.overloaded");
             return self.answer(origin, &request, ReplyBody::Overloaded);
@@ -247,12 +269,9 @@ impl Replica {
             seed: self.rng.next_u64(),
             body,
         });
-        // A retry is proposed again even while the first copy waits: a proposal may be lost without a word, and of two
-        // copies the second is found in the table.
         match self.consensus.propose(now, command.encode()) {
             Ok(()) => {
-                let earlier = self.pending.insert(id, (origin, request.attempt));
-                sometimes!("partition.retry_while_pending", earlier.is_some());
+                self.pending.insert(id, Pending { origin, attempt: request.attempt, era, version });
             }
             Err(NotLeader { leader }) => self.answer(origin, &request, ReplyBody::NotLeader { leader }),
         }
@@ -264,7 +283,7 @@ impl Replica {
             self.output.catalog = Some(catalog);
         }
         if let Some((id, body)) = executed.reply
-            && let Some((origin, attempt)) = self.pending.remove(&id)
+            && let Some(Pending { origin, attempt, .. }) = self.pending.remove(&id)
         {
             self.output.replies.push((origin, Reply { id, attempt, partition: self.partition, body }));
         }
@@ -284,7 +303,7 @@ impl Replica {
             return;
         }
         sometimes!("partition.leadership_lost_with_pending", !self.pending.is_empty());
-        for (id, (origin, attempt)) in std::mem::take(&mut self.pending) {
+        for (id, Pending { origin, attempt, .. }) in std::mem::take(&mut self.pending) {
             let reply = Reply { id, attempt, partition: self.partition, body: ReplyBody::Lost };
             self.output.replies.push((origin, reply));
         }
