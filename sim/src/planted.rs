@@ -81,7 +81,7 @@ pub const PLANTED: &[Planted] = &[
         40,
         "a failed sync is taken for a good one",
         "fsyncgate; turso#2091",
-        LOG,
+        DISK,
         "scenarios/chaos/disk_errors.toml",
     ),
     planted(
@@ -104,6 +104,19 @@ pub const PLANTED: &[Planted] = &[
 
 /// Anything that shows a lost or diverging log.
 const LOG: &[&str] = &[
+    "election-safety",
+    "log-matching",
+    "leader-completeness",
+    "commit-history",
+    "digests",
+    "acknowledged-durable",
+    "linearizable-registers",
+    "exactly-once",
+    "money-conserved",
+];
+/// Likewise, or a life that finds its own log ruined.
+const DISK: &[&str] = &[
+    "stop",
     "election-safety",
     "log-matching",
     "leader-completeness",

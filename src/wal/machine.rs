@@ -203,6 +203,7 @@ impl Wal {
 
     fn fail(&mut self, step: &Step, error: &DiskError) {
         sometimes!("wal.disk_failed");
+        sometimes!("wal.disk_failed_in_recovery", !matches!(self.state, State::Running(_)));
         let what = match step {
             Step::Sync | Step::Settled | Step::Batch(_) => "syncing",
             Step::Plain => "writing",

@@ -351,14 +351,16 @@ impl World {
     /// A worker has ended its life by itself.
     fn stopped(&mut self, at: usize, reason: StopReason) {
         let id = self.nodes[at].id;
-        let suspect = self.nodes[at].disk_suspect;
-        let (kind, message, out) = match reason {
-            StopReason::Shutdown => ("shut down unasked", String::new(), false),
-            StopReason::Disk(message) => ("a sound disk failed", message, false),
-            StopReason::Unusable(message) => ("a sound disk is unusable", message, true),
-            StopReason::Diverged(message) => ("replicas diverged", message, true),
+        let node = &self.nodes[at];
+        // An error of the disk may end a life, but only rot takes away what was synced: whoever finds its log unusable
+        // without it has ruined the log itself, and with two such nodes a group is gone.
+        let (kind, message, out, explained) = match reason {
+            StopReason::Shutdown => ("shut down unasked", String::new(), false, false),
+            StopReason::Disk(message) => ("a sound disk failed", message, false, node.disk_suspect),
+            StopReason::Unusable(message) => ("a sound disk is unusable", message, true, node.destroyed),
+            StopReason::Diverged(message) => ("replicas diverged", message, true, false),
         };
-        if !suspect || kind == "replicas diverged" || kind == "shut down unasked" {
+        if !explained {
             let message = format!("{id} has stopped: {message}");
             self.violate(Violation { checker: "stop", kind: kind.to_owned(), at_ns: self.now, message });
             return;

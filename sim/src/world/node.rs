@@ -142,7 +142,7 @@ impl World {
                 loss.torn += one.torn;
                 loss.names += one.names;
             } else {
-                slot.disk.process_end();
+                slot.disk.process_end(&mut dice);
             }
         }
         let (id, life) = (node.id, node.life);

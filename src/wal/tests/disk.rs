@@ -26,6 +26,7 @@ pub(super) struct Disk {
     durable_names: BTreeMap<String, usize>,
     pending: Vec<NameChange>,
     fail_in: Option<usize>,
+    break_in: Option<usize>,
 }
 
 fn apply(names: &mut BTreeMap<String, usize>, change: &NameChange) {
@@ -43,6 +44,17 @@ impl Disk {
     /// The operation after `count` more fails.
     pub(super) fn fail_at(&mut self, count: usize) {
         self.fail_in = Some(count);
+    }
+
+    /// The operation after `count` more fails, and what is behind it is refused. If it is a sync, what it should have made
+    /// durable is gone.
+    pub(super) fn break_at(&mut self, count: usize) {
+        self.break_in = Some(count);
+    }
+
+    /// Nothing fails any more: another process opens the files.
+    pub(super) fn repair(&mut self) {
+        (self.fail_in, self.break_in) = (None, None);
     }
 
     pub(super) fn files(&self) -> Vec<String> {
@@ -75,6 +87,18 @@ impl Disk {
                 return Err(DiskError::Full);
             }
             *left -= 1;
+        }
+        match self.break_in {
+            Some(0) => {
+                (self.break_in, self.fail_in) = (None, Some(0));
+                if let DiskOp::Sync { file } = op {
+                    let inode = self.inode(&file)?;
+                    inode.live = inode.durable.clone();
+                }
+                return Err(DiskError::Io("failed once".to_owned()));
+            }
+            Some(left) => self.break_in = Some(left - 1),
+            None => {}
         }
         match op {
             DiskOp::List => {
@@ -156,6 +180,7 @@ impl Disk {
         after.durable_names = after.names.clone();
         after.pending.clear();
         after.fail_in = None;
+        after.break_in = None;
         after
     }
 }

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod disk;
+mod error;
 mod format;
 
 use super::{Config, Record, RecoveredGroup, Wal, WalEvent};
