@@ -1,7 +1,8 @@
 //! Exactly-once: what each session's requests came to (RIFL, SOSP 2015; rules A9).
 //!
 //! A session numbers its requests; the table keeps the outcome of every executed one that the session has not
-//! acknowledged (`acked_below`). It is replicated state: filled by execution, the same on all replicas, in the digest.
+//! acknowledged (`acked_below`). It is replicated state: filled by execution, the same on all replicas, in the digest and
+//! in every snapshot (a replica restored without it would execute a retry a second time).
 //!
 //! # Invariants
 //! - A request is in the table from its execution until its session acknowledges it; then its number is below
@@ -9,13 +10,17 @@
 //! - Numbers may be executed in any order (a later one overtaking an earlier is no duplicate).
 
 use crate::partition::message::Outcome;
-use crate::types::{RequestId, Sequence, SessionId};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_128;
+use crate::storage::{Snapshot, Store};
+use crate::types::{RequestId, Sequence, SessionId, TreeId};
+use std::ops::Bound;
 
 /// Results larger than this are kept as [`Outcome::ResultNotKept`].
 pub const MAX_KEPT_OUTCOME_BYTES: usize = 64 << 10;
+
+/// `acked_below` (u64, little-endian) by session.
+const SESSIONS: TreeId = TreeId(0);
+/// Outcomes, encoded, by request.
+const OUTCOMES: TreeId = TreeId(1);
 
 /// What the table knows of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,80 +28,129 @@ pub enum Seen {
     /// Never executed here.
     New,
     /// Executed; this is what came of it.
-    Executed(Arc<Outcome>),
+    Executed(Outcome),
     /// Acknowledged by its session: a late copy.
     Stale,
 }
 
-/// The table.
-#[derive(Clone, Debug, Default)]
+/// The table. It stands in trees as rows do, so that a snapshot of it costs nothing and travels the same way.
+#[derive(Clone)]
 pub struct Dedup {
-    sessions: BTreeMap<SessionId, Session>,
-    digest: u128,
+    store: Store,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Session {
-    acked_below: Sequence,
-    outcomes: BTreeMap<Sequence, Kept>,
-}
-
-#[derive(Clone, Debug)]
-struct Kept {
-    outcome: Arc<Outcome>,
-    digest: u128,
+impl Default for Dedup {
+    fn default() -> Self {
+        let mut store = Store::new();
+        store.create_tree(SESSIONS);
+        store.create_tree(OUTCOMES);
+        store.commit();
+        Self { store }
+    }
 }
 
 impl Dedup {
     /// Was it executed?
     #[must_use]
     pub fn look_up(&self, id: RequestId) -> Seen {
-        let Some(session) = self.sessions.get(&id.session) else { return Seen::New };
-        if let Some(kept) = session.outcomes.get(&id.sequence) {
-            return Seen::Executed(Arc::clone(&kept.outcome));
+        if let Some(kept) = self.store.get(OUTCOMES, &request_key(id)) {
+            return Seen::Executed(decode(kept).expect("an outcome is decoded once before it comes into the table"));
         }
-        if id.sequence < session.acked_below { Seen::Stale } else { Seen::New }
+        if id.sequence < self.acked_below(&session_key(id.session)) { Seen::Stale } else { Seen::New }
+    }
+
+    fn acked_below(&self, session: &[u8]) -> Sequence {
+        let kept = self.store.get(SESSIONS, session).and_then(|kept| kept.try_into().ok());
+        Sequence(kept.map_or(0, u64::from_le_bytes))
     }
 
     /// Forgets what the session has acknowledged. Numbers only rise: an older statement of it changes nothing.
     pub fn acknowledge(&mut self, session: SessionId, acked_below: Sequence) {
-        let entry = self.sessions.entry(session).or_default();
-        if acked_below <= entry.acked_below {
+        let key = session_key(session);
+        if acked_below <= self.acked_below(&key) {
             return;
         }
-        entry.acked_below = acked_below;
-        while let Some(first) = entry.outcomes.first_entry() {
-            if *first.key() >= acked_below {
-                break;
-            }
-            self.digest = self.digest.wrapping_sub(first.remove().digest);
+        self.store.put(SESSIONS, &key, &acked_below.0.to_le_bytes());
+        let end = request_key(RequestId { session, sequence: acked_below });
+        let forgotten = self.store.scan(OUTCOMES, Bound::Included(&key), Bound::Excluded(&end));
+        let forgotten: Vec<Vec<u8>> = forgotten.map(|(key, _)| key.to_vec()).collect();
+        for key in forgotten {
+            self.store.remove(OUTCOMES, &key);
         }
+        self.store.commit();
     }
 
     /// Keeps the outcome of an executed request.
     ///
     /// # Panics
     /// If it was executed before: the caller looks up first.
-    pub fn record(&mut self, id: RequestId, outcome: Arc<Outcome>) {
-        let bytes = postcard::to_stdvec(&*outcome).expect("an outcome is plain data, always encodable");
-        let outcome = if bytes.len() > MAX_KEPT_OUTCOME_BYTES { Arc::new(Outcome::ResultNotKept) } else { outcome };
-        let mut identity = [0; 40];
-        identity[..8].copy_from_slice(&id.session.gateway.to_le_bytes());
-        identity[8..16].copy_from_slice(&id.session.counter.to_le_bytes());
-        identity[16..24].copy_from_slice(&id.sequence.0.to_le_bytes());
-        identity[24..].copy_from_slice(&xxh3_128(&bytes).to_le_bytes());
-        let digest = xxh3_128(&identity);
-        self.digest = self.digest.wrapping_add(digest);
-        let session = self.sessions.entry(id.session).or_default();
-        let before = session.outcomes.insert(id.sequence, Kept { outcome, digest });
-        assert!(before.is_none(), "request {id} was executed twice");
+    pub fn record(&mut self, id: RequestId, outcome: &Outcome) {
+        let mut bytes = encode(outcome);
+        if bytes.len() > MAX_KEPT_OUTCOME_BYTES {
+            bytes = encode(&Outcome::ResultNotKept);
+        }
+        let twice = self.store.put(OUTCOMES, &request_key(id), &bytes);
+        assert!(!twice, "request {id} was executed twice");
+        self.store.commit();
     }
 
-    /// Digest of all outcomes held, independent of the order in which they came.
+    /// Digest of all that is held, independent of the order in which it came.
     #[must_use]
-    pub const fn digest(&self) -> u128 {
-        self.digest
+    pub fn digest(&self) -> u128 {
+        self.store.digest()
     }
+
+    /// A frozen picture of the trees that the table stands in.
+    #[must_use]
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
+    }
+
+    /// The table that stands in these trees.
+    ///
+    /// # Errors
+    /// A sentence, if they hold anything that [`Dedup::record`] and [`Dedup::acknowledge`] do not write.
+    pub(super) fn from_trees(store: Store) -> Result<Self, &'static str> {
+        if !store.trees().eq([SESSIONS, OUTCOMES]) {
+            return Err("a deduplication table has two trees");
+        }
+        let all = |tree| store.scan(tree, Bound::Unbounded, Bound::Unbounded);
+        if all(SESSIONS).any(|(key, value)| key.len() < 2 || value.len() != 8) {
+            return Err("an acknowledgement that cannot be");
+        }
+        if all(OUTCOMES).any(|(_, kept)| decode(kept).is_none()) {
+            return Err("an outcome that does not decode");
+        }
+        Ok(Self { store })
+    }
+}
+
+fn encode(outcome: &Outcome) -> Vec<u8> {
+    postcard::to_stdvec(outcome).expect("an outcome is plain data, always encodable")
+}
+
+fn decode(kept: &[u8]) -> Option<Outcome> {
+    postcard::from_bytes(kept).ok()
+}
+
+/// Numbers as a key: ordered as they are, and short for small ones, so that most keys stand in the tree's node.
+fn push(key: &mut Vec<u8>, number: u64) {
+    let skipped = number.leading_zeros() as usize / 8;
+    key.push((8 - skipped) as u8);
+    key.extend_from_slice(&number.to_be_bytes()[skipped..]);
+}
+
+fn session_key(session: SessionId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(27);
+    push(&mut key, session.gateway);
+    push(&mut key, session.counter);
+    key
+}
+
+fn request_key(id: RequestId) -> Vec<u8> {
+    let mut key = session_key(id.session);
+    push(&mut key, id.sequence.0);
+    key
 }
 
 #[cfg(test)]
@@ -110,15 +164,22 @@ mod tests {
     #[test]
     fn a_request_is_known_until_acknowledged_and_stale_ever_after() {
         let mut dedup = Dedup::default();
-        let empty = dedup.digest();
+        dedup.acknowledge(id(5).session, Sequence(5));
+        let before = dedup.digest();
         assert_eq!(dedup.look_up(id(5)), Seen::New);
-        dedup.record(id(5), Arc::new(Outcome::Gateway(7)));
-        assert_eq!(dedup.look_up(id(5)), Seen::Executed(Arc::new(Outcome::Gateway(7))));
-        assert_eq!(dedup.look_up(id(4)), Seen::New, "a later request overtaking an earlier one makes it no duplicate");
+        dedup.record(id(5), &Outcome::Gateway(7));
+        assert_eq!(dedup.look_up(id(5)), Seen::Executed(Outcome::Gateway(7)));
+        assert_eq!(dedup.look_up(id(6)), Seen::New, "only what was executed is a duplicate");
+        dedup.record(id(7), &Outcome::Gateway(8));
+        assert_eq!(dedup.look_up(id(6)), Seen::New, "a later request overtaking an earlier one makes it no duplicate");
         dedup.acknowledge(id(5).session, Sequence(6));
         assert_eq!(dedup.look_up(id(5)), Seen::Stale);
         assert_eq!(dedup.look_up(id(6)), Seen::New);
-        assert_eq!(dedup.digest(), empty, "what is forgotten leaves the digest");
+        assert_ne!(dedup.digest(), before, "an acknowledgement is state");
+        let mut other = Dedup::default();
+        other.acknowledge(id(5).session, Sequence(6));
+        other.record(id(7), &Outcome::Gateway(8));
+        assert_eq!(dedup.digest(), other.digest(), "what is forgotten leaves the digest");
         dedup.acknowledge(id(5).session, Sequence(3));
         assert_eq!(dedup.look_up(id(4)), Seen::Stale, "acknowledgements do not go back");
     }
@@ -128,7 +189,33 @@ mod tests {
         let mut dedup = Dedup::default();
         let notice =
             crate::types::SqlError::new(crate::types::SqlState::DATA_EXCEPTION, "x".repeat(MAX_KEPT_OUTCOME_BYTES));
-        dedup.record(id(1), Arc::new(Outcome::Error { statement: 0, error: notice }));
-        assert_eq!(dedup.look_up(id(1)), Seen::Executed(Arc::new(Outcome::ResultNotKept)));
+        dedup.record(id(1), &Outcome::Error { statement: 0, error: notice });
+        assert_eq!(dedup.look_up(id(1)), Seen::Executed(Outcome::ResultNotKept));
+    }
+
+    #[test]
+    fn keys_are_ordered_as_the_numbers_are() {
+        let numbers = [0, 1, 255, 256, 65_535, 65_536, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        for gateway in numbers {
+            for sequence in numbers {
+                let session = SessionId { gateway, counter: 1 };
+                keys.push(request_key(RequestId { session, sequence: Sequence(sequence) }));
+            }
+        }
+        assert!(keys.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn one_sessions_acknowledgement_leaves_the_others_alone() {
+        let mut dedup = Dedup::default();
+        let of = |counter| RequestId { session: SessionId { gateway: 1, counter }, sequence: Sequence(3) };
+        for counter in [1, 2, 256] {
+            dedup.record(of(counter), &Outcome::Gateway(counter));
+        }
+        dedup.acknowledge(of(2).session, Sequence(u64::MAX));
+        assert_eq!(dedup.look_up(of(1)), Seen::Executed(Outcome::Gateway(1)));
+        assert_eq!(dedup.look_up(of(2)), Seen::Stale);
+        assert_eq!(dedup.look_up(of(256)), Seen::Executed(Outcome::Gateway(256)));
     }
 }

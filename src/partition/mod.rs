@@ -29,6 +29,7 @@ pub mod command;
 pub mod dedup;
 pub mod message;
 mod replica;
+pub mod snapshot;
 mod state_machine;
 #[cfg(test)]
 mod tests;

@@ -236,7 +236,7 @@ impl Replica {
             // What was executed is committed: it can be told again without asking anybody.
             Seen::Executed(outcome) => {
                 sometimes!("partition.retry_answered_from_table");
-                return self.answer(origin, &request, ReplyBody::Done((*outcome).clone()));
+                return self.answer(origin, &request, ReplyBody::Done(outcome));
             }
             Seen::Stale => return self.answer(origin, &request, ReplyBody::Stale),
             Seen::New => {}

@@ -8,6 +8,7 @@ use crate::consensus::Payload;
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
 use crate::partition::message::{Batch, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult};
+use crate::partition::snapshot::{Head, Snapshot};
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
@@ -33,6 +34,7 @@ pub struct StateMachine {
     violations: BTreeMap<TreeId, SqlError>,
     /// Numbers given to gateways' lives.
     gateways: BTreeMap<(NodeId, WorkerId), (Incarnation, u64)>,
+    gateways_digest: u128,
     next_gateway: u64,
     /// Timestamp of the last command: time does not go back within a partition.
     last_timestamp: Timestamp,
@@ -57,10 +59,11 @@ impl StateMachine {
             partition,
             executed: LogIndex(0),
             store: Store::new(),
-            catalog_digest: digest_of(&catalog),
+            catalog_digest: digest_of(&*catalog),
             catalog,
             dedup: Dedup::default(),
             violations: BTreeMap::new(),
+            gateways_digest: digest_of(&BTreeMap::<(NodeId, WorkerId), (Incarnation, u64)>::new()),
             gateways: BTreeMap::new(),
             next_gateway: 1,
             last_timestamp: Timestamp::default(),
@@ -80,18 +83,82 @@ impl StateMachine {
         &self.catalog
     }
 
-    /// Digest of everything replicated.
+    /// Digest of everything replicated, the executed index excepted: replicas are compared at the same one.
     #[must_use]
     pub fn digest(&self) -> u128 {
-        let mut digest = self.store.digest().wrapping_add(self.dedup.digest()).wrapping_add(self.catalog_digest);
+        let mut digest = self.store.digest().wrapping_add(self.catalog_digest).wrapping_add(self.gateways_digest);
+        if !planted!(28) {
+            digest = digest.wrapping_add(self.dedup.digest());
+        }
         let mut scalars = [0; 16];
         scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
         scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
         digest = digest.wrapping_add(xxh3_128(&scalars));
-        for tree in self.violations.keys() {
-            digest = digest.wrapping_add(xxh3_128(&tree.0.to_le_bytes()));
+        for violation in &self.violations {
+            let bytes = postcard::to_stdvec(&violation).expect("an error is plain data, always encodable");
+            digest = digest.wrapping_add(xxh3_128(&bytes));
         }
         digest
+    }
+
+    /// The whole replicated state as it is, frozen: a pointer for each tree.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        // Every field is named: what is added to the state must be put in here, or be shown not to be replicated.
+        let Self {
+            partition,
+            executed,
+            store,
+            catalog,
+            catalog_digest: _,
+            dedup,
+            violations,
+            gateways,
+            gateways_digest: _,
+            next_gateway,
+            last_timestamp,
+            plans: _,
+        } = self;
+        let head = Head {
+            partition: *partition,
+            executed: *executed,
+            next_gateway: *next_gateway,
+            last_timestamp: *last_timestamp,
+            gateways: gateways
+                .iter()
+                .map(|((node, worker), (life, number))| (*node, *worker, *life, *number))
+                .collect(),
+            violations: violations.iter().map(|(tree, error)| (*tree, error.clone())).collect(),
+            catalog: Arc::clone(catalog),
+        };
+        Snapshot::new(head, store.snapshot(), dedup.snapshot(), self.digest())
+    }
+
+    /// The state that a snapshot's parts make. Its digest is the caller's to compare.
+    ///
+    /// # Errors
+    /// A sentence, if the parts cannot be of any state.
+    pub(super) fn restored(head: Head, store: Store, dedup: Store) -> Result<Self, &'static str> {
+        let Head { partition, executed, next_gateway, last_timestamp, gateways, violations, catalog } = head;
+        let mut machine = Self {
+            partition,
+            executed,
+            store,
+            catalog_digest: digest_of(&*catalog),
+            catalog,
+            dedup: if planted!(28) { Dedup::default() } else { Dedup::from_trees(dedup)? },
+            violations: violations.into_iter().collect(),
+            gateways: gateways
+                .into_iter()
+                .map(|(node, worker, life, number)| ((node, worker), (life, number)))
+                .collect(),
+            gateways_digest: 0,
+            next_gateway,
+            last_timestamp,
+            plans: sql::PlanCache::new(CACHED_PLANS),
+        };
+        machine.gateways_digest = digest_of(&machine.gateways);
+        Ok(machine)
     }
 
     /// Was this request executed?
@@ -153,7 +220,7 @@ impl StateMachine {
         match self.dedup.look_up(id) {
             Seen::Executed(outcome) => {
                 sometimes!("partition.duplicate_entry");
-                return Executed { reply: Some((id, ReplyBody::Done((*outcome).clone()))), catalog: None };
+                return Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog: None };
             }
             Seen::Stale => {
                 sometimes!("partition.stale_entry");
@@ -175,10 +242,9 @@ impl StateMachine {
                 return Executed { reply: Some((id, ReplyBody::Replan { version: before })), catalog: None };
             }
         };
-        let outcome = Arc::new(outcome);
-        self.dedup.record(id, Arc::clone(&outcome));
+        self.dedup.record(id, &outcome);
         let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
-        Executed { reply: Some((id, ReplyBody::Done(Arc::unwrap_or_clone(outcome)))), catalog }
+        Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog }
     }
 
     fn execute_statements(&mut self, command: &CommandV1, statements: &[Statement], settings: &Settings) -> Outcome {
@@ -275,7 +341,7 @@ impl StateMachine {
     }
 
     fn adopt(&mut self, catalog: Arc<Catalog>) {
-        self.catalog_digest = digest_of(&catalog);
+        self.catalog_digest = digest_of(&*catalog);
         self.catalog = catalog;
     }
 
@@ -286,6 +352,7 @@ impl StateMachine {
                 let number = self.next_gateway;
                 self.next_gateway += 1;
                 self.gateways.insert((node, worker), (incarnation, number));
+                self.gateways_digest = digest_of(&self.gateways);
                 number
             }
         }
@@ -301,8 +368,8 @@ fn context(settings: &Settings, now: Timestamp, rng: Rng, max_rows: u32) -> sql:
     sql::Context::new(now, rng, &settings.time_zone, max_rows)
 }
 
-fn digest_of(catalog: &Catalog) -> u128 {
-    xxh3_128(&postcard::to_stdvec(catalog).expect("a catalog is plain data, always encodable"))
+fn digest_of(data: &impl serde::Serialize) -> u128 {
+    xxh3_128(&postcard::to_stdvec(data).expect("plain data, always encodable"))
 }
 
 /// Is this the tree of an index that is not yet in use?

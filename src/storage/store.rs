@@ -131,6 +131,18 @@ impl Store {
         old + 1
     }
 
+    /// The last number of a tree's own counter; 0: none was given, or no such tree.
+    #[must_use]
+    pub fn last_id(&self, tree: TreeId) -> u64 {
+        self.trees.get(&tree).map_or(0, |tree| tree.last_id)
+    }
+
+    /// Creates an empty tree whose counter has come to `last_id`, for a store that is being restored. It must not exist.
+    pub fn restore_tree(&mut self, tree: TreeId, last_id: u64) {
+        self.create_tree(tree);
+        self.tree_mut(tree).last_id = last_id;
+    }
+
     /// The present place in the journal.
     #[must_use]
     pub fn mark(&self) -> Mark {
