@@ -11,17 +11,28 @@
 //! - Raft (default): [`raft`].
 //! - Multi-Paxos: its place is a folder beside it and one arm of [`build`].
 //!
+//! # Checkpoints and snapshots
+//! The log would grow for ever; so its driver saves the state from time to time, and the entries that made it can go. Their
+//! place is taken by a [`Floor`]: the position up to which the state stands for the log.
+//!
+//! - The driver saves its state durably (a checkpoint) and then permits forgetting: [`Consensus::compact`].
+//! - A member that needs what nobody's log holds any more asks its driver for a whole state: [`Ready::fetch`]. The driver
+//!   pulls one from the named member's driver, saves it, and reports it: [`Consensus::installed`].
+//! - At the beginning of a life the driver reports what it has loaded: [`Recovered::state`]. A member whose log begins
+//!   after what its state covers **lacks state** ([`Status::lacks_state`]): its checkpoint is lost or damaged. It votes with
+//!   its true last position and acknowledges what its log really holds, so that nothing acknowledged is outvoted; but it does
+//!   not campaign, and hands out nothing to execute, until a snapshot is installed.
+//!
 //! Their places are kept for: leases, priorities, leadership transfer (methods to come), membership change
-//! ([`Payload::Configuration`]), snapshots ([`Ready::snapshot`]).
+//! ([`Payload::Configuration`]).
 
 pub mod raft;
 
-/// What is persisted and recovered, in the log's own words. With [`Damage`] (rules A12 ii) the member keeps its true last
-/// position for voting comparisons and may vote, but neither campaigns nor acknowledges or truncates beyond the hole until the
-/// leader has refilled it.
-pub use crate::wal::{Damage, Record, RecoveredGroup as Recovered};
+/// What is persisted, in the log's own words.
+pub use crate::wal::{Damage, Floor, Record};
 
 use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
+use crate::wal::RecoveredGroup;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -45,6 +56,29 @@ pub fn build(protocol: Protocol, config: Config, recovered: Recovered) -> Result
     }
 }
 
+/// What a member finds of its earlier lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Records in the order in which they were appended, superseded ones included.
+    pub records: Vec<Record>,
+    /// Last durable hard state.
+    pub hard_state: Option<Bytes>,
+    /// Records are lost, of known indices (rules A12 ii): the member keeps its true last position for voting comparisons and
+    /// may vote, but neither campaigns nor acknowledges or truncates beyond the hole until the leader has refilled it.
+    pub damaged: Option<Damage>,
+    /// Up to here a checkpoint has stood for the records, which may be gone.
+    pub floor: Option<Floor>,
+    /// Up to here the state that was loaded reaches; `None`: it is empty. Set by the driver.
+    pub state: Option<Floor>,
+}
+
+impl From<RecoveredGroup> for Recovered {
+    fn from(group: RecoveredGroup) -> Self {
+        let RecoveredGroup { records, hard_state, damaged, floor } = group;
+        Self { records, hard_state, damaged, floor, state: None }
+    }
+}
+
 /// Why a member cannot be built from what is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -65,8 +99,7 @@ pub trait Consensus: Send {
     fn step(&mut self, now: Instant, from: NodeId, message: &[u8]);
 
     /// Proposes a payload. Accepted means: it may be chosen, or not; nothing more is ever said about this proposal than
-    /// that its payload comes out in [`Ready::committed`]. While this member leads in the same era it is under way and
-    /// needs no second proposal; once that has ended it may be lost, or yet be chosen.
+    /// that its payload comes out in [`Ready::committed`].
     ///
     /// # Errors
     /// [`NotLeader`] if this member cannot propose: the payload was not and will not be proposed by this call.
@@ -94,19 +127,37 @@ pub trait Consensus: Send {
     /// Everything handed out with [`Ready::number`] ≤ `number` is durable.
     fn persisted(&mut self, now: Instant, number: u64);
 
+    /// The caller has a durable checkpoint of the state at `through` or later, so that the entries up to there may be
+    /// forgotten. Forgets only what was handed out for execution and is durable in the log; calling again is harmless.
+    fn compact(&mut self, through: LogIndex);
+
+    /// The caller holds, durably, the state that executing the log up to `floor` makes: a snapshot of another member,
+    /// published as a checkpoint here. `true`: from now on this member goes on from there (the caller puts that state in the
+    /// place of its own, and [`Ready::committed`] goes on behind it). `false`: it is no news, the state executed here reaches
+    /// as far, and nothing has changed.
+    fn installed(&mut self, now: Instant, floor: Floor) -> bool;
+
     /// Where this member stands.
     fn status(&self) -> Status;
 
-    /// A look at the log for the simulator's checkers: the era and a digest of the payload at `index`.
+    /// The full position of an index, as a checkpoint is labelled with: of any entry held here, and of the floor that the log
+    /// begins after.
+    fn position(&self, index: LogIndex) -> Option<Floor>;
+
+    /// A look at the log for the simulator's checkers: the era and a digest of the payload at `index`. `None` for what is
+    /// not held, compacted entries among it.
     fn inspect(&self, index: LogIndex) -> Option<(Era, u64)>;
 }
 
 /// What a protocol wants done, and in which order: **persist → send → apply**.
 #[derive(Debug, Default)]
 pub struct Ready {
-    /// Number of this hand-over, rising. Given back to [`Consensus::persisted`] when all of `records` and `hard_state`
-    /// are durable. Numbers without anything to persist are reported too (at once, in order).
+    /// Number of this hand-over, rising. Given back to [`Consensus::persisted`] when all of `records`, `hard_state`
+    /// and `reset` are durable. Numbers without anything to persist are reported too (at once, in order).
     pub number: u64,
+    /// The log that the WAL holds of this group is void and begins anew after this floor: to be written before `records` and
+    /// with `hard_state`. A durable checkpoint covers the floor.
+    pub reset: Option<Floor>,
     /// To be appended to the WAL, in this order, after everything of earlier numbers. What a record replaces is the
     /// protocol's to know: Raft's append at an index implies that everything from that index on is void; a Paxos accept
     /// replaces one slot.
@@ -127,10 +178,20 @@ pub struct Ready {
     pub read_states: Vec<ReadState>,
     /// Tokens whose proof can no longer come.
     pub reads_dropped: Vec<u64>,
-    /// A snapshot to install before `committed`. Its place: nothing sets it yet.
-    pub snapshot: Option<Bytes>,
+    /// What this member lacks is in no log that it can reach: a snapshot is wanted. Said again from time to time while it is
+    /// so; the driver ignores it while it is about it.
+    pub fetch: Option<Fetch>,
     /// The role has changed to this.
     pub role: Option<Role>,
+}
+
+/// A snapshot is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Who has one, or may have one: the leader, or without a leader one member after another.
+    pub from: NodeId,
+    /// A snapshot at an earlier index than this is of no use.
+    pub at_least: LogIndex,
 }
 
 /// A message to a peer.
@@ -203,6 +264,10 @@ pub struct Status {
     pub last: LogIndex,
     /// Known to be chosen.
     pub committed: LogIndex,
+    /// The log held here begins after this; a checkpoint stands for the rest.
+    pub floor: Floor,
+    /// The state up to `floor` is missing: nothing is executed and the member does not campaign.
+    pub lacks_state: bool,
 }
 
 /// What a protocol needs to be built.

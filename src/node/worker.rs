@@ -169,7 +169,7 @@ impl Worker {
     fn recovered(
         &mut self,
         env: &mut dyn Env,
-        mut groups: BTreeMap<PartitionId, consensus::Recovered>,
+        mut groups: BTreeMap<PartitionId, wal::RecoveredGroup>,
         incarnation: Incarnation,
     ) -> Result<(), StopReason> {
         let (now, wall) = (env.now(), env.wall());
@@ -180,7 +180,7 @@ impl Worker {
             if Port::Partition(partition).worker(self.config.workers) != self.config.worker {
                 continue;
             }
-            let recovered = groups.remove(&partition).unwrap_or_default();
+            let recovered = consensus::Recovered::from(groups.remove(&partition).unwrap_or_default());
             let config = consensus::Config {
                 node: self.config.node,
                 voters: self.config.nodes.clone(),

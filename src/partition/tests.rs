@@ -3,7 +3,7 @@
 use super::message::{Batch, Outcome, Reply, ReplyBody, Request, RequestBody, Settings, Statement};
 use super::{Origin, Replica, ReplicaConfig};
 use crate::catalog::Catalog;
-use crate::consensus::{Committed, Consensus, NotLeader, Payload, ReadState, Ready, Role, Status};
+use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
 use crate::types::random::SeedableRng;
 use crate::types::{
     CatalogVersion, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence, SessionId,
@@ -60,7 +60,19 @@ impl Consensus for Scripted {
             leader: (!leads).then_some(NodeId(2)),
             last: LogIndex(0),
             committed: LogIndex(0),
+            floor: Floor::default(),
+            lacks_state: false,
         }
+    }
+
+    fn compact(&mut self, _: LogIndex) {}
+
+    fn installed(&mut self, _: Instant, _: Floor) -> bool {
+        true
+    }
+
+    fn position(&self, index: LogIndex) -> Option<Floor> {
+        Some(Floor { index, era: Era(1) })
     }
 
     fn inspect(&self, _: LogIndex) -> Option<(Era, u64)> {

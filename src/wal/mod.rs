@@ -94,7 +94,9 @@ pub use machine::Wal;
 
 use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What a log is told when it is built.
 #[derive(Clone, Debug)]
@@ -120,6 +122,21 @@ pub struct Record {
     pub bytes: Bytes,
 }
 
+/// Where a group's log begins: everything up to this position is covered by a durable checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Floor {
+    /// Last position covered.
+    pub index: LogIndex,
+    /// Era of the entry there.
+    pub era: Era,
+}
+
+impl fmt::Display for Floor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.era)
+    }
+}
+
 /// What is known of a hole in a group's records (rules A12 ii).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -134,12 +151,15 @@ pub struct Damage {
 /// What recovery found of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveredGroup {
-    /// Records in the order in which they were appended, superseded ones included.
+    /// Records in the order in which they were appended, superseded ones included. They begin above the floor, but one
+    /// that was written again at or below it may follow: what it voids is void, for itself it is not needed.
     pub records: Vec<Record>,
     /// Last durable hard state.
     pub hard_state: Option<Bytes>,
-    /// Records are lost, of known indices.
+    /// Records are lost, of known indices above the floor.
     pub damaged: Option<Damage>,
+    /// A durable checkpoint covered everything up to here: records from before may be gone.
+    pub floor: Option<Floor>,
 }
 
 /// What the log tells its worker.

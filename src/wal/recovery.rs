@@ -258,6 +258,6 @@ impl GroupLog {
 
     fn finish(self) -> RecoveredGroup {
         let damaged = self.hole.map(|hole| Damage { first: hole.next, last: hole.last.1, last_era: hole.last.0 });
-        RecoveredGroup { records: self.records, hard_state: self.hard_state, damaged }
+        RecoveredGroup { records: self.records, hard_state: self.hard_state, damaged, floor: None }
     }
 }

@@ -5,7 +5,7 @@ use crate::client::{Client, ClientAction, ClientInput};
 use crate::plan::{self, Budget, FaultKind, PLAN_VERSION, Plan, PlannedFault, SECOND};
 use crate::run::Run;
 use bytes::Bytes;
-use orrery::consensus::{Role, Status};
+use orrery::consensus::{Floor, Role, Status};
 use orrery::env::{ClientEvent, Control, DiskError, DiskOp, Endpoint, Env, Event, Port, StopReason};
 use orrery::node::WorkerConfig;
 use orrery::sometimes;
@@ -68,7 +68,8 @@ impl Machine for Ticker {
         let first = self.config.node == NodeId(1);
         let role = if first { Role::Leader } else { Role::Follower };
         let (last, committed) = (LogIndex(0), LogIndex(0));
-        Some(Status { role, era: Era(1), leader: Some(NodeId(1)), last, committed })
+        let (floor, leader) = (Floor::default(), Some(NodeId(1)));
+        Some(Status { role, era: Era(1), leader, last, committed, floor, lacks_state: false })
     }
 
     fn log_entry(&self, _: PartitionId, _: LogIndex) -> Option<(Era, u64)> {

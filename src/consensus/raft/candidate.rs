@@ -55,7 +55,9 @@ impl Candidate {
             }
             Body::VoteReply { granted } if !self.pre => self.count(core, from, *granted),
             // Somebody else has been elected in this era, or none was needed.
-            Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } => Transition::Follow(None),
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. } => {
+                Transition::Follow(None)
+            }
             // While only asking we have not voted in this era.
             Body::Vote { .. } if self.pre => Transition::Follow(None),
             Body::Vote { .. } => {

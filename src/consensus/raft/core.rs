@@ -2,10 +2,10 @@
 
 use super::message::{Body, HardState, Message};
 use super::raft_log::RaftLog;
-use crate::consensus::{Config, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
-use crate::planted;
+use crate::consensus::{Config, Fetch, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
 use crate::types::random::below;
-use crate::types::{Era, Instant, NodeId, Rng};
+use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
+use crate::{planted, sometimes};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ pub(super) struct Core {
     pub(super) read_states: Vec<ReadState>,
     pub(super) reads_dropped: Vec<u64>,
     pub(super) role_changed: Option<Role>,
+    pub(super) fetch: Option<Fetch>,
 }
 
 impl Core {
@@ -80,6 +81,11 @@ impl Core {
         };
         let log = RaftLog::recover(recovered, &stored)?;
         let mut hard = HardState { hole: log.hole(), ..stored };
+        if log.last_era() > hard.era {
+            // A snapshot was published, and the life ended before the era that it had brought was written.
+            sometimes!("raft.era_known_from_snapshot");
+            (hard.era, hard.vote) = (log.last_era(), None);
+        }
         if planted!(2) {
             // PySyncObj#202: term and vote are not restored, the log is.
             hard = HardState { hole: hard.hole, ..HardState::default() };
@@ -107,6 +113,7 @@ impl Core {
             read_states: Vec::new(),
             reads_dropped: Vec::new(),
             role_changed: None,
+            fetch: None,
         })
     }
 
@@ -139,6 +146,21 @@ impl Core {
         self.now + self.settings.election_timeout + Duration::from_nanos(below(&mut self.rng, spread))
     }
 
+    /// Asks for a snapshot.
+    pub(super) fn want_snapshot(&mut self, from: NodeId, at_least: LogIndex) {
+        sometimes!("raft.snapshot_wanted");
+        self.fetch = Some(Fetch { from, at_least: at_least.max(self.log.floor().index) });
+    }
+
+    /// Asks anybody for a snapshot: a state that was executed is right, whoever leads.
+    pub(super) fn want_snapshot_of_anybody(&mut self) {
+        let peers: Vec<NodeId> = self.peers().collect();
+        let pick = below(&mut self.rng, peers.len().max(1) as u64);
+        if let Some(peer) = usize::try_from(pick).ok().and_then(|pick| peers.get(pick)) {
+            self.want_snapshot(*peer, self.log.floor().index);
+        }
+    }
+
     /// Queues a message in the sender's era.
     pub(super) fn send(&mut self, to: NodeId, promise: Promise, body: Body) {
         let message = Message { era: self.era(), body }.encode();
@@ -167,6 +189,7 @@ impl Core {
             && self.read_states.is_empty()
             && self.reads_dropped.is_empty()
             && self.role_changed.is_none()
+            && self.fetch.is_none()
             && !self.log.has_unhanded()
             && !self.log.has_unapplied()
             && self.hard == self.hard_handed
@@ -181,10 +204,12 @@ impl Core {
             self.hard_in_flight.push_back((number, self.hard));
             self.hard.encode()
         });
+        let reset = self.log.take_reset();
         let records = self.log.take_unhanded(number);
         Ready {
             number,
-            must_sync: !records.is_empty() || hard_state.is_some(),
+            must_sync: !records.is_empty() || hard_state.is_some() || reset.is_some(),
+            reset,
             records,
             hard_state,
             messages_now: std::mem::take(&mut self.messages_now),
@@ -192,7 +217,7 @@ impl Core {
             committed: self.log.take_unapplied(MAX_COMMITTED),
             read_states: std::mem::take(&mut self.read_states),
             reads_dropped: std::mem::take(&mut self.reads_dropped),
-            snapshot: None,
+            fetch: self.fetch.take(),
             role: self.role_changed.take(),
         }
     }

@@ -4,6 +4,7 @@ use super::Transition;
 use super::core::{Core, Promise};
 use super::message::{Body, Hole, WireEntry, decode_entry};
 use super::raft_log::Entry;
+use crate::consensus::Floor;
 use crate::types::{Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 
@@ -56,10 +57,14 @@ impl Follower {
             Body::Heartbeat { committed, round } if self.hear(core, from) => {
                 core.log.commit(committed);
                 core.send(from, Promise::Era, Body::HeartbeatReply { round, last: core.log.last() });
+                if core.log.lacks_state() {
+                    core.want_snapshot(from, LogIndex(0));
+                }
             }
             Body::Chosen { committed } if self.hear(core, from) => {
                 core.log.commit(committed);
             }
+            Body::Behind { floor } if self.hear(core, from) => behind(core, from, floor),
             Body::Vote { last, last_era } => self.vote(core, from, last, last_era),
             _ => sometimes!("raft.stray_message"),
         }
@@ -88,9 +93,13 @@ impl Follower {
                 self.deadline = Some(core.election_deadline());
                 Transition::Stay
             }
-            _ if core.log.hole().is_some() => {
-                // Rules A12 ii: a member with a hole could not serve what it would be elected for.
+            _ if core.log.hole().is_some() || core.log.lacks_state() => {
+                // Rules A12 ii: a member with a hole, or without its state, could not serve what it would be elected for.
                 sometimes!("raft.damaged_does_not_campaign");
+                if core.log.lacks_state() {
+                    // Nor may there be another that can be elected before this one is whole again.
+                    core.want_snapshot_of_anybody();
+                }
                 self.leader = None;
                 self.deadline = Some(core.election_deadline());
                 Transition::Stay
@@ -123,7 +132,9 @@ fn append(
         sometimes!("raft.malformed_message");
         return;
     };
-    if core.log.era_at(previous) != Some(previous_era) {
+    // What the floor covers is chosen, and so it is in every leader's log.
+    let floor = core.log.floor().index;
+    if previous >= floor && core.log.era_at(previous) != Some(previous_era) {
         sometimes!("raft.append_rejected");
         let (hint, hint_era) = core.log.last_possible_match(previous, previous_era);
         core.send(from, Promise::Era, Body::AppendRejected { previous, hint, hint_era });
@@ -136,6 +147,9 @@ fn append(
     let mut matched = previous;
     for entry in entries {
         matched = matched.next();
+        if matched <= floor {
+            continue;
+        }
         match core.log.era_at(matched) {
             // Log matching: same position, same era, same entry. A late or doubled append must not cut off what
             // later ones brought.
@@ -149,12 +163,26 @@ fn append(
         }
         core.log.push(entry);
     }
+    let matched = matched.max(floor);
     // Only what is known to match may be called chosen here: our own tail behind it may be another leader's.
     // (copycat#265 takes the whole log.)
     core.log.commit(committed.min(if planted!(13) { core.log.last() } else { matched }));
     // NATS 2.12.1: acknowledged before it is on disk.
     let promise = if planted!(22) { Promise::Nothing } else { Promise::Everything };
     core.send(from, promise, Body::AppendMatched { matched });
+}
+
+/// The leader's log begins after `floor`, and what it believes us to lack is before that: it may be wrong, or we need a
+/// snapshot.
+fn behind(core: &mut Core, from: NodeId, floor: Floor) {
+    let covered = core.log.floor().index;
+    if floor.index <= covered || core.log.era_at(floor.index) == Some(floor.era) {
+        sometimes!("raft.not_behind_after_all");
+        core.log.commit(floor.index);
+        core.send(from, Promise::Everything, Body::AppendMatched { matched: floor.index.max(covered) });
+    } else {
+        core.want_snapshot(from, floor.index);
+    }
 }
 
 /// Views the wire's entries as ours. `None` if they are none: undecodable, or of eras that cannot stand in this order.

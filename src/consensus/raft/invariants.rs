@@ -16,6 +16,8 @@ pub(super) fn check(raft: &Raft) {
     assert!(log.committed() <= log.last(), "a member calls chosen only what it holds");
     assert!(log.applied() <= log.committed(), "only chosen entries are executed");
     assert!(log.last_era() <= core.era(), "no entry is of an era that its holder does not know");
+    assert!(log.floor().index <= log.applied(), "only what was executed is forgotten");
+    assert!(log.floor().index <= log.durable(), "only what is durable is forgotten");
     assert!(log.eras_rise(), "eras never fall along a log");
     match &raft.role {
         RoleState::Follower(follower) => {
@@ -31,6 +33,7 @@ pub(super) fn check(raft: &Raft) {
         RoleState::Leader(leader) => {
             assert!(core.hard.vote == Some(core.settings.node), "a leader has voted for itself in its era");
             assert!(log.hole().is_none(), "a member with a hole in its log does not lead");
+            assert!(!log.lacks_state(), "a member that lacks its state does not lead");
             for (peer, follower) in &leader.followers {
                 assert!(follower.matched <= log.last(), "{peer} cannot match what the leader does not hold");
                 assert!(follower.matched < follower.next, "what {peer} holds is not sent to it again");

@@ -76,7 +76,7 @@ impl Leader {
                 self.prove_reads(core);
             }
             Body::Vote { .. } => core.send(from, Promise::Era, Body::VoteReply { granted: false }),
-            Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } => {
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. } => {
                 // Two leaders of one era: election safety is broken elsewhere; the checkers say so.
                 sometimes!("raft.second_leader_ignored");
             }
@@ -174,6 +174,12 @@ fn replicate(core: &mut Core, peer: NodeId, follower: &mut Progress, encoded: &m
         (settings.max_batch_entries, settings.max_batch_bytes, settings.max_inflight);
     while follower.next <= core.log.last() && follower.may_send(max_inflight) {
         let previous = follower.next.previous();
+        if previous < core.log.floor().index {
+            sometimes!("raft.follower_behind_compaction");
+            core.send(peer, Promise::Nothing, Body::Behind { floor: core.log.floor() });
+            follower.told_to_catch_up(core.now);
+            break;
+        }
         let entries = core.log.batch(follower.next, max_entries, max_bytes);
         let last = LogIndex(previous.0 + entries.len() as u64);
         let message = match encoded {

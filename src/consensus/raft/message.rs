@@ -4,7 +4,7 @@
 //! view into it. Replicas therefore hold the same bytes, and neither the WAL record nor the chosen payload is a copy.
 
 use super::raft_log::Entry;
-use crate::consensus::{Damage, Payload};
+use crate::consensus::{Damage, Floor, Payload};
 use crate::types::{Era, LogIndex, NodeId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ pub(super) enum Body {
     Chosen { committed: LogIndex },
     /// "Your era is over": the sender's is in the message.
     Outdated,
+    /// "What you need is before my log begins, after `floor`." Either the receiver's log meets the sender's there, or it needs
+    /// the whole state.
+    Behind { floor: Floor },
 }
 
 /// An entry on the wire.
@@ -202,6 +205,7 @@ mod tests {
             Body::HeartbeatReply { round: u64::MAX, last },
             Body::Chosen { committed: last },
             Body::Outdated,
+            Body::Behind { floor: Floor { index: last, era: last_era } },
         ] {
             let message = Message { era: Era(6), body };
             let bytes = message.clone().encode();

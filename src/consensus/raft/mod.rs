@@ -26,6 +26,10 @@
 //! - **Early send** (thesis §10.2.1): appends leave before the leader's own disk has them. The leader counts itself
 //!   only up to what [`Consensus::persisted`] has reported.
 //! - **Read-index** (thesis §6.4), see `read_index`.
+//! - **Compaction** (thesis §5): what a checkpoint covers may be forgotten. A follower that needs it is told where the
+//!   log begins (`Behind`); the state itself is not Raft's to carry: the follower's driver pulls it ([`Ready::fetch`]), in
+//!   its own pace and from whom it likes, for what was executed is the same everywhere (figure 13 of the paper pushes it
+//!   through the leader).
 //! - All that was proposed between two calls of [`Consensus::ready`] leaves in one append per follower, which is
 //!   encoded once for all followers at the same place.
 //!
@@ -39,12 +43,16 @@
 //! - A read is answered only after a quorum has confirmed the leader after the read's arrival, and an entry of the
 //!   leader's era is chosen.
 //! - A member with a hole in its log (rules A12 ii) votes by the position it had before the damage, follows, and
-//!   acknowledges what is really there again; it does not campaign.
+//!   acknowledges what is really there again; it does not campaign. Nor does one that lacks the state which its log
+//!   continues; it executes nothing until it has one.
+//! - What is compacted was chosen, executed and durable here. A snapshot never takes back what was executed.
 //! - No message, however malformed, and no time, however late, makes it panic. Only a broken invariant does.
 //!
 //! # Caveats
-//! - The voters are fixed. Membership change (thesis §4.2), leadership transfer (§3.10), priorities, leases and
-//!   snapshots have marked places and nothing else: the log is never compacted, a new member replays it whole.
+//! - The voters are fixed. Membership change (thesis §4.2), leadership transfer (§3.10), priorities and leases have marked
+//!   places and nothing else.
+//! - An acknowledgement of a member that lacks its state counts: what it names is durable there. If the others are then lost
+//!   for good, nobody can be elected.
 //! - A member cannot be elected while a quorum hears a leader that it does not: with partial connectivity the group
 //!   may keep a leader that some clients cannot reach. They reach it through other nodes.
 //! - If the only member connected to all others has a stale log, nobody is elected until the network heals
@@ -69,7 +77,7 @@ use self::core::{Core, Promise};
 use self::follower::{Follower, is_up_to_date};
 use self::leader::Leader;
 use self::message::{Body, Message};
-use super::{Config, Consensus, NotLeader, Ready, Recovered, Role, Status, Unreadable};
+use super::{Config, Consensus, Floor, NotLeader, Ready, Recovered, Role, Status, Unreadable};
 use crate::types::{Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -188,7 +196,7 @@ impl Raft {
             self.become_role(Transition::Follow(None));
         } else if era < own {
             match body {
-                Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } => {
+                Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. } => {
                     sometimes!("raft.outdated_leader_told");
                     self.core.send(from, Promise::Era, Body::Outdated);
                 }
@@ -298,6 +306,34 @@ impl Consensus for Raft {
         invariants::check(self);
     }
 
+    fn compact(&mut self, through: LogIndex) {
+        self.core.log.compact(through);
+        invariants::check(self);
+    }
+
+    fn installed(&mut self, now: Instant, floor: Floor) -> bool {
+        self.core.now = self.core.now.max(now);
+        if !self.core.log.is_news(floor) {
+            sometimes!("raft.old_snapshot_refused");
+            return false;
+        }
+        if floor.era > self.core.era() {
+            self.core.enter_era(floor.era);
+            self.become_role(Transition::Follow(None));
+        } else if self.role() != Role::Follower && self.core.log.era_at(floor.index) != Some(floor.era) {
+            // Something was chosen without us: whatever we are about, others are further.
+            sometimes!("raft.leader_learned_from_snapshot", self.role() == Role::Leader);
+            self.become_role(Transition::Follow(None));
+        }
+        self.core.log.install(floor);
+        self.core.hard.hole = self.core.log.hole();
+        if let Some(leader) = self.leader().filter(|leader| *leader != self.core.settings.node) {
+            self.core.send(leader, Promise::Everything, Body::AppendMatched { matched: floor.index });
+        }
+        invariants::check(self);
+        true
+    }
+
     fn status(&self) -> Status {
         Status {
             role: self.role(),
@@ -305,7 +341,13 @@ impl Consensus for Raft {
             leader: self.leader(),
             last: self.core.log.last(),
             committed: self.core.log.committed(),
+            floor: self.core.log.floor(),
+            lacks_state: self.core.log.lacks_state(),
         }
+    }
+
+    fn position(&self, index: LogIndex) -> Option<Floor> {
+        self.core.log.era_at(index).map(|era| Floor { index, era })
     }
 
     fn inspect(&self, index: LogIndex) -> Option<(Era, u64)> {

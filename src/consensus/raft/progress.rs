@@ -70,6 +70,11 @@ impl Progress {
         }
     }
 
+    /// It was told where our log begins: nothing more before it answers, or is asked again.
+    pub(super) fn told_to_catch_up(&mut self, now: Instant) {
+        self.pace = Pace::Probe { waiting: Some(now) };
+    }
+
     /// The follower holds our log up to `matched`.
     pub(super) fn matched(&mut self, matched: LogIndex) {
         self.matched = self.matched.max(matched);

@@ -1,21 +1,33 @@
-//! A member's log in memory, with the four marks that split it.
+//! A member's log in memory, with the marks that split it.
 //!
 //! ```text
-//!   1 ………… applied ………… committed          handed out for execution | chosen, to be handed out
-//!   1 ……………… durable …… handed …… last       on disk | given to the WAL | to be given to the WAL
+//!   floor | first ………… applied ………… committed       handed out for execution | chosen, to be handed out
+//!   floor | first ……………… durable …… handed …… last    on disk | given to the WAL | to be given to the WAL
 //! ```
 //!
-//! `committed` and `durable` do not order each other: what a quorum holds need not be on this disk yet.
+//! `committed` and `durable` do not order each other: what a quorum holds need not be on this disk yet. Up to the floor a
+//! checkpoint stands for the entries: they are chosen, executed in it, and durable by it. Entries above it may be covered
+//! by a checkpoint too; they are kept for followers that are a little behind.
 //!
+//! # Holes
 //! A log that recovery found damaged keeps only what lies before the hole, and the position it had before as
 //! [`RaftLog::hole`]: that one is compared in elections, so that an acknowledged entry cannot be outvoted, while the
 //! member offers nothing that it does not hold. The hole is closed when the log has grown to that position or past it
-//! in the order of elections, or when a leader's entry conflicts before it (then by leader completeness nothing
-//! behind it can have been chosen).
+//! in the order of elections, or when a leader's entry or a snapshot conflicts before it (then by leader completeness
+//! nothing behind it can have been chosen).
+//!
+//! # Lacking state
+//! Recovery may know of a floor that no loaded checkpoint reaches: the one that stood for the entries is lost. Then the log
+//! begins after that floor all the same, and what it holds counts in elections and acknowledgements; but nothing is
+//! handed out for execution before a snapshot brings the state there ([`RaftLog::install`]).
+//!
+//! Records at or below the floor are not used even where they are still there: the WAL reports no damage there, so that a
+//! superseded record may stand where its successor was lost.
 
 use super::message::{HardState, Hole, decode_entry};
-use crate::consensus::{Committed, Payload, Record, Recovered, Unreadable};
+use crate::consensus::{Committed, Floor, Payload, Record, Recovered, Unreadable};
 use crate::env::buggify::is_any_planted;
+use crate::sometimes;
 use crate::types::{Era, LogIndex};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -33,7 +45,8 @@ pub(super) struct Entry {
 /// The log.
 #[derive(Debug, Default)]
 pub(super) struct RaftLog {
-    /// `entries[0]` is index 1. The place for compaction is an offset here and `previous` era beside it.
+    /// `entries[0]` is the index after this.
+    floor: Floor,
     entries: Vec<Entry>,
     /// Last index given to the WAL.
     handed: LogIndex,
@@ -44,9 +57,13 @@ pub(super) struct RaftLog {
     durable: LogIndex,
     /// Last index known to be chosen.
     committed: LogIndex,
-    /// Last index handed out for execution.
+    /// Last index handed out for execution, or executed in an installed snapshot.
     applied: LogIndex,
+    /// The state up to `applied` is missing: see above.
+    lacks_state: bool,
     hole: Option<Hole>,
+    /// The WAL is to be told that the log begins anew after `floor`.
+    reset: bool,
 }
 
 impl RaftLog {
@@ -59,29 +76,53 @@ impl RaftLog {
             found.split_off(&index);
             found.insert(index, entry);
         }
-        let mut log = Self::default();
-        for (index, entry) in found {
-            if index == log.last().next() {
+        let floor = recovered.floor.unwrap_or_default();
+        let above = found.split_off(&floor.index.next());
+        // The record that once voided another era's entries here may itself not have reached the disk, while the
+        // checkpoint has: then what stands above the floor continues another log.
+        let continues = found.get(&floor.index).is_none_or(|entry| entry.era == floor.era)
+            && above.first_key_value().is_none_or(|(_, entry)| entry.era >= floor.era);
+        let mut log = Self { floor, ..Self::default() };
+        for (index, entry) in above {
+            if continues && index == log.last().next() {
                 log.entries.push(entry);
-            } else if hole.is_some() {
+            } else if hole.is_some() || !continues {
                 // Behind the hole: of use only to know how far the log reached.
                 hole = hole.max(Some(Hole { last_era: entry.era, last: index }));
             } else {
                 return Err(Unreadable::Gap(index));
             }
         }
-        log.handed = log.last();
-        log.durable = log.last();
-        log.hole = hole.filter(|hole| *hole > log.position());
+        log.reset = !continues;
+        (log.handed, log.durable) = (log.last(), log.last());
+        (log.committed, log.applied) = (floor.index, floor.index);
+        log.lacks_state = floor != Floor::default();
+        log.hole = hole;
+        log.settle_hole();
+        // A checkpoint that contradicts the floor is none of this log's.
+        if let Some(state) = recovered.state.filter(|state| state.index != floor.index || state.era == floor.era) {
+            log.install(state);
+        }
+        sometimes!("raft.lacks_state", log.lacks_state);
         Ok(log)
     }
 
     pub(super) fn last(&self) -> LogIndex {
-        LogIndex(self.entries.len() as u64)
+        LogIndex(self.floor.index.0 + self.entries.len() as u64)
+    }
+
+    /// The log begins after this.
+    pub(super) fn floor(&self) -> Floor {
+        self.floor
+    }
+
+    /// Is the state up to where execution should go on missing?
+    pub(super) fn lacks_state(&self) -> bool {
+        self.lacks_state
     }
 
     pub(super) fn last_era(&self) -> Era {
-        self.entries.last().map_or(Era(0), |entry| entry.era)
+        self.entries.last().map_or(self.floor.era, |entry| entry.era)
     }
 
     pub(super) fn durable(&self) -> LogIndex {
@@ -114,13 +155,19 @@ impl RaftLog {
         self.hole.map_or(self.position(), |hole| hole.max(self.position()))
     }
 
-    /// The position before the log has era 0; `None` beyond the end.
+    /// Known of what is held and of the floor; `None` below it and beyond the end.
     pub(super) fn era_at(&self, index: LogIndex) -> Option<Era> {
-        if index == LogIndex(0) { Some(Era(0)) } else { self.entry(index).map(|entry| entry.era) }
+        if index == self.floor.index { Some(self.floor.era) } else { self.entry(index).map(|entry| entry.era) }
+    }
+
+    /// Where in `entries` this index is, or would be. `None` at the floor and below.
+    fn slot(&self, index: LogIndex) -> Option<usize> {
+        let above = index.0.checked_sub(self.floor.index.0)?.checked_sub(1)?;
+        Some(usize::try_from(above).unwrap_or(usize::MAX))
     }
 
     pub(super) fn entry(&self, index: LogIndex) -> Option<&Entry> {
-        self.entries.get(usize::try_from(index.0.checked_sub(1)?).ok()?)
+        self.entries.get(self.slot(index)?)
     }
 
     /// Entries from `next` on: at least one if there is one, then as many as both bounds allow.
@@ -139,9 +186,10 @@ impl RaftLog {
         &rest[..fitting]
     }
 
+    /// Entries from `index` on, which is above the floor.
     fn from(&self, index: LogIndex) -> &[Entry] {
-        let start = usize::try_from(index.previous().0).unwrap_or(usize::MAX).min(self.entries.len());
-        &self.entries[start..]
+        debug_assert!(index > self.floor.index, "{index} is not held: the log begins after {}", self.floor);
+        &self.entries[self.slot(index).unwrap_or(0).min(self.entries.len())..]
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
@@ -155,8 +203,8 @@ impl RaftLog {
             "a chosen entry is never overwritten, but {index} is to go and {} is chosen",
             self.committed
         );
-        let keep = index.previous();
-        self.entries.truncate(usize::try_from(keep.0).unwrap_or(usize::MAX));
+        let keep = index.previous().max(self.floor.index);
+        self.entries.truncate(self.slot(keep.next()).unwrap_or(0));
         self.handed = self.handed.min(keep);
         self.durable = self.durable.min(keep);
         for (_, last) in &mut self.in_flight {
@@ -166,10 +214,14 @@ impl RaftLog {
     }
 
     /// The last index at or before `index` whose era is at most `era`, with its era: nothing later can match a log that
-    /// has `era` at `index`.
+    /// has `era` at `index`. Below the floor, where eras are forgotten, an index without one: only the whole state helps.
     pub(super) fn last_possible_match(&self, index: LogIndex, era: Era) -> (LogIndex, Era) {
-        let upto = usize::try_from(index.0).unwrap_or(usize::MAX).min(self.entries.len());
-        let index = LogIndex(self.entries[..upto].partition_point(|entry| entry.era <= era) as u64);
+        if index < self.floor.index || era < self.floor.era {
+            return (index.min(self.floor.index.previous()), Era(0));
+        }
+        let upto = self.slot(index.next()).unwrap_or(0).min(self.entries.len());
+        let above = self.entries[..upto].partition_point(|entry| entry.era <= era) as u64;
+        let index = LogIndex(self.floor.index.0 + above);
         (index, self.era_at(index).unwrap_or_default())
     }
 
@@ -186,19 +238,79 @@ impl RaftLog {
         while let Some((_, last)) = self.in_flight.pop_front_if(|(given, _)| *given <= number) {
             self.durable = self.durable.max(last);
         }
-        self.hole = self.hole.filter(|hole| {
-            // Only what is durable closes the hole: a crash may still take the rest.
-            Hole { last_era: self.era_at(self.durable).unwrap_or_default(), last: self.durable } < *hole
-        });
+        self.settle_hole();
     }
 
+    /// Only what is durable closes the hole: a crash may still take the rest.
+    fn settle_hole(&mut self) {
+        let durable = Hole { last_era: self.era_at(self.durable).unwrap_or_default(), last: self.durable };
+        self.hole = self.hole.filter(|hole| *hole > durable);
+    }
+
+    /// Forgets entries up to `through`, as far as they are executed and durable. Nothing while state is lacking: what it
+    /// will be replaced by must be able to meet the log.
+    pub(super) fn compact(&mut self, through: LogIndex) {
+        let through = through.min(self.applied).min(self.durable);
+        let Some(era) = self.era_at(through).filter(|_| through > self.floor.index && !self.lacks_state) else {
+            return;
+        };
+        let keep = self.entries.split_off(self.slot(through.next()).unwrap_or(0));
+        self.entries = keep;
+        self.floor = Floor { index: through, era };
+    }
+
+    /// Would this state bring execution forward?
+    pub(super) fn is_news(&self, state: Floor) -> bool {
+        if self.lacks_state { state.index >= self.floor.index } else { state.index > self.applied }
+    }
+
+    /// The state up to `state` has come from elsewhere and is durable here. If the log holds that very position, what
+    /// follows goes on to be valid. Otherwise nothing of it does: either it ends before, or it has gone another way than
+    /// what was chosen. Tells whether that was news.
+    pub(super) fn install(&mut self, state: Floor) -> bool {
+        if !self.is_news(state) {
+            return false;
+        }
+        let held = self.era_at(state.index);
+        if held != Some(state.era) {
+            assert!(
+                state.index > self.committed || is_any_planted(),
+                "what is chosen is in the log that chose it, but {state} is chosen elsewhere and {held:?} here"
+            );
+            sometimes!("raft.log_replaced_by_snapshot");
+            sometimes!("raft.conflict_replaced_by_snapshot", held.is_some());
+            // As a conflicting entry of a leader does: a hole behind a conflict hides nothing that was chosen.
+            self.hole = self.hole.filter(|_| held.is_none());
+            self.entries.clear();
+            self.floor = state;
+            self.reset = true;
+            (self.handed, self.durable) = (state.index, state.index);
+            for (_, last) in &mut self.in_flight {
+                *last = (*last).min(state.index);
+            }
+        }
+        self.lacks_state = false;
+        self.applied = state.index;
+        self.committed = self.committed.max(state.index);
+        // The WAL may still be at it, but the checkpoint has it.
+        self.durable = self.durable.max(state.index);
+        self.settle_hole();
+        true
+    }
+
+    /// Has the WAL to be told that the log begins anew? Where, if so; once.
+    pub(super) fn take_reset(&mut self) -> Option<Floor> {
+        std::mem::take(&mut self.reset).then_some(self.floor)
+    }
+
+    /// Is there anything for the WAL?
     pub(super) fn has_unhanded(&self) -> bool {
-        self.handed < self.last()
+        self.handed < self.last() || self.reset
     }
 
     /// Takes what the WAL has not been given, in the hand-over of that number.
     pub(super) fn take_unhanded(&mut self, number: u64) -> Vec<Record> {
-        if !self.has_unhanded() {
+        if self.handed >= self.last() {
             return Vec::new();
         }
         let first = self.handed.next();
@@ -212,11 +324,14 @@ impl RaftLog {
     }
 
     pub(super) fn has_unapplied(&self) -> bool {
-        self.applied < self.committed.min(self.last())
+        self.applied < self.committed.min(self.last()) && !self.lacks_state
     }
 
     /// Takes chosen entries that were not handed out, at most `max` of them.
     pub(super) fn take_unapplied(&mut self, max: usize) -> Vec<Committed> {
+        if !self.has_unapplied() {
+            return Vec::new();
+        }
         let upto = self.committed.min(self.last());
         let first = self.applied.next();
         let count = usize::try_from(upto.0.saturating_sub(self.applied.0)).unwrap_or(usize::MAX).min(max);
@@ -258,6 +373,7 @@ mod tests {
                 last: LogIndex(last),
                 last_era: Era(last_era),
             }),
+            ..Recovered::default()
         };
         RaftLog::recover(recovered, &HardState::default())
     }

@@ -1,4 +1,5 @@
 use super::*;
+use orrery::consensus::Floor;
 use orrery::env::{Control, Env, Event};
 
 /// A member that shows what a test wants.
@@ -27,7 +28,16 @@ impl Machine for Shown {
 fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
     let log: Vec<Entry> = log.iter().map(|&(era, digest)| (Era(era), digest)).collect();
     let committed = LogIndex(committed);
-    Shown { status: Status { role, era: Era(era), leader: None, last: LogIndex(0), committed }, log, state: None }
+    let status = Status {
+        role,
+        era: Era(era),
+        leader: None,
+        last: LogIndex(0),
+        committed,
+        floor: Floor::default(),
+        lacks_state: false,
+    };
+    Shown { status, log, state: None }
 }
 
 /// Shows members one after another, as (node, member), and tells who objected.

@@ -124,7 +124,7 @@ impl Cluster {
             Some(Damage { first, last, last_era })
         });
         member.records.clone_from(&records);
-        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged };
+        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged, ..Recovered::default() };
         let config = Config {
             node,
             voters,

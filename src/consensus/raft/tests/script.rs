@@ -229,6 +229,7 @@ fn describe_message(flight: &Flight) -> String {
         Body::HeartbeatReply { round, last } => format!("I follow you, round {round}; my log ends at {last}"),
         Body::Chosen { committed } => format!("chosen to {committed}"),
         Body::Outdated => "your era is over".to_owned(),
+        Body::Behind { floor } => format!("my log begins after {floor}, and you need more"),
     };
     format!("{}→{} in {era}: {said}", flight.from, flight.to)
 }
