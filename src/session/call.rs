@@ -19,13 +19,16 @@
 use crate::cluster::Router;
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
 use crate::types::random::below;
-use crate::types::{CatalogVersion, Duration, Instant, NodeId, PartitionId, RequestId, Rng, Sequence};
+use crate::types::{CatalogVersion, Duration, Instant, NodeId, PartitionId, RequestId, Rng, Sequence, Value};
 use crate::{planted, sometimes};
 
 /// First pause before asking again.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(10);
 /// Longest pause before asking again.
 const BACK_OFF_MAX: Duration = Duration::from_millis(400);
+
+/// Milliseconds that an attempt is given for each megabyte of its parameters.
+const MEGABYTE_MS: u64 = 500;
 
 /// What a call needs of its surroundings, lent for one step.
 pub(super) struct Surroundings<'a> {
@@ -112,6 +115,18 @@ pub(super) struct Call {
     /// Hints followed without a pause.
     hops: usize,
     obstacle: Obstacle,
+}
+
+/// Time that a body of this size is given beyond what any other is: a large COPY takes its time to travel, to be
+/// written and to be executed, and another copy of it helps nobody.
+fn allowance(body: &RequestBody) -> Duration {
+    let batch = match body {
+        RequestBody::Execute(batch) | RequestBody::Query(batch) => batch,
+        _ => return Duration::ZERO,
+    };
+    let parameters = batch.statements.iter().flat_map(|statement| &statement.parameters);
+    let bytes: usize = parameters.map(|value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 }).sum();
+    Duration::from_millis((bytes >> 20) as u64 * MEGABYTE_MS)
 }
 
 /// Is a request of this kind logged, and so deduplicated?
@@ -350,7 +365,8 @@ impl Call {
         *around.attempts = around.attempts.wrapping_add(1);
         self.attempt = *around.attempts;
         self.node = around.router.leader(self.partition);
-        self.phase = Phase::Asked(around.now + around.attempt_timeout * (1 << self.silences.min(2)));
+        let patience = around.attempt_timeout * (1 << self.silences.min(2)) + allowance(&self.body);
+        self.phase = Phase::Asked(around.now + patience);
         self.in_doubt |= self.is_logged();
         let request =
             Request { id: self.id, acked_below: self.acked_below, attempt: self.attempt, body: self.body.clone() };

@@ -124,6 +124,16 @@ impl Writer {
         self.buffer.put_slice(&[b'Z', 0, 0, 0, 5, b'I']);
     }
 
+    /// CopyInResponse: text, that many columns.
+    pub(super) fn copy_in(&mut self, columns: usize) {
+        let columns = u16::try_from(columns).unwrap_or(u16::MAX);
+        self.buffer.put_u8(b'G');
+        self.buffer.put_u32(7 + 2 * u32::from(columns));
+        self.buffer.put_u8(0);
+        self.buffer.put_u16(columns);
+        self.buffer.put_bytes(0, 2 * usize::from(columns));
+    }
+
     pub(super) fn parse_complete(&mut self) {
         self.bare(b'1');
     }
@@ -229,6 +239,7 @@ fn fields(severity: Severity, error: &SqlError) -> Vec<(u8, String)> {
     let optional = [
         (b'D', error.detail.as_deref()),
         (b'H', error.hint.as_deref()),
+        (b'W', error.context.as_deref()),
         (b't', error.table.as_deref()),
         (b'c', error.column.as_deref()),
         (b'n', error.constraint.as_deref()),

@@ -47,6 +47,8 @@ impl Placement {
     pub(super) fn of_write(write: &Write) -> Self {
         let mut touches = Vec::new();
         let (scan, target, others) = match write {
+            // Known only when the data are: all of them belong into one command, so they may go anywhere.
+            Write::Copy(_) => return Self(vec![Touch::Everywhere]),
             Write::Truncate(tables) => return Self(tables.iter().map(|_| Touch::Everywhere).collect()),
             Write::Insert(insert) => {
                 insert.source.scans(&mut |scan| touches.push(Touch::of_scan(scan)));

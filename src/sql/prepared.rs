@@ -4,7 +4,7 @@ use super::bind::{self, Binder};
 use super::context::Context;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Footprint, Placement};
-use super::parse::Parsed;
+use super::parse::{Copy, Kind, Parsed};
 use super::plan::{self, Node, Write};
 use super::settings::{Settings, StatementResult};
 use crate::catalog::Catalog;
@@ -51,6 +51,9 @@ pub fn prepare(
     settings: &Settings,
     parameter_types: &[Option<DataType>],
 ) -> Result<Prepared, SqlError> {
+    if let Kind::Copy(copy) = &statement.kind {
+        return prepare_copy(catalog, statement, settings, copy);
+    }
     let Some(tree) = &statement.statement else {
         return Err(SqlError::new(SqlState::INTERNAL_ERROR, "this statement has no plan"));
     };
@@ -79,7 +82,7 @@ pub fn prepare(
                 }
                 Write::Update(update) => plan::optimise_scan(&mut update.scan),
                 Write::Delete(delete) => plan::optimise_scan(&mut delete.scan),
-                Write::Truncate(_) => {}
+                Write::Truncate(_) | Write::Copy(_) => {}
             }
             let placement = Placement::of_write(&write);
             Prepared { parameters, columns, plan: Plan::Write(write), placement, tag }
@@ -98,6 +101,14 @@ pub fn prepare(
             vec![OutputColumn { name: "QUERY PLAN".to_owned(), data_type: DataType::Text, origin: None }];
     }
     Ok(prepared)
+}
+
+fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy: &Copy) -> Result<Prepared, SqlError> {
+    let write = Binder::new(catalog, settings, &statement.text, &[]).copy(copy)?;
+    let placement = Placement::of_write(&write);
+    // The data and the number of their first line.
+    let parameters = vec![DataType::Bytea, DataType::Int8];
+    Ok(Prepared { parameters, columns: Vec::new(), plan: Plan::Write(write), placement, tag: "COPY" })
 }
 
 impl Prepared {
@@ -121,7 +132,31 @@ impl Prepared {
             Plan::Write(Write::Insert(insert)) => insert.target.returning.is_some(),
             Plan::Write(Write::Update(update)) => update.target.returning.is_some(),
             Plan::Write(Write::Delete(delete)) => delete.target.returning.is_some(),
-            Plan::Write(Write::Truncate(_)) => false,
+            Plan::Write(Write::Truncate(_) | Write::Copy(_)) => false,
+        }
+    }
+
+    /// For a COPY: how many fields a line of its data has.
+    #[must_use]
+    pub fn copy_width(&self) -> usize {
+        match &self.plan {
+            Plan::Write(Write::Copy(copy)) => copy.columns.len(),
+            _ => 0,
+        }
+    }
+
+    /// Do its rows come in an order that it asks for?
+    #[must_use]
+    pub fn orders_rows(&self) -> bool {
+        let Plan::Query(query) = &self.plan else { return false };
+        let mut node = query;
+        loop {
+            match node {
+                Node::Sort(_) => return true,
+                Node::Limit(limit) => node = &limit.input,
+                Node::Project { input, .. } | Node::Filter { input, .. } | Node::Unique { input, .. } => node = input,
+                _ => return false,
+            }
         }
     }
 
@@ -196,6 +231,7 @@ impl Prepared {
             Write::Insert(insert) => execute::insert(insert, store, parameters, context),
             Write::Update(update) => execute::update(update, store, parameters, context),
             Write::Delete(delete) => execute::delete(delete, store, parameters, context),
+            Write::Copy(copy) => execute::copy(copy, store, parameters, context),
             Write::Truncate(tables) => {
                 for table in tables {
                     execute::truncate(store, table);

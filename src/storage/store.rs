@@ -24,6 +24,7 @@ enum Undo {
     Id { tree: TreeId, old: u64 },
     Created(TreeId),
     Dropped(TreeId, Box<Tree>),
+    Replaced(TreeId, Box<Tree>),
 }
 
 /// A place in the undo journal: what [`Store::rollback`] goes back to.
@@ -71,6 +72,16 @@ impl Store {
     pub fn drop_tree(&mut self, tree: TreeId) {
         if let Some(old) = self.trees.remove(&tree) {
             self.journal.push(Undo::Dropped(tree, Box::new(old)));
+        }
+    }
+
+    /// Takes all rows out of a tree, at once however many they are. Its counter goes on. Nothing if it does not exist.
+    pub fn clear(&mut self, tree: TreeId) {
+        if let Some(target) = self.trees.get_mut(&tree) {
+            let mut empty = Tree::new(tree);
+            empty.last_id = target.last_id;
+            let old = std::mem::replace(target, empty);
+            self.journal.push(Undo::Replaced(tree, Box::new(old)));
         }
     }
 
@@ -164,7 +175,7 @@ impl Store {
                 Undo::Row { tree, key, old: None } => drop(self.tree_mut(tree).remove(key.as_slice())),
                 Undo::Id { tree, old } => self.tree_mut(tree).last_id = old,
                 Undo::Created(tree) => drop(self.trees.remove(&tree)),
-                Undo::Dropped(tree, old) => drop(self.trees.insert(tree, *old)),
+                Undo::Dropped(tree, old) | Undo::Replaced(tree, old) => drop(self.trees.insert(tree, *old)),
             }
         }
     }

@@ -18,6 +18,7 @@ enum Step {
     Remove(u32, u16),
     Range(u32, u16, u16),
     Drop(u32),
+    Clear(u32),
     NextId(u32),
     Mark,
     Rollback,
@@ -53,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         15 => (tree(), number()).prop_map(|(tree, key)| Step::Remove(tree, key)),
         4 => (tree(), number(), 1_u16..300).prop_map(|(tree, from, count)| Step::Range(tree, from, count)),
         1 => tree().prop_map(Step::Drop),
+        2 => tree().prop_map(Step::Clear),
         3 => tree().prop_map(Step::NextId),
         3 => Just(Step::Mark),
         2 => Just(Step::Rollback),
@@ -173,6 +175,12 @@ impl Run {
                 (from..from + count).for_each(|number| self.put(tree, number, number ^ from));
             }
             Step::Range(tree, from, count) => (from..from + count).for_each(|number| self.remove(tree, number)),
+            Step::Clear(tree) => {
+                self.store.clear(TreeId(tree));
+                if let Some((rows, _)) = self.model.0.get_mut(&tree) {
+                    rows.clear();
+                }
+            }
             Step::Drop(tree) => {
                 self.store.drop_tree(TreeId(tree));
                 self.model.0.remove(&tree);

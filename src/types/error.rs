@@ -125,6 +125,8 @@ pub struct SqlError {
     pub detail: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Where in its data a COPY failed.
+    pub context: Option<String>,
     /// 1-based character position in the statement's text.
     pub position: Option<u32>,
     /// Table, column and constraint that the error is about, as the protocol's own fields (`t`, `c`, `n`).
@@ -143,6 +145,7 @@ impl SqlError {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             position: None,
             table: None,
             column: None,
@@ -166,6 +169,13 @@ impl SqlError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// In this place of the data.
+    #[must_use]
+    pub fn context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
         self
     }
 

@@ -8,16 +8,17 @@ use crate::session::call::{Call, Step};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sometimes;
-use crate::sql::{Footprint, Parsed, Prepared, StatementResult};
+use crate::sql::{Footprint, Kind, Parsed, Prepared, StatementResult};
 use crate::types::{CatalogVersion, DataType, PartitionId, SqlError, SqlState, Value};
 use std::sync::Arc;
 
 /// One statement of a batch, planned.
+#[derive(Clone)]
 pub(super) struct Item {
-    parsed: Parsed,
-    plan: Arc<Prepared>,
-    types: Vec<Option<DataType>>,
-    parameters: Vec<Value>,
+    pub(super) parsed: Parsed,
+    pub(super) plan: Arc<Prepared>,
+    pub(super) types: Vec<Option<DataType>>,
+    pub(super) parameters: Vec<Value>,
 }
 
 impl Item {
@@ -149,6 +150,9 @@ impl Connection {
     }
 
     fn render(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin, results: Vec<StatementResult>) {
+        if items.first().is_some_and(|item| matches!(item.parsed.kind, Kind::Copy(_))) {
+            return self.copy_done(turn, origin, results.iter().map(|result| result.affected).sum());
+        }
         match &origin {
             Origin::Portal(name, max_rows) => {
                 let (Some(item), Some(result)) = (items.first(), results.into_iter().next()) else { return };
@@ -201,7 +205,7 @@ impl Connection {
 }
 
 /// The one partition of all statements; `None`: they touch no table.
-fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Option<PartitionId>, SqlError> {
+pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Option<PartitionId>, SqlError> {
     let several = || {
         SqlError::unsupported("a statement that touches several partitions is not supported yet")
             .hint("Give the partition key's value, or create the cluster with one partition.")

@@ -35,7 +35,7 @@ pub(super) struct Statement {
 
 /// A statement with its parameters.
 pub(super) struct Portal {
-    statement: Arc<Statement>,
+    pub(super) statement: Arc<Statement>,
     parameters: Vec<Value>,
     formats: Formats,
     state: PortalState,
@@ -61,6 +61,9 @@ impl Connection {
             }
             Incoming::Message(message) => message,
         };
+        if self.copy.is_some() {
+            return self.copy_message(turn, message);
+        }
         match message {
             Message::Sync(_) => {
                 self.skipping = false;
@@ -331,6 +334,14 @@ impl Connection {
                 self.finish_portal(&name);
                 self.define(turn, statement.parsed.clone(), Origin::Portal(name, max_rows));
             }
+            Kind::Copy(_) => self.begin_copy(turn, Task::Execute(name, max_rows)),
+            Kind::Maintain(ref maintain) => match self.maintain(turn, maintain) {
+                Ok(answer) => {
+                    self.finish_portal(&name);
+                    self.write_answer(&answer, false, &Formats::default());
+                }
+                Err(error) => self.confirm(turn, Task::Execute(name, max_rows), error),
+            },
             _ => {
                 self.finish_portal(&name);
                 let formats = self.portals.get(&name).map(|portal| portal.formats.clone()).unwrap_or_default();
@@ -342,7 +353,7 @@ impl Connection {
         }
     }
 
-    fn finish_portal(&mut self, name: &str) {
+    pub(super) fn finish_portal(&mut self, name: &str) {
         if let Some(portal) = self.portals.get_mut(name) {
             portal.state = PortalState::Done;
         }

@@ -8,6 +8,7 @@
 //! - `simple`, `extended`: the two query protocols, as far as they differ.
 //! - `execution`: queries and writes: plan, route, call, render.
 //! - `definition`: DDL, in several requests.
+//! - `copy`: COPY … FROM STDIN.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -18,6 +19,7 @@
 //! - Sequence numbers of logged requests only rise; one whose outcome is unknown is never used again.
 
 mod calls;
+mod copy;
 mod definition;
 mod execution;
 mod extended;
@@ -39,6 +41,7 @@ use crate::types::datetime::TimeZone;
 use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState};
 use bytes::{Bytes, BytesMut};
 use calls::Role;
+use copy::CopyIn;
 use definition::DefineJob;
 use execution::BatchJob;
 use extended::{Portal, Statement};
@@ -130,6 +133,8 @@ pub(super) struct Connection {
     task: Option<Task>,
     job: Option<Job>,
     calls: Vec<(Role, Call)>,
+    /// A COPY whose data are coming.
+    copy: Option<Box<CopyIn>>,
     /// The catalog has been read since the current statement came.
     confirmed: bool,
     /// End of the current statement's patience.
@@ -160,6 +165,7 @@ impl Connection {
             task: None,
             job: None,
             calls: Vec::new(),
+            copy: None,
             confirmed: false,
             deadline: now,
             cancelled: false,
@@ -347,6 +353,7 @@ impl Connection {
         }
         self.writer.error(Severity::Error, &error);
         self.flush = true;
+        self.copy = None;
         match self.mode {
             Mode::Simple => self.ready_for_query(),
             Mode::Extended => self.skipping = true,
@@ -398,6 +405,7 @@ impl Connection {
         self.phase = Phase::Closed;
         self.task = None;
         self.job = None;
+        self.copy = None;
         self.calls.clear();
         self.input = BytesMut::new();
     }

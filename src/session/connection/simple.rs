@@ -34,6 +34,15 @@ impl Connection {
                 statements.pop_front();
                 self.define(turn, statement, Origin::Simple(statements));
             }
+            Kind::Copy(_) => self.begin_copy(turn, Task::Simple(statements)),
+            Kind::Maintain(ref maintain) => match self.maintain(turn, maintain) {
+                Ok(answer) => {
+                    self.write_answer(&answer, true, &Formats::default());
+                    statements.pop_front();
+                    self.go_on_simple(turn, statements);
+                }
+                Err(error) => self.confirm(turn, Task::Simple(statements), error),
+            },
             _ => {
                 let Some(statement) = statements.pop_front() else { return };
                 match self.utility(&statement.kind) {

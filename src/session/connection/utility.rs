@@ -4,7 +4,7 @@ use super::Connection;
 use crate::session::settings::{Report, Settings};
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
-use crate::sql::{self, Discard, Kind, Modes, SetScope, SetValue, Transaction};
+use crate::sql::{self, Discard, Kind, Maintain, Modes, SetScope, SetValue, Transaction};
 use crate::types::{SqlError, SqlState, Value};
 
 /// An answer that no partition was asked for.
@@ -36,6 +36,12 @@ impl Answer {
 }
 
 impl Connection {
+    /// VACUUM and ANALYZE: their tables must exist.
+    pub(super) fn maintain(&self, turn: &Turn<'_>, statement: &Maintain) -> Result<Answer, SqlError> {
+        let search_path = &self.settings.travelling().search_path;
+        sql::maintain(&turn.shared.catalog, statement, search_path).map(Answer::tag)
+    }
+
     /// Answers a statement that is the session's own business.
     pub(super) fn utility(&mut self, kind: &Kind) -> Result<Answer, SqlError> {
         let answer = match kind {
@@ -54,7 +60,13 @@ impl Connection {
             Kind::Transaction(transaction) => self.transaction(transaction)?,
             Kind::Discard(what) => self.discard(*what),
             Kind::Deallocate { name } => self.deallocate(name.as_deref())?,
-            Kind::Empty | Kind::Query | Kind::Write | Kind::Explain | Kind::Define => Answer::default(),
+            Kind::Empty
+            | Kind::Query
+            | Kind::Write
+            | Kind::Explain
+            | Kind::Define
+            | Kind::Copy(_)
+            | Kind::Maintain(_) => Answer::default(),
         };
         self.look_up_zone();
         Ok(answer)

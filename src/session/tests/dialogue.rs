@@ -278,6 +278,17 @@ pub(super) fn message(verb: &str, rest: &str, keys: &BTreeMap<u64, Vec<u8>>, out
             body.put_i32(words.get(1).map_or(0, |rows| rows.parse().expect("rows")));
             b'E'
         }
+        // `\\n`, `\\t` and `\\\\` stand for what they do in Rust.
+        "data" => {
+            let text = rest.replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace('\0', "\\");
+            body.put_slice(text.as_bytes());
+            b'd'
+        }
+        "done" => b'c',
+        "copyfail" => {
+            put_text(&mut body, rest);
+            b'f'
+        }
         "sync" => b'S',
         "flush" => b'H',
         "terminate" => b'X',

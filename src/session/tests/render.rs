@@ -40,6 +40,11 @@ fn message(kind: u8, mut body: &[u8]) -> String {
             let options: Vec<_> = (0..body.get_u32()).map(|_| text(&mut body)).collect();
             format!("NegotiateProtocolVersion {}.{} {options:?}", version >> 16, version & 0xffff)
         }
+        b'G' => {
+            let format = body.get_u8();
+            let formats: Vec<_> = (0..body.get_u16()).map(|_| body.get_u16().to_string()).collect();
+            format!("CopyInResponse {format} [{}]", formats.join(", "))
+        }
         b'1' => "ParseComplete".to_owned(),
         b'2' => "BindComplete".to_owned(),
         b'3' => "CloseComplete".to_owned(),
@@ -104,6 +109,7 @@ fn fields(mut body: &[u8]) -> String {
                 let name = match code {
                     b'D' => "detail",
                     b'H' => "hint",
+                    b'W' => "context",
                     b'P' => "position",
                     b't' => "table",
                     b'c' => "column",

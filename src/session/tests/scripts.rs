@@ -117,6 +117,111 @@ fn transactions_are_still_to_come() {
 }
 
 #[test]
+fn vacuum_and_analyze() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b text)
+         quiet
+         query VACUUM; VACUUM t; VACUUM ANALYZE t, t (a, b); VACUUM (VERBOSE, PARALLEL 2, ANALYZE on) t
+         query ANALYZE; ANALYZE VERBOSE t (b); ANALYZE (SKIP_LOCKED) public.t
+         query VACUUM nowhere
+         query ANALYZE t (c)
+         query VACUUM (nonsense)
+         query VACUUM t t
+         + parse - - VACUUM t
+         + bind - -
+         + execute -
+         sync"
+    );
+}
+
+#[test]
+fn copy_from_stdin() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b text, c char(3) DEFAULT 'x')
+         query COPY t FROM STDIN
+         data 1\\tone\\tx\\n2\\t\\\\N
+         data \\t\\\\N\\n3\\ta\\\\tb\\\\\\nc\\\\\\\\\\tz\\n
+         done
+         query copy t (b, a) from stdin with (freeze on); SELECT * FROM t ORDER BY a
+         data four\\t4\\n\\\\.\\nignored\\n
+         done
+         query COPY t FROM STDIN (FORMAT csv, HEADER, NULL 'nil')
+         data a,b,c\\n5,\"two\\nlines, \"\"quoted\"\"\",nil\\n6,nil,\"nil\"
+         done
+         query SELECT * FROM t WHERE a > 4 ORDER BY a
+         query COPY t FROM STDIN
+         done"
+    );
+}
+
+#[test]
+fn a_copy_fails_as_a_whole() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b text NOT NULL, CHECK (a < 100))
+         query COPY t FROM STDIN
+         data 1\\tone\\n2\\n
+         done
+         quiet
+         query COPY t FROM STDIN
+         data 1\\tone\\n2\\ttwo\\tmore\\n
+         done
+         query COPY t FROM STDIN
+         data 1\\tone\\nzwei\\ttwo\\n
+         done
+         query COPY t FROM STDIN
+         data 1\\tone\\n1\\ttwo\\n
+         done
+         query COPY t FROM STDIN
+         data 1\\t\\\\N\\n
+         done
+         query COPY t FROM STDIN
+         data 100\\ttoo large\\n
+         done
+         query COPY t FROM STDIN
+         data 1\\tone\\n
+         copyfail changed my mind
+         query SELECT count(*) FROM t
+         query COPY nowhere FROM STDIN
+         data left over
+         done
+         query COPY t (z) FROM STDIN
+         query COPY t FROM '/etc/passwd'
+         query COPY t TO STDOUT
+         query COPY t FROM STDIN (FORMAT binary)
+         query COPY t FROM STDIN (DELIMITER 'ab')
+         query COPY t FROM STDIN (nonsense)
+         query COPY t FROM STDIN
+         query SELECT 1"
+    );
+}
+
+#[test]
+fn copy_in_the_extended_protocol() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b text)
+         quiet
+         + parse - - COPY t FROM STDIN
+         + bind - -
+         + execute -
+         sync
+         data 1\\tone\\n
+         + done
+         sync
+         + parse - - COPY t FROM STDIN
+         + bind - -
+         execute -
+         data 1\\ttwice\\n
+         + done
+         sync
+         query SELECT * FROM t"
+    );
+}
+
+#[test]
 fn what_is_no_statement() {
     shows!(
         "session

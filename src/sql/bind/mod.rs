@@ -3,6 +3,7 @@
 //! An expression of unknown type is an untyped literal, NULL, or a parameter whose type nobody has told; it takes the
 //! type of the place where it is used, and a parameter keeps the first one that it got.
 
+mod copy;
 mod data_type;
 mod expression;
 mod from;
@@ -18,7 +19,7 @@ mod write;
 
 pub(super) use data_type::data_type;
 pub(super) use from::shifted;
-pub(super) use name::{find_table, fold, name_parts, qualified};
+pub(super) use name::{find_by_parts, find_table, fold, name_parts, qualified};
 pub(super) use write::output_columns;
 
 use self::scope::Scope;

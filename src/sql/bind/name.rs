@@ -31,8 +31,12 @@ pub(in crate::sql) fn name_parts(name: &ObjectName) -> Result<Vec<String>, SqlEr
 
 /// Schema, if one is named, and name. The databases `orrery` and `postgres` may stand before them.
 pub(in crate::sql) fn qualified(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
-    let parts = name_parts(name)?;
-    match parts.as_slice() {
+    qualified_parts(&name_parts(name)?)
+}
+
+/// The same from parts that are folded already.
+fn qualified_parts(parts: &[String]) -> Result<(Option<String>, String), SqlError> {
+    match parts {
         [name] => Ok((None, name.clone())),
         [schema, name] => Ok((Some(schema.clone()), name.clone())),
         [database, schema, name] if ["orrery", "postgres"].contains(&database.as_str()) => {
@@ -51,7 +55,16 @@ pub(in crate::sql) fn find_table<'a>(
     name: &ObjectName,
     search_path: &[String],
 ) -> Result<&'a Arc<Table>, SqlError> {
-    let (schema, table) = qualified(name)?;
+    find_by_parts(catalog, &name_parts(name)?, search_path)
+}
+
+/// The same by parts of a name that are folded already.
+pub(in crate::sql) fn find_by_parts<'a>(
+    catalog: &'a Catalog,
+    parts: &[String],
+    search_path: &[String],
+) -> Result<&'a Arc<Table>, SqlError> {
+    let (schema, table) = qualified_parts(parts)?;
     catalog.find_table(schema.as_deref(), &table, search_path).ok_or_else(|| {
         let shown = schema.map_or_else(|| table.clone(), |schema| format!("{schema}.{table}"));
         SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))

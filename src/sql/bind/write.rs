@@ -12,7 +12,7 @@ use sqlparser::ast::{self, Spanned, TableFactor};
 use std::sync::Arc;
 
 impl Binder<'_> {
-    fn target(
+    pub(super) fn target(
         &mut self,
         table: &Arc<Table>,
         returning: Option<&[ast::SelectItem]>,
@@ -87,7 +87,7 @@ impl Binder<'_> {
         })
     }
 
-    fn defaults(&mut self, table: &Table) -> Result<Vec<Expr>, SqlError> {
+    pub(super) fn defaults(&mut self, table: &Table) -> Result<Vec<Expr>, SqlError> {
         table.columns.iter().map(|column| self.default_of(column)).collect()
     }
 

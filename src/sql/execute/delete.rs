@@ -7,8 +7,7 @@ use crate::sql::context::Context;
 use crate::sql::plan::Delete;
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
-use crate::types::{SqlError, TreeId, Value};
-use std::ops::Bound;
+use crate::types::{SqlError, Value};
 
 pub(in crate::sql) fn delete(
     node: &Delete,
@@ -34,14 +33,6 @@ pub(in crate::sql) fn delete(
 /// Empties a table. Hidden row ids go on where they were: nothing can tell, and nothing is reused.
 pub(in crate::sql) fn truncate(store: &mut Store, table: &Table) {
     for tree in table.trees() {
-        empty(store, tree);
-    }
-}
-
-fn empty(store: &mut Store, tree: TreeId) {
-    let keys: Vec<Vec<u8>> =
-        store.scan(tree, Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key.to_vec()).collect();
-    for key in keys {
-        store.remove(tree, &key);
+        store.clear(tree);
     }
 }

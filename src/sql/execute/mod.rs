@@ -3,6 +3,7 @@
 //! Pushing needs no state between rows and no allocation for the operators themselves: a point read is a function call.
 
 mod combine;
+mod copy;
 mod delete;
 mod group;
 mod insert;
@@ -14,6 +15,7 @@ mod unique;
 mod update;
 mod write;
 
+pub(super) use copy::copy;
 pub(super) use delete::{delete, truncate};
 pub(super) use insert::insert;
 pub(super) use limit::count;

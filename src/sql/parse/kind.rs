@@ -1,5 +1,7 @@
 //! What a statement is for: who has to deal with it.
 
+use super::copy::Copy;
+use super::maintain::Maintain;
 use crate::types::SqlError;
 use sqlparser::ast::{self, Statement};
 
@@ -16,6 +18,10 @@ pub enum Kind {
     Explain,
     /// DDL: [`super::super::define`].
     Define,
+    /// COPY: `prepare`, then `execute` for every piece of its data.
+    Copy(Box<Copy>),
+    /// VACUUM, ANALYZE: [`super::super::maintain`].
+    Maintain(Maintain),
     /// SET.
     Set {
         /// For how long.

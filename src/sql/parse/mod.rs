@@ -4,11 +4,15 @@
 //! small parser of its own ([`utility`]). Depth is bounded twice: nesting by the parser's own limit, and chains such as
 //! `1 + 1 + 1 + …`, which the parser loops over but whose tree is as deep as they are long, by counting tokens.
 
+mod copy;
 mod kind;
+mod maintain;
 mod text;
 mod utility;
 
+pub use copy::{Copy, CopyFormat};
 pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
+pub use maintain::Maintain;
 pub(in crate::sql) use text::character_position;
 pub(in crate::sql) use utility::activation;
 

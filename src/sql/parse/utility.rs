@@ -6,10 +6,10 @@ use super::text::error_near;
 use crate::types::SqlError;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-struct Words<'a> {
-    text: &'a str,
-    tokens: Vec<&'a TokenWithSpan>,
-    at: usize,
+pub(super) struct Words<'a> {
+    pub(super) text: &'a str,
+    pub(super) tokens: Vec<&'a TokenWithSpan>,
+    pub(super) at: usize,
 }
 
 /// The kind of a session's statement; `None` if it is none.
@@ -51,6 +51,8 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             Kind::Deallocate { name: (!all).then_some(name) }
         }
         "alter" if words.activation()?.is_some() => Kind::Define,
+        "vacuum" | "analyze" | "analyse" => Kind::Maintain(words.maintain(first == "vacuum")?),
+        "copy" => Kind::Copy(Box::new(words.copy()?)),
         _ => return Ok(None),
     };
     if words.at < words.tokens.len() {
@@ -85,13 +87,13 @@ impl Words<'_> {
         Ok(None)
     }
 
-    fn error(&self) -> SqlError {
+    pub(super) fn error(&self) -> SqlError {
         let end = Location { line: 0, column: 0 };
         error_near(self.text, self.tokens.get(self.at).map_or(end, |token| token.span.start))
     }
 
     /// The identifier at a place, folded unless quoted.
-    fn name_at(&self, at: usize) -> Option<String> {
+    pub(super) fn name_at(&self, at: usize) -> Option<String> {
         match &self.tokens.get(at)?.token {
             Token::Word(word) if word.quote_style.is_some() => Some(word.value.clone()),
             Token::Word(word) => Some(word.value.to_lowercase()),
@@ -99,28 +101,28 @@ impl Words<'_> {
         }
     }
 
-    fn is_word(&self, word: &str) -> bool {
+    pub(super) fn is_word(&self, word: &str) -> bool {
         matches!(self.tokens.get(self.at).map(|token| &token.token),
             Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
     }
 
-    fn accept(&mut self, word: &str) -> bool {
+    pub(super) fn accept(&mut self, word: &str) -> bool {
         let is = self.is_word(word);
         self.at += usize::from(is);
         is
     }
 
-    fn expect(&mut self, word: &str) -> Result<(), SqlError> {
+    pub(super) fn expect(&mut self, word: &str) -> Result<(), SqlError> {
         if self.accept(word) { Ok(()) } else { Err(self.error()) }
     }
 
-    fn accept_sign(&mut self, sign: &Token) -> bool {
+    pub(super) fn accept_sign(&mut self, sign: &Token) -> bool {
         let is = self.tokens.get(self.at).is_some_and(|token| token.token == *sign);
         self.at += usize::from(is);
         is
     }
 
-    fn name(&mut self) -> Result<String, SqlError> {
+    pub(super) fn name(&mut self) -> Result<String, SqlError> {
         let name = self.name_at(self.at).ok_or_else(|| self.error())?;
         self.at += 1;
         Ok(name)

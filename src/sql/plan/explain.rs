@@ -32,6 +32,7 @@ pub(in crate::sql) fn explain_write(write: &Write) -> Vec<String> {
             head(&mut lines, 0, &format!("Delete on {}", delete.target.table.name));
             describe_scan(&delete.scan, 1, &mut lines);
         }
+        Write::Copy(copy) => head(&mut lines, 0, &format!("Copy into {}", copy.target.table.name)),
         Write::Truncate(tables) => {
             for table in tables {
                 head(&mut lines, 0, &format!("Truncate {}", table.name));

@@ -10,6 +10,7 @@ pub(super) use rules::{optimise, optimise_scan};
 
 use super::aggregate::Aggregate;
 use super::expr::Expr;
+use super::parse::CopyFormat;
 use crate::catalog::Table;
 use crate::types::DataType;
 use std::sync::Arc;
@@ -146,6 +147,7 @@ pub(super) enum Write {
     Update(Box<Update>),
     Delete(Box<Delete>),
     Truncate(Vec<Arc<Table>>),
+    Copy(Box<Copy>),
 }
 
 /// A table with what its rows must satisfy, compiled.
@@ -164,6 +166,17 @@ pub(super) struct Insert {
     pub(super) conflict: Option<Conflict>,
     /// For VALUES: the partition key of each row, if it is known before execution.
     pub(super) keys: Option<Vec<Vec<Expr>>>,
+}
+
+/// Rows out of a piece of COPY data: the first parameter; the second is the number of its first line.
+#[derive(Clone, Debug)]
+pub(super) struct Copy {
+    pub(super) target: Target,
+    /// The column of each field.
+    pub(super) columns: Vec<usize>,
+    /// A row of defaults, for the columns that the data do not have.
+    pub(super) defaults: Vec<Expr>,
+    pub(super) format: CopyFormat,
 }
 
 #[derive(Clone, Debug)]
