@@ -7,6 +7,7 @@ pub mod env; // the seam to the world: five traits, and their production side
 pub mod storage; // a partition's rows: copy-on-write trees, undo, digest
 pub mod catalog; // definitions as a value
 pub mod wal; // the durable log as a machine over disk events
+pub mod checkpoint; // a partition's state in a file, as a machine over disk events
 pub mod consensus; // one log per group: the trait and Raft
 pub mod sql; // parse, bind, plan, execute
 pub mod partition; // the replicated unit: commands, state machine, deduplication

@@ -10,6 +10,7 @@ const LAYERS: &[&str] = &[
     "storage",
     "catalog",
     "wal",
+    "checkpoint",
     "consensus",
     "sql",
     "partition",

