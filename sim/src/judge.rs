@@ -65,22 +65,41 @@ fn check(plan: &Plan) -> Result<(), String> {
 }
 
 fn report(plan: &Plan, run: Run) -> Report {
-    let history = History::new(plan, &run.history);
+    let judged = judge_history(&History::new(plan, &run.history), &plan.checks);
+    let mut violations = run.violations.clone();
+    violations.extend(judged.violations);
     let mut report = Report {
         plan: plan.clone(),
-        violations: run.violations.clone(),
-        gave_up: BTreeMap::new(),
-        acknowledged: history.acknowledged(),
-        outcomes: BTreeMap::new(),
-        reasons: BTreeMap::new(),
+        violations,
+        gave_up: judged.gave_up,
+        acknowledged: judged.acknowledged,
+        outcomes: judged.outcomes,
+        reasons: judged.reasons,
         unmet: Vec::new(),
         run,
     };
-    for checker in CHECKERS.iter().filter(|checker| plan.checks.iter().any(|name| name == checker.name())) {
-        let finding = checker.check(&history);
-        report.violations.extend(finding.violations);
+    report.unmet = unmet(&report);
+    report
+}
+
+/// What is to be said of a history alone. Fields as in [`Report`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Judged {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) gave_up: BTreeMap<&'static str, u64>,
+    pub(crate) acknowledged: u64,
+    pub(crate) outcomes: BTreeMap<String, [u64; 3]>,
+    pub(crate) reasons: BTreeMap<String, u64>,
+}
+
+/// Judges a history by the checkers of these names.
+pub(crate) fn judge_history(history: &History, checks: &[String]) -> Judged {
+    let mut judged = Judged { acknowledged: history.acknowledged(), ..Judged::default() };
+    for checker in CHECKERS.iter().filter(|checker| checks.iter().any(|name| name == checker.name())) {
+        let finding = checker.check(history);
+        judged.violations.extend(finding.violations);
         if finding.gave_up > 0 {
-            report.gave_up.insert(checker.name(), finding.gave_up);
+            judged.gave_up.insert(checker.name(), finding.gave_up);
         }
     }
     for recorded in &history.operations {
@@ -89,13 +108,12 @@ fn report(plan: &Plan, run: Run) -> Report {
             Outcome::Failed(reason) => (1, Some(reason)),
             Outcome::Unknown(reason) => (2, Some(reason)),
         };
-        report.outcomes.entry(verb(recorded.operation)).or_default()[column] += 1;
+        judged.outcomes.entry(verb(recorded.operation)).or_default()[column] += 1;
         if let Some(reason) = reason {
-            *report.reasons.entry(reason.clone()).or_default() += 1;
+            *judged.reasons.entry(reason.clone()).or_default() += 1;
         }
     }
-    report.unmet = unmet(&report);
-    report
+    judged
 }
 
 fn verb(operation: Operation) -> String {

@@ -5,6 +5,7 @@ compile_error!(
     "the cfg `madsim` was dropped: RUSTFLAGS in the environment replaces .cargo/config.toml. Unset RUSTFLAGS, or add `--cfg madsim` to it."
 );
 
+pub mod chaos; // real processes under the same workloads and judges
 pub mod checker; // judges
 pub mod cli; // the command line
 pub mod client; // the seam between the world and simulated clients

@@ -2,7 +2,7 @@
 
 use crate::judge::Report;
 use crate::plan::Plan;
-use crate::run::FaultCount;
+use crate::run::{FaultCount, Violation};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -68,13 +68,7 @@ pub fn write(out: &mut dyn Write, report: &Report, wall: Duration, again: &str) 
     writeln!(out, "cluster     {nodes} nodes, {workers} worker(s) each, {partitions} data partition(s)")?;
     writeln!(out, "\nfaults              injected  skipped  effective")?;
     faults(out, &run.faults)?;
-    writeln!(out, "\noperations      acknowledged  refused  unknown")?;
-    for (verb, [done, refused, unknown]) in &report.outcomes {
-        writeln!(out, "  {verb:<18}{done:>8}{refused:>9}{unknown:>9}")?;
-    }
-    for (reason, count) in &report.reasons {
-        writeln!(out, "    {count:>6} × {reason}")?;
-    }
+    outcomes(out, &report.outcomes, &report.reasons)?;
     writeln!(out, "\nreached     {} acknowledged operations", report.acknowledged)?;
     writeln!(out, "            {} leader changes, {} restarts", run.leader_changes, run.restarts)?;
     probes(out, &run.probes)?;
@@ -89,18 +83,43 @@ pub fn write(out: &mut dyn Write, report: &Report, wall: Duration, again: &str) 
     for unmet in &report.unmet {
         writeln!(out, "UNREACHED   {unmet}")?;
     }
-    for violation in &report.violations {
+    violations(out, &report.violations)?;
+    writeln!(out, "verdict     {}", in_words(exit(report)))?;
+    writeln!(out, "replay      {again}")
+}
+
+pub(crate) fn in_words(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Broken => "broken",
+        Exit::Unreached => "nothing broken, but not what was expected",
+        _ => "pass",
+    }
+}
+
+/// The table of what came of operations.
+pub(crate) fn outcomes(
+    out: &mut dyn Write,
+    outcomes: &BTreeMap<String, [u64; 3]>,
+    reasons: &BTreeMap<String, u64>,
+) -> io::Result<()> {
+    writeln!(out, "\noperations      acknowledged  refused  unknown")?;
+    for (verb, [done, refused, unknown]) in outcomes {
+        writeln!(out, "  {verb:<18}{done:>8}{refused:>9}{unknown:>9}")?;
+    }
+    for (reason, count) in reasons {
+        writeln!(out, "    {count:>6} × {reason}")?;
+    }
+    Ok(())
+}
+
+/// What was broken.
+pub(crate) fn violations(out: &mut dyn Write, violations: &[Violation]) -> io::Result<()> {
+    for violation in violations {
         let at = crate::checker::history::time(violation.at_ns);
         writeln!(out, "BROKEN      {} at {at}", violation.fingerprint())?;
         writeln!(out, "            {}", violation.message)?;
     }
-    let verdict = match exit(report) {
-        Exit::Broken => "broken",
-        Exit::Unreached => "nothing broken, but not what was expected",
-        _ => "pass",
-    };
-    writeln!(out, "verdict     {verdict}")?;
-    writeln!(out, "replay      {again}")
+    Ok(())
 }
 
 /// The table of faults.

@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file.
 
+mod chaos;
 mod fuzz;
 mod mutants;
 mod replay;
@@ -36,6 +37,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Plants each known bug and sees whether the right checker catches it.
     Mutants(mutants::Arguments),
+    /// Kills, stops and restarts three real processes under load.
+    Chaos(chaos::Arguments),
 }
 
 /// Runs the command line.
@@ -55,6 +58,7 @@ pub fn main() -> Exit {
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
+        Command::Chaos(arguments) => chaos::chaos(&arguments),
     };
     done.unwrap_or_else(|message| {
         // Nobody is left to tell if this fails.
@@ -83,6 +87,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn load(path: &Path, sets: &[String]) -> Result<Scenario, String> {
     Scenario::load(path, sets).map_err(|mistake| mistake.to_string())
+}
+
+/// The workspace this was built from.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 fn told(error: io::Error) -> String {

@@ -3,7 +3,7 @@
 //! The bugs are compiled in only with the feature `mutants`. Called from a build without it, this builds one into a
 //! target directory of its own and calls that.
 
-use super::{Stopwatch, duration, load, seed, told};
+use super::{Stopwatch, duration, load, seed, told, workspace};
 use crate::draw::draw;
 use crate::judge::judge;
 use crate::planted::{PLANTED, Planted};
@@ -12,7 +12,6 @@ use crate::world::Options;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -89,11 +88,6 @@ pub(super) fn mutants(arguments: &Arguments) -> Result<Exit, String> {
     write(&mut io::stdout().lock(), &wanted, &detections).map_err(told)?;
     let good = |detection: &Detection| detection.caught_by.is_some() && detection.dirty.is_empty();
     Ok(if detections.values().all(good) { Exit::Pass } else { Exit::Broken })
-}
-
-/// The workspace this was built from.
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 fn build_and_call() -> Result<Exit, String> {

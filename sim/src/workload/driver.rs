@@ -1,14 +1,14 @@
 //! A client's life: connect, start up, do what is planned, note what came of it, go elsewhere when a node fails it.
 
 use super::wire::{self, Exchange, Progress, Wire, WireError};
-use super::{Kind, Place, Style, find};
+use super::{Kind, LastSeen, Place, Style, find};
 use crate::client::{Client, ClientAction, ClientInput};
 use crate::history::{HistoryEvent, OperationId, Outcome, Seen};
 use crate::operation::{Operation, PlannedOperation};
 use crate::plan::{Plan, PlannedClient};
 use crate::stream::{between, stream};
 use orrery::types::{NodeId, Rng};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const MILLISECOND: i64 = 1_000_000;
 
@@ -53,8 +53,7 @@ pub struct PgClient {
     /// Nothing is sent before.
     not_before_ns: u64,
     counter: u32,
-    /// What it last saw in each row.
-    seen: BTreeMap<u32, i64>,
+    seen: LastSeen,
 }
 
 /// The connection.
@@ -113,7 +112,7 @@ impl PgClient {
             healed: false,
             not_before_ns: 0,
             counter: 0,
-            seen: BTreeMap::new(),
+            seen: LastSeen::default(),
         }
     }
 
@@ -220,12 +219,7 @@ impl PgClient {
 
     /// A planned operation with what the client knows now filled in, and what to send for it.
     fn exchange(&self, planned: Operation) -> (Operation, Exchange) {
-        let operation = match planned {
-            Operation::Compare { key, value, .. } => {
-                Operation::Compare { key, expected: self.seen.get(&key).copied().unwrap_or(0), value }
-            }
-            other => other,
-        };
+        let operation = self.seen.fill_in(planned);
         (operation, self.kind.exchange(self.place, operation, self.style))
     }
 
@@ -258,7 +252,7 @@ impl PgClient {
                 }
             }
             Some(Current::Operation { id, operation, .. }) => {
-                self.learn(operation, &outcome);
+                self.seen.learn(operation, &outcome);
                 let done = matches!(outcome, Outcome::Done(_))
                     // The step had worked before: its answer was lost.
                     || matches!((&outcome, operation), (Outcome::Failed(state), Operation::Setup { .. }) if state.starts_with("23505"));
@@ -277,21 +271,6 @@ impl PgClient {
                     _ => {}
                 }
             }
-        }
-    }
-
-    fn learn(&mut self, operation: Operation, outcome: &Outcome) {
-        let Outcome::Done(shown) = outcome else { return };
-        let learned = match (operation, shown) {
-            (Operation::Read { key }, Seen::Value(Some(value))) => Some((key, *value)),
-            (Operation::Write { key, value }, _) | (Operation::WriteRead { key, value }, _) => {
-                Some((key, value as i64))
-            }
-            (Operation::Compare { key, value, .. }, Seen::Written(true)) => Some((key, value as i64)),
-            _ => None,
-        };
-        if let Some((key, value)) = learned {
-            self.seen.insert(key, value);
         }
     }
 
@@ -398,7 +377,7 @@ impl Client for PgClient {
 }
 
 /// What an error says about its operation: refused for certain, or unknown.
-fn refused(error: &WireError) -> Outcome {
+pub(crate) fn refused(error: &WireError) -> Outcome {
     // Classes of SQLSTATE by which the server says that nothing was changed. 40003 says that it does not know; an
     // internal error or a shutdown in the middle says nothing.
     const DEFINITE: &[&str] = &[
@@ -413,6 +392,7 @@ fn refused(error: &WireError) -> Outcome {
     }
 }
 
-fn is_unavailable(error: &WireError) -> bool {
+/// Does it say that this node cannot serve now, and another perhaps can?
+pub(crate) fn is_unavailable(error: &WireError) -> bool {
     error.state.starts_with("57") || error.state.starts_with("53") || error.state == "40003"
 }

@@ -12,10 +12,12 @@
 mod bank;
 pub mod driver;
 mod insert;
+mod last_seen;
 mod registers;
 pub mod wire;
 
 pub use bank::OPENING_BALANCE;
+pub(crate) use last_seen::LastSeen;
 
 use crate::history::Seen;
 use crate::operation::Operation;

@@ -38,6 +38,14 @@ pub struct Answer {
     rows: Vec<Vec<Option<Bytes>>>,
 }
 
+impl Answer {
+    /// One that came by another way than [`Wire`].
+    #[must_use]
+    pub fn of(results: Vec<ResultSet>) -> Self {
+        Self { results, ..Self::default() }
+    }
+}
+
 /// One statement's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultSet {

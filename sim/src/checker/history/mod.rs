@@ -74,11 +74,17 @@ pub struct Recorded {
 }
 
 impl History {
-    /// Pairs up what clients noted.
+    /// Pairs up what the clients of a plan noted.
     #[must_use]
     pub fn new(plan: &Plan, events: &[(u64, HistoryEvent)]) -> Self {
-        let mut history =
-            Self { keys: plan.workloads.iter().map(|workload| workload.keys).collect(), ..Self::default() };
+        let keys = plan.workloads.iter().map(|workload| workload.keys).collect();
+        Self::paired(keys, |client| plan.clients.get(client as usize).map_or(0, |client| client.workload), events)
+    }
+
+    /// Pairs up what clients noted: `keys` are the rows of each workload, `workload_of` tells which one a client has.
+    #[must_use]
+    pub fn paired(keys: Vec<u32>, workload_of: impl Fn(u32) -> u32, events: &[(u64, HistoryEvent)]) -> Self {
+        let mut history = Self { keys, ..Self::default() };
         let mut open: BTreeMap<OperationId, usize> = BTreeMap::new();
         for (at_ns, event) in events {
             match event {
@@ -86,7 +92,7 @@ impl History {
                     open.insert(*id, history.operations.len());
                     history.operations.push(Recorded {
                         id: *id,
-                        workload: plan.clients.get(id.client() as usize).map_or(0, |client| client.workload),
+                        workload: workload_of(id.client()),
                         operation: *operation,
                         invoked_ns: *at_ns,
                         returned_ns: None,

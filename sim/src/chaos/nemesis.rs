@@ -1,0 +1,134 @@
+//! Who is struck, how, and for how long; and whether the cluster goes on.
+
+use super::Settings;
+use super::cluster::{Cluster, NODES};
+use super::outage::{Blow, Kind};
+use super::recorder::Recorder;
+use crate::stream::{between, stream};
+use orrery::types::Rng;
+use std::time::Duration;
+
+/// How often it is looked whether writes go on.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What went wrong: the checker's name, and what was seen.
+type Broken = (&'static str, String);
+
+/// The blows of a run, in order.
+fn schedule(rng: &mut Rng, kills: u32) -> Vec<Kind> {
+    let mut blows = Vec::new();
+    for nth in 0..kills {
+        let is_power = nth == kills / 2 || nth + 1 == kills;
+        blows.push(match between(rng, 0, 99) {
+            _ if is_power => Kind::PowerLoss,
+            0..=74 => Kind::Kill,
+            _ => Kind::KillAgain,
+        });
+        if nth % 4 == 1 {
+            blows.push(Kind::Stop);
+        }
+        if nth % 8 == 3 {
+            blows.push(Kind::Restart);
+        }
+    }
+    blows
+}
+
+/// Strikes until all blows have been struck, or the cluster fails one.
+pub(super) async fn strike(cluster: &mut Cluster, recorder: &Recorder, settings: &Settings) -> Result<(), Broken> {
+    let mut rng = stream(settings.seed, "chaos-nemesis", 0);
+    let mut nemesis = Nemesis { cluster, recorder, patience: settings.patience, last: 0 };
+    nemesis.progress(recorder.now(), "the start").await?;
+    for kind in schedule(&mut rng, settings.kills) {
+        nemesis.pause(&mut rng, 100, 700).await;
+        let victim = nemesis.victim(&mut rng);
+        let from_ns = recorder.now();
+        let back_ns = nemesis.blow(kind, victim, &mut rng).await?;
+        nemesis.progress(back_ns, "a return").await?;
+        recorder.blow(Blow { kind, node: victim as u32 + 1, from_ns, back_ns, until_ns: recorder.now() });
+    }
+    Ok(())
+}
+
+struct Nemesis<'a> {
+    cluster: &'a mut Cluster,
+    recorder: &'a Recorder,
+    patience: Duration,
+    last: usize,
+}
+
+impl Nemesis<'_> {
+    /// By turn half of the time, so that each is struck; anybody otherwise.
+    fn victim(&mut self, rng: &mut Rng) -> usize {
+        self.last = match between(rng, 0, 1) {
+            0 => (self.last + 1) % NODES,
+            _ => between(rng, 0, NODES as i64 - 1) as usize,
+        };
+        self.last
+    }
+
+    /// Strikes, and mends. Returns when everything was running again.
+    async fn blow(&mut self, kind: Kind, victim: usize, rng: &mut Rng) -> Result<u64, Broken> {
+        let struck = self.recorder.now();
+        match kind {
+            Kind::Kill | Kind::KillAgain => {
+                self.cluster.kill(victim).map_err(harness)?;
+                self.progress(struck, "a kill").await?;
+                self.pause(rng, 0, 800).await;
+                if kind == Kind::KillAgain {
+                    // While it still reads its log, or has just begun to follow.
+                    self.cluster.start(victim).map_err(harness)?;
+                    self.pause(rng, 0, 250).await;
+                    self.cluster.kill(victim).map_err(harness)?;
+                    self.pause(rng, 0, 300).await;
+                }
+                self.cluster.start(victim).map_err(harness)?;
+            }
+            Kind::Stop => {
+                self.cluster.stop(victim).map_err(harness)?;
+                self.progress(struck, "a stop").await?;
+                self.pause(rng, 0, 1500).await;
+                self.cluster.go_on(victim).map_err(harness)?;
+            }
+            Kind::Restart => {
+                self.cluster.terminate(victim).await.map_err(process)?;
+                self.progress(struck, "a clean stop").await?;
+                self.cluster.start(victim).map_err(harness)?;
+            }
+            Kind::PowerLoss => {
+                self.cluster.kill_all().map_err(harness)?;
+                self.pause(rng, 0, 500).await;
+                for nth in 0..NODES {
+                    self.cluster.start((victim + nth) % NODES).map_err(harness)?;
+                    self.pause(rng, 0, 200).await;
+                }
+            }
+        }
+        Ok(self.recorder.now())
+    }
+
+    /// Waits for an acknowledged write that was sent after `since`.
+    async fn progress(&mut self, since: u64, what: &str) -> Result<(), Broken> {
+        let limit = u64::try_from(self.patience.as_nanos()).unwrap_or(u64::MAX);
+        while !self.recorder.has_written_since(since) {
+            self.cluster.check().map_err(process)?;
+            if self.recorder.now() - since > limit {
+                return Err(("progress", format!("no write was acknowledged within {:?} of {what}", self.patience)));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.cluster.check().map_err(process)
+    }
+
+    async fn pause(&self, rng: &mut Rng, least_ms: i64, most_ms: i64) {
+        tokio::time::sleep(Duration::from_millis(between(rng, least_ms, most_ms) as u64)).await;
+    }
+}
+
+fn harness(what: String) -> Broken {
+    ("harness", what)
+}
+
+fn process(what: String) -> Broken {
+    ("process", what)
+}

@@ -1,0 +1,156 @@
+//! How long nobody could write, blow by blow, and the distribution of it.
+
+use std::io::{self, Write};
+
+/// A kind of blow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `kill -9` of one node, which is started again later.
+    Kill,
+    /// The same, and again soon after its start.
+    KillAgain,
+    /// `kill -9` of all nodes at once; all are started again.
+    PowerLoss,
+    /// SIGSTOP, and SIGCONT later.
+    Stop,
+    /// A clean stop and a start.
+    Restart,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Kill, Self::KillAgain, Self::PowerLoss, Self::Stop, Self::Restart];
+
+    /// Its name in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::KillAgain => "kill twice",
+            Self::PowerLoss => "power loss",
+            Self::Stop => "stop",
+            Self::Restart => "clean restart",
+        }
+    }
+
+    /// Was a process killed?
+    #[must_use]
+    pub const fn is_kill(self) -> bool {
+        matches!(self, Self::Kill | Self::KillAgain | Self::PowerLoss)
+    }
+}
+
+/// What was done, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blow {
+    pub(super) kind: Kind,
+    pub(super) node: u32,
+    /// It was struck.
+    pub(super) from_ns: u64,
+    /// All nodes were running again.
+    pub(super) back_ns: u64,
+    /// Writes had gone on after that.
+    pub(super) until_ns: u64,
+}
+
+/// What came of a blow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The blow.
+    pub kind: Kind,
+    /// The node that was struck (the first to be started again, if all were).
+    pub node: u32,
+    /// When.
+    pub at_ns: u64,
+    /// The longest time from then until the return, and a write after it, in which no write was acknowledged.
+    pub length_ns: u64,
+}
+
+/// From the blows and the times of acknowledgements, both in order of time.
+pub(super) fn outages(blows: &[Blow], acknowledged: &[u64]) -> Vec<Outage> {
+    let outage = |blow: &Blow| {
+        let first = acknowledged.partition_point(|at| *at <= blow.from_ns);
+        let within = acknowledged[first..].iter().copied().take_while(|at| *at <= blow.until_ns);
+        let mut before = blow.from_ns;
+        let mut longest = 0;
+        for at in within.chain([blow.until_ns]) {
+            longest = longest.max(at - before);
+            before = at;
+        }
+        Outage { kind: blow.kind, node: blow.node, at_ns: blow.from_ns, length_ns: longest }
+    };
+    debug_assert!(blows.iter().all(|blow| blow.from_ns <= blow.back_ns && blow.back_ns <= blow.until_ns));
+    blows.iter().map(outage).collect()
+}
+
+/// Upper bounds of the histogram's bars, in milliseconds.
+const BARS: &[u64] = &[10, 20, 50, 100, 200, 350, 500, 750, 1000, 2000, 5000, 10_000];
+
+/// Writes the distribution: a line for each kind of blow, and a histogram of those that kill.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_outages(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> {
+    writeln!(out, "\noutage, ms       blows     min     p50     p90     p99     max")?;
+    for kind in Kind::ALL {
+        let mut lengths: Vec<u64> =
+            outages.iter().filter(|outage| outage.kind == *kind).map(|outage| outage.length_ns).collect();
+        if lengths.is_empty() {
+            continue;
+        }
+        lengths.sort_unstable();
+        write!(out, "  {:<14}{:>6}", kind.name(), lengths.len())?;
+        for per_cent in [0, 50, 90, 99, 100] {
+            write!(out, "{:>8.1}", millis(quantile(&lengths, per_cent)))?;
+        }
+        writeln!(out)?;
+    }
+    let kills: Vec<u64> =
+        outages.iter().filter(|outage| outage.kind.is_kill()).map(|outage| outage.length_ns).collect();
+    let mut low = 0;
+    for high in BARS.iter().copied().chain([u64::MAX]) {
+        let inside = |length: &&u64| (low..high).contains(&(**length / 1_000_000));
+        let count = kills.iter().filter(inside).count();
+        if count > 0 {
+            let range = if high == u64::MAX { format!("{low} and more") } else { format!("{low} to {high}") };
+            writeln!(out, "  {range:>14} ms {count:>5}  {}", "#".repeat(count.min(80)))?;
+        }
+        low = high;
+    }
+    Ok(())
+}
+
+fn millis(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+/// Of sorted numbers, the smallest that is not below `per_cent` of them.
+fn quantile(sorted: &[u64], per_cent: usize) -> u64 {
+    let rank = (sorted.len() * per_cent).div_ceil(100).max(1);
+    sorted[rank - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blow(from_ns: u64, back_ns: u64, until_ns: u64) -> Blow {
+        Blow { kind: Kind::Kill, node: 2, from_ns, back_ns, until_ns }
+    }
+
+    #[test]
+    fn the_longest_silence_between_the_blow_and_the_first_write_after_the_return_counts() {
+        let blows = [blow(100, 200, 230), blow(300, 400, 450)];
+        let found = outages(&blows, &[90, 110, 160, 190, 229, 240, 310, 320, 330, 440, 900]);
+        assert_eq!(found[0], Outage { kind: Kind::Kill, node: 2, at_ns: 100, length_ns: 50 });
+        assert_eq!(found[1].length_ns, 110, "the return is part of it");
+        assert_eq!(outages(&[blow(10, 20, 60)], &[])[0].length_ns, 50, "no write at all is the whole time");
+    }
+
+    #[test]
+    fn quantiles_are_numbers_that_occurred() {
+        let sorted: Vec<u64> = (1..=200).collect();
+        assert_eq!([0, 50, 90, 99, 100].map(|per_cent| quantile(&sorted, per_cent)), [1, 100, 180, 198, 200]);
+        assert_eq!([0, 50, 100].map(|per_cent| quantile(&[7], per_cent)), [7, 7, 7]);
+    }
+}

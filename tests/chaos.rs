@@ -1,0 +1,31 @@
+//! Three real nodes, killed, stopped and restarted under load: the built binary, a real driver, and the judges of the
+//! simulator (`sim/src/chaos`). `cargo sim chaos --kills 100` is the same at length, and prints the outages.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real processes live in the real world")]
+
+use orrery_sim::chaos::{Settings, run};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Blows with `kill -9`, whole-cluster power losses in the middle and at the end among them.
+const KILLS: u32 = 21;
+
+#[test]
+fn nothing_acknowledged_is_lost_however_often_nodes_are_killed() {
+    // Another each time: the operating system does not replay. It is printed with what came of it.
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    println!("seed {seed:#x}");
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let binary = env!("CARGO_BIN_EXE_orrery").into();
+    let report = run(&Settings::new(binary, directory.path().to_owned(), seed, KILLS)).unwrap();
+    let mut text = Vec::new();
+    report.write(&mut text).unwrap();
+    println!("{}", String::from_utf8_lossy(&text));
+    if !report.violations.is_empty() {
+        println!("kept: {}", directory.keep().display());
+    }
+    assert_eq!(report.violations, []);
+    assert_eq!(report.kills(), KILLS as usize);
+    assert!(report.gave_up.is_empty(), "every part of the history is decided: {:?}", report.gave_up);
+    assert!(report.acknowledged > 2000, "{} operations prove little", report.acknowledged);
+}
