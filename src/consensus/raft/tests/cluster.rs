@@ -1,7 +1,7 @@
 //! Members, disks, network, and the judgement of every step.
 
 use super::super::Raft;
-use crate::consensus::{Committed, Config, Consensus, Damage, Payload, Ready, Record, Recovered, Role};
+use crate::consensus::{Committed, Config, Consensus, Damage, Fetch, Floor, Payload, Ready, Record, Recovered, Role};
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Instant, LogIndex, NodeId, Rng};
 use bytes::Bytes;
@@ -22,11 +22,19 @@ pub(super) struct Member {
     /// What is on disk, in the order written.
     pub(super) records: Vec<Record>,
     pub(super) hard_state: Option<Bytes>,
+    /// The state on disk: executed up to here.
+    pub(super) checkpoint: Option<Floor>,
+    /// Its checkpoint has rotted, and it has no other yet.
+    pub(super) lost: bool,
+    /// What the log on disk begins after.
+    released: Option<Floor>,
+    /// A snapshot that it has asked for.
+    pub(super) wanted: Option<Fetch>,
     /// Hand-overs that are not durable.
     pub(super) waiting: VecDeque<Ready>,
     /// Disk syncs only when told.
     pub(super) held: bool,
-    executed: LogIndex,
+    pub(super) executed: LogIndex,
     lives: u64,
     /// Life, era and length of the log when it was last compared with the others'.
     judged: (u64, Era, LogIndex),
@@ -39,6 +47,9 @@ pub(super) enum Event {
     Chosen(NodeId, Committed),
     Read(NodeId, u64, LogIndex),
     ReadDropped(NodeId, u64),
+    Wanted(NodeId, Fetch),
+    Reset(NodeId, Floor),
+    Installed(NodeId, Floor, bool),
 }
 
 pub(super) struct Cluster {
@@ -52,6 +63,8 @@ pub(super) struct Cluster {
     max_batch_entries: usize,
     /// Everything that any member ever called chosen.
     pub(super) chosen: BTreeMap<LogIndex, Payload>,
+    /// The eras of those, as far as whoever executed them first knew.
+    chosen_eras: BTreeMap<LogIndex, Era>,
     leaders: BTreeMap<Era, NodeId>,
     /// For each (index, era) ever seen in a log: digest and era before it.
     seen: BTreeMap<(LogIndex, Era), (u64, Option<Era>)>,
@@ -65,6 +78,20 @@ pub(super) struct Cluster {
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(50);
 pub(super) const ELECTION: Duration = Duration::from_millis(250);
 
+impl Member {
+    /// The log on disk need not hold what is at or below the floor; what was written again there still voids what it voided.
+    fn release(&mut self, floor: Floor) {
+        self.released = self.released.max(Some(floor));
+        let mut kept: Vec<Record> = Vec::new();
+        for record in std::mem::take(&mut self.records) {
+            if record.index > floor.index || kept.iter().any(|earlier| earlier.index >= record.index) {
+                kept.push(record);
+            }
+        }
+        self.records = kept;
+    }
+}
+
 impl Cluster {
     pub(super) fn new(count: u32, seed: u64, max_batch_entries: usize) -> Self {
         let mut cluster = Self {
@@ -76,6 +103,7 @@ impl Cluster {
             seed,
             max_batch_entries,
             chosen: BTreeMap::new(),
+            chosen_eras: BTreeMap::new(),
             leaders: BTreeMap::new(),
             seen: BTreeMap::new(),
             reads: BTreeMap::new(),
@@ -124,7 +152,8 @@ impl Cluster {
             Some(Damage { first, last, last_era })
         });
         member.records.clone_from(&records);
-        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged, ..Recovered::default() };
+        let (floor, state) = (member.released, member.checkpoint);
+        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged, floor, state };
         let config = Config {
             node,
             voters,
@@ -137,15 +166,53 @@ impl Cluster {
         };
         let mut raft = Raft::new(config, recovered).expect("a disk of this harness is readable");
         raft.handle_timeout(now);
+        member.executed = state.unwrap_or_default().index;
+        member.wanted = None;
         member.raft = Some(raft);
-        member.executed = LogIndex(0);
         self.drain(node);
+    }
+
+    /// A live member saves the state that it has executed, up to `index`, and its log on disk need not hold that any more.
+    /// In memory it keeps the last `keep` entries of what is saved.
+    pub(super) fn checkpoint(&mut self, node: NodeId, index: LogIndex, keep: u64) {
+        let Some(floor) = self.raft(node).and_then(|raft| raft.position(index)) else { return };
+        let member = self.member(node);
+        if index > member.executed || Some(floor) <= member.checkpoint {
+            return;
+        }
+        member.checkpoint = Some(floor);
+        member.release(floor);
+        self.call(node, |raft, _| raft.compact(LogIndex(index.0.saturating_sub(keep))));
+    }
+
+    /// A state that another member has executed is made durable here; with `told`, Raft learns of it.
+    pub(super) fn snapshot(&mut self, node: NodeId, floor: Floor, told: bool) {
+        let member = self.member(node);
+        member.checkpoint = member.checkpoint.max(Some(floor));
+        member.lost &= Some(floor) < member.released;
+        if !told {
+            return;
+        }
+        let executed = member.executed;
+        let Some(taken) = self.call_quietly(node, |raft, now| raft.installed(now, floor)) else { return };
+        if taken {
+            self.member(node).executed = floor.index;
+            self.member(node).wanted = None;
+        } else if floor.index > executed && self.raft(node).is_some_and(|raft| floor >= raft.status().floor) {
+            self.accuse(format!("{node}: refuses the state at {floor} and has executed {executed}"));
+        }
+        self.events.push(Event::Installed(node, floor, taken));
+        self.drain(node);
+    }
+
+    fn call_quietly<T>(&mut self, node: NodeId, call: impl FnOnce(&mut Raft, Instant) -> T) -> Option<T> {
+        let now = self.now;
+        self.member(node).raft.as_mut().map(|raft| call(raft, now))
     }
 
     /// Calls a live member and takes what it wants done.
     pub(super) fn call<T>(&mut self, node: NodeId, call: impl FnOnce(&mut Raft, Instant) -> T) -> Option<T> {
-        let now = self.now;
-        let result = self.member(node).raft.as_mut().map(|raft| call(raft, now))?;
+        let result = self.call_quietly(node, call)?;
         self.drain(node);
         Some(result)
     }
@@ -204,6 +271,14 @@ impl Cluster {
                 self.reads.remove(&token);
                 self.events.push(Event::ReadDropped(node, token));
             }
+            if let Some(fetch) = ready.fetch.take() {
+                if self.member(node).wanted.replace(fetch) != Some(fetch) {
+                    self.events.push(Event::Wanted(node, fetch));
+                }
+            }
+            if let Some(floor) = ready.reset {
+                self.events.push(Event::Reset(node, floor));
+            }
             self.member(node).waiting.push_back(ready);
             if !self.members[&node].held {
                 self.persist(node);
@@ -228,6 +303,10 @@ impl Cluster {
     /// Writes a hand-over: the hard state and that many of the records.
     pub(super) fn write(&mut self, node: NodeId, ready: &Ready, records: usize) {
         let member = self.member(node);
+        if let Some(floor) = ready.reset {
+            member.records.clear();
+            member.released = Some(floor);
+        }
         if let Some(hard_state) = &ready.hard_state {
             member.hard_state = Some(hard_state.clone());
         }
@@ -241,6 +320,10 @@ impl Cluster {
             let executed = member.executed;
             self.accuse(format!("{node}: executes {} where {executed} is due", committed.index));
         }
+        let position = self.raft(node).and_then(|raft| raft.position(committed.index));
+        if position.is_none_or(|_| self.raft(node).is_some_and(|raft| raft.status().lacks_state)) {
+            self.accuse(format!("{node}: executes {} without the state before it", committed.index));
+        }
         match self.chosen.get(&committed.index) {
             Some(payload) if *payload == committed.payload => {}
             Some(_) => {
@@ -253,6 +336,7 @@ impl Cluster {
                     self.accuse(format!("{} is called chosen, but no quorum has it on disk", committed.index));
                 }
                 self.chosen.insert(committed.index, committed.payload.clone());
+                self.chosen_eras.insert(committed.index, era);
             }
         }
         self.events.push(Event::Chosen(node, committed));
@@ -262,6 +346,9 @@ impl Cluster {
     fn holders(&self, index: LogIndex, era: Era) -> usize {
         // Written there, and nothing at or before it since: a record voids what its and later positions held.
         let holds = |member: &&Member| {
+            if member.checkpoint.is_some_and(|state| state.index >= index) {
+                return true;
+            }
             let last_word = member.records.iter().rfind(|record| record.index <= index);
             last_word.is_some_and(|record| record.index == index && record.era == era)
         };
@@ -274,11 +361,23 @@ impl Cluster {
         for (node, member) in &mut self.members {
             let Some(raft) = &member.raft else { continue };
             let status = raft.status();
-            let mut before = Some(Era(0));
+            let mut before = Some(status.floor.era);
             let now = (member.lives, status.era, status.last);
-            let unread = if std::mem::replace(&mut member.judged, now) == now { 0 } else { status.last.0 };
-            for index in (1..=unread).map(LogIndex) {
-                let Some((era, digest)) = raft.inspect(index) else { break };
+            let read = std::mem::replace(&mut member.judged, now) == now;
+            if self.chosen_eras.get(&status.floor.index).is_some_and(|era| *era != status.floor.era) {
+                found = Some(format!("log matching: {node} has compacted {}, another history", status.floor));
+            }
+            for index in (status.floor.index.0 + 1..=status.last.0).map(LogIndex).filter(|_| !read) {
+                let Some((era, digest)) = raft.inspect(index) else {
+                    found = Some(format!("{node} does not show {index}, and its log begins after {}", status.floor));
+                    break;
+                };
+                if status.role == Role::Leader
+                    && self.leaders.keys().next_back().is_none_or(|newest| *newest <= status.era)
+                    && self.chosen_eras.get(&index).is_some_and(|chosen| *chosen != era)
+                {
+                    found = Some(format!("leader completeness: {node} leads {} and differs at {index}", status.era));
+                }
                 if *self.seen.entry((index, era)).or_insert((digest, before)) != (digest, before) {
                     found = Some(format!("log matching: {node} differs at {index} of {era}"));
                 }

@@ -1,10 +1,10 @@
 //! Thousands of random steps, each judged; then everything is healed and the group must serve.
 
 use super::cluster::{Cluster, ELECTION, HEARTBEAT};
-use crate::consensus::{Consensus, Role};
+use crate::consensus::{Consensus, Floor, Role};
 use crate::env::buggify;
 use crate::types::random::{SeedableRng, below};
-use crate::types::{Duration, NodeId, Rng};
+use crate::types::{Duration, LogIndex, NodeId, Rng};
 use bytes::Bytes;
 
 struct Run {
@@ -12,6 +12,8 @@ struct Run {
     rng: Rng,
     proposed: u64,
     tokens: u64,
+    /// Snapshots on their way, and to whom.
+    snapshots: Vec<(NodeId, Floor)>,
 }
 
 impl Run {
@@ -70,9 +72,53 @@ impl Run {
         }
     }
 
+    /// Saves the state of somewhere between the last checkpoint and now, and keeps a little of the log before it.
+    fn checkpoint(&mut self, node: NodeId) {
+        let executed = self.cluster.member(node).executed.0;
+        let saved = self.cluster.member(node).checkpoint.unwrap_or_default().index.0;
+        let index = saved + self.dice(executed.saturating_sub(saved) + 1);
+        let keep = self.dice(4);
+        self.cluster.checkpoint(node, LogIndex(index), keep);
+    }
+
+    /// Somebody who was asked for a snapshot lets one go: of its state now, or of an older one.
+    fn serve(&mut self, node: NodeId) {
+        let Some(fetch) = self.cluster.member(node).wanted else { return };
+        let now = self.dice(4) > 0;
+        let Some(from) = self.cluster.members.get(&fetch.from) else { return };
+        let live = from.raft.as_ref().filter(|raft| now && !raft.status().lacks_state);
+        let state = live.and_then(|raft| raft.position(from.executed)).or(from.checkpoint);
+        self.snapshots.extend(state.filter(|state| state.index >= fetch.at_least).map(|state| (node, state)));
+    }
+
+    /// A snapshot arrives, perhaps long after it was asked for, and perhaps a crash comes before Raft is told of it.
+    fn install(&mut self) {
+        if self.snapshots.is_empty() {
+            return;
+        }
+        let pick = self.dice(self.snapshots.len() as u64) as usize;
+        let (node, floor) = self.snapshots.swap_remove(pick);
+        let told = self.dice(5) > 0;
+        if self.cluster.raft(node).is_some() {
+            self.cluster.snapshot(node, floor, told);
+            if !told {
+                self.crash(node);
+            }
+        }
+    }
+
+    /// The checkpoint of a member that is down rots, as long as a quorum has its own.
+    fn lose_checkpoint(&mut self, node: NodeId) {
+        let damaged = self.cluster.members.values().filter(|member| member.lost).count();
+        if (damaged + 1) * 2 < self.cluster.members.len() {
+            self.cluster.member(node).lost = true;
+            self.cluster.member(node).checkpoint = None;
+        }
+    }
+
     fn step(&mut self) {
         let node = self.any_node();
-        match self.dice(1000) {
+        match self.dice(1040) {
             0..500 => self.deliver(false),
             500..700 => self.deliver(true),
             700..780 => {
@@ -103,11 +149,17 @@ impl Run {
             970..980 => self.crash(node),
             980..994 => {
                 if self.cluster.raft(node).is_none() {
+                    if self.dice(4) == 0 {
+                        self.lose_checkpoint(node);
+                    }
                     self.cluster.restart(node, None);
                 }
             }
             994..996 => self.split(),
             996..999 => self.cluster.cut.clear(),
+            999..1019 => self.checkpoint(node),
+            1019..1029 => self.serve(node),
+            1029..1039 => self.install(),
             _ => {
                 for node in self.cluster.nodes() {
                     self.crash(node);
@@ -129,6 +181,12 @@ impl Run {
         }
         for _ in 0..400 {
             self.cluster.pass(HEARTBEAT / 5);
+            for node in self.cluster.nodes() {
+                self.serve(node);
+            }
+            for (node, floor) in std::mem::take(&mut self.snapshots) {
+                self.cluster.snapshot(node, floor, true);
+            }
             while !self.cluster.network.is_empty() {
                 let flight = self.cluster.network.remove(0);
                 self.cluster.deliver(&flight);
@@ -162,8 +220,13 @@ impl Run {
 fn run(seed: u64, steps: u64) -> Result<(usize, u64), String> {
     let nodes = [1, 2, 3, 3, 3, 5][(seed % 6) as usize];
     let batch = [1, 2, 100][(seed / 6 % 3) as usize];
-    let mut run =
-        Run { cluster: Cluster::new(nodes, seed, batch), rng: Rng::seed_from_u64(seed), proposed: 0, tokens: 0 };
+    let mut run = Run {
+        cluster: Cluster::new(nodes, seed, batch),
+        rng: Rng::seed_from_u64(seed),
+        proposed: 0,
+        tokens: 0,
+        snapshots: Vec::new(),
+    };
     for step in 0..steps {
         run.step();
         run.cluster.events.clear();
@@ -183,7 +246,7 @@ fn run(seed: u64, steps: u64) -> Result<(usize, u64), String> {
 fn random_steps_keep_every_safety_property_and_a_healed_group_serves() {
     crate::env::probe::start();
     let (mut chosen, mut reads) = (0, 0);
-    for seed in 0..120 {
+    for seed in 0..150 {
         let (more_chosen, more_reads) = run(seed, 3000).unwrap_or_else(|violation| panic!("{violation}"));
         chosen += more_chosen;
         reads += more_reads;
@@ -199,6 +262,14 @@ fn random_steps_keep_every_safety_property_and_a_healed_group_serves() {
         "raft.append_presumed_lost",
         "raft.malformed_message",
         "raft.outdated_leader_told",
+        "raft.follower_behind_compaction",
+        "raft.not_behind_after_all",
+        "raft.snapshot_wanted",
+        "raft.old_snapshot_refused",
+        "raft.log_replaced_by_snapshot",
+        "raft.conflict_replaced_by_snapshot",
+        "raft.lacks_state",
+        "raft.era_known_from_snapshot",
     ] {
         assert!(probes.contains_key(probe), "{probe} was never reached; reached: {probes:?}");
     }
@@ -214,7 +285,7 @@ fn planted_bugs_are_caught() {
     }
     let mut missed = Vec::new();
     // 12 needs figure 8 move by move: see `script`.
-    for bug in [1, 2, 3, 6, 8, 13, 15, 21, 22, 45] {
+    for bug in [1, 2, 3, 6, 8, 13, 15, 21, 22, 26, 45] {
         buggify::plant(bug);
         match (0..600).find_map(|seed| run(seed, 2000).err()) {
             Some(violation) => println!("planted {bug}: {violation}"),

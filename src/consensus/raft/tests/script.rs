@@ -10,6 +10,9 @@
 //! split 1              the links of node 1 lose everything      heal
 //! hold 1               the disk of 1 syncs no more              persist 1      it syncs once      release 1
 //! crash 1              restart 1           restart 1 damaged 2 3  (records 2 to 3 cannot be read)
+//! checkpoint 1 [keep 2]                     1 saves its state, and forgets the log before it (but for two entries)
+//! snapshot 1 3         1 saves its state, and 3 takes it over
+//! restart 3 without checkpoint              (the state that 3 has saved is lost)
 //! time 100             time goes on by 100 ms; nothing is delivered
 //! status               where everybody stands                   log 1          what 1 holds
 //! # remark             copied
@@ -18,7 +21,7 @@
 
 use super::super::message::{Body, Message};
 use super::cluster::{Cluster, Event, Flight};
-use crate::consensus::{Consensus, Payload, Role};
+use crate::consensus::{Consensus, Floor, Payload, Role};
 use crate::types::{Duration, LogIndex, NodeId};
 use bytes::Bytes;
 use std::fmt::Write;
@@ -145,11 +148,27 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
         ["restart", who, "damaged", first, last] => {
             cluster.restart(node(who), Some((number(first), number(last))));
         }
+        ["restart", who, "without", "checkpoint"] => {
+            cluster.member(node(who)).checkpoint = None;
+            cluster.restart(node(who), None);
+        }
+        ["checkpoint", who] => checkpoint(cluster, node(who), 0),
+        ["checkpoint", who, "keep", entries] => checkpoint(cluster, node(who), number(entries)),
+        ["snapshot", from, to] => {
+            let from = cluster.members.get(&node(from)).expect("scripts name existing nodes");
+            let state = from.raft.as_ref().and_then(|raft| raft.position(from.executed)).or(from.checkpoint);
+            cluster.snapshot(node(to), state.expect("there is a state"), true);
+        }
         ["time", millis] => cluster.pass(Duration::from_millis(number(millis))),
         ["status"] => status(cluster, output),
         ["log", who] => log(cluster, node(who), output),
         _ => panic!("unknown command {words:?}"),
     }
+}
+
+fn checkpoint(cluster: &mut Cluster, node: NodeId, keep: u64) {
+    let executed = cluster.member(node).executed;
+    cluster.checkpoint(node, executed, keep);
 }
 
 fn take(cluster: &mut Cluster, from: NodeId, to: NodeId) -> Vec<Flight> {
@@ -172,14 +191,22 @@ fn status(cluster: &Cluster, output: &mut String) {
             (Role::Follower, Some(leader)) => format!("follows {leader}"),
             (Role::Follower, None) => "follows nobody".to_owned(),
         };
-        writeln!(output, "  {node} {role} in {}, log to {}, chosen to {}", status.era, status.last, status.committed)
+        write!(output, "  {node} {role} in {}, log to {}, chosen to {}", status.era, status.last, status.committed)
             .unwrap();
+        if status.floor != Floor::default() {
+            write!(output, ", begins after {}", place(status.floor)).unwrap();
+        }
+        writeln!(output, "{}", if status.lacks_state { ", lacks its state" } else { "" }).unwrap();
     }
 }
 
 fn log(cluster: &Cluster, node: NodeId, output: &mut String) {
     let Some(raft) = cluster.raft(node) else { return };
-    for index in (1..=raft.status().last.0).map(LogIndex) {
+    let status = raft.status();
+    if status.floor != Floor::default() {
+        writeln!(output, "  a checkpoint stands for what is up to {}", place(status.floor)).unwrap();
+    }
+    for index in (status.floor.index.0 + 1..=status.last.0).map(LogIndex) {
         let entry = raft.core.log.entry(index).expect("within the log");
         let mark = if index <= raft.status().committed { "chosen" } else { "open" };
         writeln!(output, "  {index} {}: {} ({mark})", entry.era, payload(&entry.payload)).unwrap();
@@ -193,6 +220,10 @@ fn payload(payload: &Payload) -> String {
     }
 }
 
+fn place(floor: Floor) -> String {
+    format!("{} of {}", floor.index, floor.era)
+}
+
 fn describe(event: &Event) -> String {
     match event {
         Event::Sent(flight) => describe_message(flight),
@@ -201,6 +232,12 @@ fn describe(event: &Event) -> String {
         Event::Role(node, Role::Follower, era) => format!("{node} becomes a follower in {era}"),
         Event::Chosen(node, chosen) => format!("{node} executes {}: {}", chosen.index, payload(&chosen.payload)),
         Event::Read(node, token, index) => format!("{node} may run read {token} at {index}"),
+        Event::Wanted(node, fetch) => {
+            format!("{node} wants a snapshot from {}, of {} or later", fetch.from, fetch.at_least)
+        }
+        Event::Reset(node, floor) => format!("{node} begins its log on disk anew after {}", place(*floor)),
+        Event::Installed(node, floor, true) => format!("{node} goes on from the state at {}", place(*floor)),
+        Event::Installed(node, floor, false) => format!("{node} does not need the state at {}", place(*floor)),
         Event::ReadDropped(node, token) => format!("{node} gives read {token} up"),
     }
 }
@@ -229,7 +266,7 @@ fn describe_message(flight: &Flight) -> String {
         Body::HeartbeatReply { round, last } => format!("I follow you, round {round}; my log ends at {last}"),
         Body::Chosen { committed } => format!("chosen to {committed}"),
         Body::Outdated => "your era is over".to_owned(),
-        Body::Behind { floor } => format!("my log begins after {floor}, and you need more"),
+        Body::Behind { floor } => format!("my log begins after {}, and you need more", place(floor)),
     };
     format!("{}→{} in {era}: {said}", flight.from, flight.to)
 }
