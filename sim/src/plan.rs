@@ -470,6 +470,7 @@ impl Plan {
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),
             statement_timeout: Duration::from_nanos(knobs.statement_timeout_ns),
             max_connections: size(knobs.max_connections),
+            ..WorkerConfig::default()
         }
     }
 

@@ -9,6 +9,8 @@
 //! - A version names one content: two catalogs of one cluster with equal versions are equal.
 //! - Names are stored folded as PostgreSQL folds them.
 
+pub mod system;
+
 use crate::types::{CatalogVersion, DataType, TableId, TreeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,6 +127,16 @@ impl Catalog {
         match schema {
             Some(schema) => self.table(schema, name),
             None => search_path.iter().find_map(|schema| self.table(schema, name)),
+        }
+    }
+
+    /// What can be read under this name: a table as [`Catalog::find_table`] finds it, or one of the schema `system`.
+    #[must_use]
+    pub fn find_relation(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Arc<Table>> {
+        let of_system = |schema: &str| if schema == system::SCHEMA { system::table(name) } else { None };
+        match schema {
+            Some(schema) => of_system(schema).or_else(|| self.table(schema, name)),
+            None => search_path.iter().find_map(|schema| of_system(schema).or_else(|| self.table(schema, name))),
         }
     }
 

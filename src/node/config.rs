@@ -1,6 +1,8 @@
 //! What a worker is told when it is built. The same for production and simulation; the simulator draws the knobs.
 
+use crate::cluster::facts::About;
 use crate::types::{NodeId, WorkerId};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Configuration of one worker. Constant during its life.
@@ -38,6 +40,10 @@ pub struct WorkerConfig {
     pub statement_timeout: Duration,
     /// Most client connections of this worker (53300 beyond).
     pub max_connections: usize,
+    /// A statement that takes as long is noted in `system.events`.
+    pub slow_statement: Duration,
+    /// What the operator has told the node of itself.
+    pub about: Arc<About>,
 }
 
 impl Default for WorkerConfig {
@@ -59,6 +65,8 @@ impl Default for WorkerConfig {
             attempt_timeout: Duration::from_millis(750),
             statement_timeout: Duration::from_secs(30),
             max_connections: 10_000,
+            slow_statement: Duration::from_secs(1),
+            about: Arc::default(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! **Node**: machines put together into workers, and driven.
 
 pub mod config;
+mod events;
 pub mod wire;
 mod worker;
 
 pub use config::WorkerConfig;
-pub use worker::{Worker, WorkerStats};
+pub use worker::{Health, PartitionHealth, Worker, WorkerStats};

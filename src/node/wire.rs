@@ -4,6 +4,7 @@
 //! drops what earlier ones sent: the message was written by a process that has since forgotten what it promised.
 
 use crate::catalog::Catalog;
+use crate::cluster::facts::{Ask, Facts};
 use crate::partition::message::{Reply, Request};
 use crate::types::{Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
 use bytes::Bytes;
@@ -60,6 +61,10 @@ pub enum Body {
     },
     /// To workers of the own node: the local cluster-partition replica has executed a newer catalog.
     Catalog(Arc<Catalog>),
+    /// A session asks what this node sees.
+    Ask(Ask),
+    /// A worker answers a session of the receiving worker.
+    Facts(Facts),
 }
 
 impl Frame {

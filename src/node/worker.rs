@@ -5,7 +5,12 @@
 //! sent. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
 //! promises its durability waits under it until the WAL reports it.
 
+mod observe;
+
+pub use observe::{Health, PartitionHealth};
+
 use super::WorkerConfig;
+use super::events::Events;
 use super::wire::{Body, Frame, FrameV1};
 use crate::catalog::Catalog;
 use crate::consensus::{self, Outbound, Ready, Status};
@@ -43,6 +48,8 @@ pub struct Worker {
     /// When the operator asked for a stop.
     stopping: Option<Instant>,
     stats: WorkerStats,
+    events: Events,
+    observed: observe::Observed,
 }
 
 /// What the worker has counted.
@@ -87,6 +94,8 @@ impl Worker {
             local: VecDeque::new(),
             stopping: None,
             stats: WorkerStats::default(),
+            events: Events::default(),
+            observed: observe::Observed::default(),
         }
     }
 
@@ -162,6 +171,8 @@ impl Worker {
             attempt_timeout: self.config.attempt_timeout,
             statement_timeout: self.config.statement_timeout,
             max_connections: self.config.max_connections,
+            slow_statement: self.config.slow_statement,
+            node_settings: observe::node_settings(&self.config),
         };
         self.gateway = Some(Gateway::new(config, Rng::from_seed(env.seed("gateway"))));
     }
@@ -175,6 +186,9 @@ impl Worker {
         let (now, wall) = (env.now(), env.wall());
         self.incarnation = incarnation;
         self.phase = Phase::Running;
+        let damaged: Vec<_> =
+            groups.iter().filter(|(_, group)| group.damaged.is_some()).map(|(partition, _)| *partition).collect();
+        self.note_start(wall, groups.values().map(|group| group.records.len()).sum(), &damaged);
         for number in 0..=self.config.partitions {
             let partition = PartitionId(number);
             if Port::Partition(partition).worker(self.config.workers) != self.config.worker {
@@ -220,7 +234,8 @@ impl Worker {
             self.stats.stale_frames += 1;
             return;
         }
-        *latest = frame.incarnation.max(*latest);
+        let before = std::mem::replace(latest, frame.incarnation);
+        self.note_peer(wall, frame.node, before, frame.incarnation);
         self.dispatch(now, wall, Origin { node: frame.node, worker: frame.worker }, frame.body);
     }
 
@@ -244,6 +259,12 @@ impl Worker {
             Body::Digest { partition, index, digest } => {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
                     replica.announced(index, digest);
+                }
+            }
+            Body::Ask(ask) => self.asked(wall, ask),
+            Body::Facts(facts) => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.facts(now, wall, facts);
                 }
             }
             Body::Catalog(catalog) => {
@@ -290,7 +311,8 @@ impl Worker {
             if let Some(stop) = self.drive_wal(env, now) {
                 return Control::Stop(stop);
             }
-            let mut quiet = self.drive_gateway(env);
+            let mut quiet = self.drive_gateway(env, wall);
+            self.send_facts(env);
             while let Some(body) = self.local.pop_front() {
                 quiet = false;
                 let from = Origin { node: self.config.node, worker: self.config.worker };
@@ -359,7 +381,7 @@ impl Worker {
     }
 
     /// Routes what the sessions ask. Returns whether there was nothing.
-    fn drive_gateway(&mut self, env: &mut dyn Env) -> bool {
+    fn drive_gateway(&mut self, env: &mut dyn Env, wall: Timestamp) -> bool {
         let Some(gateway) = &mut self.gateway else { return true };
         let outputs = gateway.drain();
         let quiet = outputs.is_empty();
@@ -370,6 +392,8 @@ impl Worker {
                 GatewayOutput::Request { node, partition, request } => {
                     self.send_request(env, node, partition, request);
                 }
+                GatewayOutput::Ask(node, ask) => self.send_ask(env, node, ask),
+                GatewayOutput::SlowStatement(text) => self.events.warning(wall, "slow_statement", None, text),
             }
         }
         quiet
@@ -384,6 +408,7 @@ impl Worker {
                 quiet = false;
                 self.carry_out(env, now, partition, ready);
             }
+            self.note_leader(wall, partition);
             let Some(replica) = self.replicas.get_mut(&partition) else { continue };
             replica.check_digests().map_err(StopReason::Diverged)?;
             let output = replica.take_output();
@@ -392,6 +417,8 @@ impl Worker {
                 self.send_reply(env, origin, reply);
             }
             if let Some(catalog) = output.catalog {
+                let text = format!("catalog version {} is in force", catalog.version.0);
+                self.events.info(wall, "catalog", Some(partition), text);
                 self.announce_catalog(env, &catalog);
             }
             for (index, digest) in output.digests {

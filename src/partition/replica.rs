@@ -219,6 +219,12 @@ impl Replica {
         self.consensus.inspect(index)
     }
 
+    /// How many requests wait for their commit.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Last executed index and the digest of the state there.
     #[must_use]
     pub fn state_digest(&self) -> (LogIndex, u128) {

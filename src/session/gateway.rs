@@ -8,6 +8,7 @@ use super::call::{Call, End, Step, Surroundings};
 use super::connection::{Cancel, Connection};
 use super::shared::{Shared, Turn};
 use crate::catalog::Catalog;
+use crate::cluster::facts::{Ask, Facts, SessionFacts};
 use crate::env::ClientEvent;
 use crate::partition::message::{Outcome, Reply, Request, RequestBody};
 use crate::sometimes;
@@ -40,6 +41,10 @@ pub struct GatewayConfig {
     pub statement_timeout: Duration,
     /// Most client connections (53300 beyond).
     pub max_connections: usize,
+    /// A statement that takes as long is told as [`GatewayOutput::SlowStatement`].
+    pub slow_statement: Duration,
+    /// What `system.settings` shows of the node: name, value, description.
+    pub node_settings: Vec<(&'static str, String, &'static str)>,
 }
 
 /// What the gateway wants done, in order.
@@ -58,6 +63,10 @@ pub enum GatewayOutput {
         /// What.
         request: Request,
     },
+    /// A question to all workers of this node; may be the own one.
+    Ask(NodeId, Ask),
+    /// A statement has taken long: what an operator may want to know of it.
+    SlowStatement(String),
 }
 
 /// What the gateway has counted.
@@ -115,7 +124,7 @@ impl Gateway {
 
     /// The worker's incarnation is durable: the gateway registers itself at the cluster partition.
     pub fn start(&mut self, now: Instant, wall: Timestamp, incarnation: Incarnation) {
-        let _ = wall;
+        self.shared.incarnation = incarnation;
         let (node, worker) = (self.shared.config.node, self.shared.config.worker);
         // There is no number yet; this identity is as unique as the incarnation is.
         let session = SessionId { gateway: 0, counter: u64::from(node.0) << 16 | u64::from(worker.0) };
@@ -158,6 +167,28 @@ impl Gateway {
         let mut turn = Turn { now, wall, shared: &mut self.shared };
         connection.reply(&mut turn, from, reply);
         self.settle(owner);
+    }
+
+    /// A worker has answered a question of [`GatewayOutput::Ask`].
+    pub fn facts(&mut self, now: Instant, wall: Timestamp, facts: Facts) {
+        let asker = self.sessions.get(&facts.session).copied().filter(|_| facts.incarnation == self.shared.incarnation);
+        let Some(asker) = asker else { return };
+        let mut turn = Turn { now, wall, shared: &mut self.shared };
+        if let Some(connection) = self.connections.get_mut(&asker) {
+            connection.facts(&mut turn, facts);
+        }
+        self.settle(asker);
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub const fn session_count(&self) -> usize {
+        self.shared.sessions
+    }
+
+    /// The sessions, for whoever asks.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionFacts> {
+        self.connections.values().filter(|connection| connection.is_session()).map(Connection::session_facts)
     }
 
     /// The local replica of the cluster partition has executed up to this catalog.
@@ -223,7 +254,7 @@ impl Gateway {
         self.next_process = self.next_process.checked_add(1).unwrap_or(1);
         let mut secret = vec![0; KEY_BYTES];
         self.shared.rng.fill_bytes(&mut secret);
-        let mut connection = Connection::new(id, now, counter, process, Bytes::from(secret));
+        let mut connection = Connection::new(id, now, wall, counter, process, Bytes::from(secret));
         // Room beyond the limit: cancel requests, and those who are told that there are too many.
         let limit = self.shared.config.max_connections;
         if self.connections.len() >= limit + limit / 8 + 8 {

@@ -3,7 +3,8 @@
 //! [`Gateway`] is all sessions of one worker. It is given what clients send, what partitions answer, and time; it returns
 //! bytes for clients and requests for partitions. It speaks PostgreSQL's protocol 3 (`codec`, `writer`: the crate
 //! `pgwire` as a synchronous codec), answers what is its own business (`settings`, `connection::utility`), and turns the
-//! rest into requests that are retried until their outcome is known or the statement's time is over (`call`).
+//! rest into requests that are retried until their outcome is known or the statement's time is over (`call`). Statements
+//! that read the schema `system` ask all nodes what they see instead (`survey`, `system`, `connection::observe`).
 //!
 //! # What a client is promised
 //! - A write is executed at most once, however often the gateway had to ask (rules A9).
@@ -34,6 +35,8 @@ mod connection;
 mod gateway;
 mod settings;
 mod shared;
+mod survey;
+mod system;
 mod values;
 mod writer;
 

@@ -6,7 +6,7 @@ use crate::cluster::Router;
 use crate::sql;
 use crate::storage::Store;
 use crate::types::random::{RngCore, SeedableRng};
-use crate::types::{Instant, Rng, Timestamp};
+use crate::types::{Incarnation, Instant, Rng, Timestamp};
 use std::sync::Arc;
 
 /// Plans that a gateway keeps, in each of two generations.
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) outputs: Vec<GatewayOutput>,
     /// The number of this life, once the cluster partition has given it.
     pub(super) number: Option<u64>,
+    /// This life of the worker, once it is known.
+    pub(super) incarnation: Incarnation,
     /// A clean stop has been asked for.
     pub(super) stopping: bool,
     /// Connections past their startup.
@@ -43,6 +45,7 @@ impl Shared {
             stats: GatewayStats::default(),
             outputs: Vec::new(),
             number: None,
+            incarnation: Incarnation::default(),
             stopping: false,
             sessions: 0,
             nothing: Store::new(),

@@ -12,6 +12,7 @@ use crate::catalog::Table;
 use crate::storage::Store;
 use crate::types::random::SeedableRng;
 use crate::types::{DataType, PartitionId, Rng, SqlError, Timestamp, Value};
+use std::sync::Arc;
 
 /// Partitions that a statement touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ enum Touch {
     Everywhere,
     /// Rows whose partition key is one of these combinations: alternatives for each column.
     Pinned(Vec<(DataType, Vec<Expr>)>),
+    /// A system table: in no partition.
+    System(Arc<Table>),
 }
 
 impl Placement {
@@ -79,8 +82,25 @@ impl Placement {
         Self(touches)
     }
 
+    /// The system tables that are read.
+    pub(super) fn system_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.0.iter().filter_map(|touch| if let Touch::System(table) = touch { Some(table) } else { None })
+    }
+
+    /// No place has both rows of a partition and those of a system table.
+    pub(super) fn check(&self) -> Result<(), SqlError> {
+        match self.system_tables().next() {
+            Some(table) if self.system_tables().count() < self.0.len() => Err(SqlError::unsupported(format!(
+                "a statement cannot read \"system.{}\" together with ordinary tables",
+                table.name
+            ))
+            .hint("Read the system table in a statement of its own.")),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn footprint(&self, parameters: &[Value], partitions: u32) -> Result<Footprint, SqlError> {
-        if self.0.is_empty() {
+        if self.0.iter().all(|touch| matches!(touch, Touch::System(_))) {
             return Ok(Footprint::Constant);
         }
         if partitions <= 1 {
@@ -89,6 +109,7 @@ impl Placement {
         let mut found: Vec<PartitionId> = Vec::new();
         for touch in &self.0 {
             match touch {
+                Touch::System(_) => {}
                 Touch::Everywhere => found.extend((1..=partitions).map(PartitionId)),
                 Touch::Pinned(columns) => {
                     for key in combinations(columns, parameters)? {
@@ -110,6 +131,9 @@ impl Placement {
 
 impl Touch {
     fn of_scan(scan: &Scan) -> Self {
+        if scan.table.is_system() {
+            return Self::System(Arc::clone(&scan.table));
+        }
         let Some(pinned) = &scan.pinned else { return Self::Everywhere };
         let types = scan.table.partition_key.iter().map(|column| scan.table.columns[*column].data_type);
         Self::Pinned(types.zip(pinned.iter().cloned()).collect())

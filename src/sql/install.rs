@@ -1,6 +1,6 @@
 //! A store from one catalog to the next.
 
-use super::execute::{entry_of, key_text};
+use super::execute::{entry_of, key_text, row_key};
 use crate::catalog::{Catalog, Index, Table};
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
@@ -31,6 +31,15 @@ pub fn install(store: &mut Store, old: &Catalog, new: &Catalog) -> Vec<(TreeId, 
         }
     }
     violations
+}
+
+/// Puts rows that were gathered for one statement into a store. Of rows with the same primary key the last stays.
+pub fn fill(store: &mut Store, table: &Table, rows: impl IntoIterator<Item = Vec<Value>>) {
+    store.create_tree(table.tree);
+    for values in rows {
+        debug_assert!(values.len() == table.columns.len(), "a row of {} has its columns", table.name);
+        store.put(table.tree, &row_key(table, &values), &row::encode(&values));
+    }
 }
 
 fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError> {

@@ -46,7 +46,7 @@ pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
 pub use define::{Definition, define, finish_building};
 pub use footprint::{Footprint, partition_of};
-pub use install::install;
+pub use install::{fill, install};
 pub use maintain::maintain;
 pub use parse::{Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse};
 pub use plan_cache::PlanCache;

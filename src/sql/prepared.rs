@@ -7,10 +7,11 @@ use super::footprint::{Footprint, Placement};
 use super::parse::{Copy, Kind, Parsed};
 use super::plan::{self, Node, Write};
 use super::settings::{Settings, StatementResult};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Table};
 use crate::storage::Store;
 use crate::types::{DataType, SqlError, SqlState, TableId, Value};
 use sqlparser::ast;
+use std::sync::Arc;
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,7 @@ pub fn prepare(
             Prepared { parameters, columns, plan: Plan::Write(write), placement, tag }
         }
     };
+    prepared.placement.check()?;
     if explains {
         let lines = match &prepared.plan {
             Plan::Query(plan) => plan::explain(plan),
@@ -176,6 +178,12 @@ impl Prepared {
         }
     }
 
+    /// The system tables that it reads. No partition has them: the session runs such a statement over rows that it has
+    /// gathered ([`super::fill`]).
+    pub fn system_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.placement.system_tables()
+    }
+
     /// Partitions that it touches with these parameters, of `partitions` data partitions.
     ///
     /// # Errors
@@ -195,6 +203,10 @@ impl Prepared {
         context: &mut Context,
     ) -> Result<StatementResult, SqlError> {
         self.check_parameters(parameters)?;
+        if let Some(table) = self.system_tables().find(|table| !store.has_tree(table.tree)) {
+            let message = format!("\"system.{}\" cannot be read together with other statements", table.name);
+            return Err(SqlError::unsupported(message).hint("Send the statement on its own."));
+        }
         let most = match context.max_rows {
             0 => usize::MAX,
             most => most as usize,

@@ -87,6 +87,7 @@ impl Connection {
 
     /// Time has come for some calls.
     pub(super) fn take_timeouts(&mut self, turn: &mut Turn<'_>) {
+        self.look_at_survey(turn);
         let mut index = 0;
         while index < self.calls.len() {
             let due = self.calls[index].1.next_timeout().is_some_and(|timeout| timeout <= turn.now);
@@ -160,7 +161,7 @@ impl Connection {
         match self.job.take() {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, job, outcome),
-            Some(Job::Confirm(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
 
@@ -180,6 +181,9 @@ impl Connection {
             }
             return;
         }
+        if let Some(Job::Observe(_)) = self.job {
+            return self.survey(turn);
+        }
         let Some(index) = self.calls.iter().position(|(role, _)| *role == Role::Work) else {
             return self.broken(turn);
         };
@@ -195,7 +199,7 @@ impl Connection {
         match self.job.take() {
             Some(Job::Batch(job)) => self.replan_batch(turn, job, call),
             Some(Job::Define(job)) => self.redefine(turn, job, call),
-            Some(Job::Confirm(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
 
@@ -227,6 +231,9 @@ impl Connection {
         }
         sometimes!("session.cancelled");
         self.cancelled = true;
+        if self.cancel_survey(turn) {
+            return self.resume(turn);
+        }
         if self.is_defined() || self.calls.iter().any(|(role, call)| *role == Role::Work && call.is_in_doubt()) {
             sometimes!("session.cancelled_in_doubt");
             let until = turn.now + turn.shared.config.attempt_timeout;
@@ -294,7 +301,7 @@ impl Connection {
     }
 
     /// Takes messages again after an event that was not the client's.
-    fn resume(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn resume(&mut self, turn: &mut Turn<'_>) {
         let _ = self.run(turn);
     }
 }

@@ -87,6 +87,7 @@ impl Connection {
     }
 
     fn send_definition(&mut self, turn: &mut Turn<'_>, job: Box<DefineJob>) {
+        self.note_statement(turn, &job.statement.text);
         let body = self.definition_body(&job);
         self.job = Some(Job::Define(job));
         self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);

@@ -9,6 +9,7 @@ use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sometimes;
 use crate::sql::{Footprint, Kind, Parsed, Prepared, StatementResult};
+use crate::storage::Store;
 use crate::types::{CatalogVersion, DataType, PartitionId, SqlError, SqlState, Value};
 use std::sync::Arc;
 
@@ -30,6 +31,10 @@ impl Item {
     ) -> Self {
         Self { parsed: parsed.clone(), plan, types, parameters }
     }
+
+    pub(super) fn plan(&self) -> &Prepared {
+        &self.plan
+    }
 }
 
 /// A batch under way.
@@ -39,8 +44,14 @@ pub(super) struct BatchJob {
 }
 
 impl Connection {
-    /// Runs planned statements: here if they touch no table, else at their partition.
+    /// Runs planned statements: here if they touch no table or only the system's, else at their partition.
     pub(super) fn execute_batch(&mut self, turn: &mut Turn<'_>, items: Vec<Item>, origin: Origin) {
+        if let Some(first) = items.first() {
+            self.note_statement(turn, &first.parsed.text);
+        }
+        if items.iter().any(|item| item.plan.system_tables().next().is_some()) {
+            return self.observe(turn, items, origin);
+        }
         let partition = match route(turn, &items) {
             Ok(Some(partition)) => partition,
             Ok(None) => return self.execute_here(turn, &items, origin),
@@ -76,10 +87,22 @@ impl Connection {
 
     /// Runs statements that touch no table.
     pub(super) fn execute_here(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin) {
+        self.execute_over(turn, items, origin, None);
+    }
+
+    /// Runs read-only statements over rows that were gathered for them, or over none.
+    pub(super) fn execute_over(
+        &mut self,
+        turn: &mut Turn<'_>,
+        items: &[Item],
+        origin: Origin,
+        gathered: Option<&Store>,
+    ) {
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             let mut context = super::utility::context(turn, &self.settings, self.process);
-            match item.plan.query(&turn.shared.nothing, &item.parameters, &mut context) {
+            let store = gathered.unwrap_or(&turn.shared.nothing);
+            match item.plan.query(store, &item.parameters, &mut context) {
                 Ok(result) => results.push(result),
                 Err(error) => return self.fail(turn, shifted(error, item.parsed.offset)),
             }

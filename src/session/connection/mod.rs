@@ -9,6 +9,7 @@
 //! - `execution`: queries and writes: plan, route, call, render.
 //! - `definition`: DDL, in several requests.
 //! - `copy`: COPY … FROM STDIN.
+//! - `observe`: queries of system tables: facts of all nodes instead of a partition.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -23,6 +24,7 @@ mod copy;
 mod definition;
 mod execution;
 mod extended;
+mod observe;
 mod simple;
 mod startup;
 mod utility;
@@ -38,13 +40,14 @@ use crate::partition::message::Reply;
 use crate::sometimes;
 use crate::sql::Parsed;
 use crate::types::datetime::TimeZone;
-use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState};
+use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp};
 use bytes::{Bytes, BytesMut};
 use calls::Role;
 use copy::CopyIn;
 use definition::DefineJob;
 use execution::BatchJob;
 use extended::{Portal, Statement};
+use observe::{Latest, ObserveJob};
 use pgwire::messages::extendedquery::Parse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -98,6 +101,8 @@ enum Job {
     Batch(BatchJob),
     /// DDL.
     Define(Box<DefineJob>),
+    /// Queries of system tables.
+    Observe(Box<ObserveJob>),
 }
 
 /// Who wants the results of a job.
@@ -141,10 +146,21 @@ pub(super) struct Connection {
     deadline: Instant,
     /// The client has asked to cancel the current statement.
     cancelled: bool,
+    /// Number of the last survey.
+    surveys: u64,
+    /// The latest statement, for whoever asks.
+    latest: Latest,
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, now: Instant, counter: u64, process: i32, secret: Bytes) -> Self {
+    pub(super) fn new(
+        id: ConnectionId,
+        now: Instant,
+        wall: Timestamp,
+        counter: u64,
+        process: i32,
+        secret: Bytes,
+    ) -> Self {
         Self {
             id,
             phase: Phase::Opening(now + OPENING_TIMEOUT),
@@ -169,6 +185,8 @@ impl Connection {
             confirmed: false,
             deadline: now,
             cancelled: false,
+            surveys: 0,
+            latest: Latest::new(wall),
         }
     }
 
@@ -243,7 +261,10 @@ impl Connection {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Opening(until) | Phase::Waiting(until) => Some(until),
-            Phase::Open => self.calls.iter().filter_map(|(_, call)| call.next_timeout()).min(),
+            Phase::Open => {
+                let calls = self.calls.iter().filter_map(|(_, call)| call.next_timeout());
+                calls.chain(self.survey_timeout()).min()
+            }
             Phase::Closed => None,
         }
     }
@@ -268,6 +289,7 @@ impl Connection {
     fn run(&mut self, turn: &mut Turn<'_>) -> Option<Cancel> {
         let mut cancel = None;
         while self.phase != Phase::Closed && self.job.is_none() {
+            self.look_at_duration(turn);
             if let Some(task) = self.task.take() {
                 self.perform(turn, task);
             } else if turn.shared.stopping {
@@ -290,6 +312,7 @@ impl Connection {
             }
             self.hand_over_pieces(turn);
         }
+        self.look_at_duration(turn);
         debug_assert!(self.job.is_some() || self.calls.is_empty(), "without a job no call is out");
         self.hand_over(turn);
         cancel

@@ -62,12 +62,20 @@ impl Connection {
         let mut items = Vec::with_capacity(batched);
         for statement in statements.iter().take(batched) {
             match self.plan(turn, statement, &[]) {
-                Ok(plan) => items.push(Item::new(statement, plan, Vec::new(), Vec::new())),
+                // No partition can answer what reads system tables: it runs on its own.
+                Ok(plan) if plan.system_tables().next().is_some() && !items.is_empty() => break,
+                Ok(plan) => {
+                    let alone = plan.system_tables().next().is_some();
+                    items.push(Item::new(statement, plan, Vec::new(), Vec::new()));
+                    if alone {
+                        break;
+                    }
+                }
                 Err(error) => return self.confirm(turn, Task::Simple(statements), error),
             }
         }
         let mut rest = statements;
-        rest.drain(..batched);
+        rest.drain(..items.len());
         self.execute_batch(turn, items, Origin::Simple(rest));
     }
 

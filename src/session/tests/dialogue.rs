@@ -2,13 +2,18 @@
 
 use super::cluster::{Cluster, Fault};
 use super::render;
+use crate::cluster::facts::{About, Ask, EventFacts, Facts, ReplicaFacts, WorkerFacts};
+use crate::consensus::Role;
 use crate::env::ClientEvent;
 use crate::partition::message::{Reply, Request};
 use crate::session::{Gateway, GatewayConfig, GatewayOutput};
 use crate::types::random::SeedableRng;
-use crate::types::{ConnectionId, Duration, Incarnation, Instant, NodeId, PartitionId, Rng, Timestamp, WorkerId};
+use crate::types::{
+    ConnectionId, Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, Rng, Timestamp, WorkerId,
+};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 pub(super) struct Dialogue {
     pub(super) gateway: Gateway,
@@ -24,6 +29,8 @@ pub(super) struct Dialogue {
     pending: BytesMut,
     out: String,
     show_requests: bool,
+    /// Nodes that do not answer questions.
+    silent: BTreeSet<NodeId>,
 }
 
 pub(super) fn config() -> GatewayConfig {
@@ -35,6 +42,8 @@ pub(super) fn config() -> GatewayConfig {
         attempt_timeout: Duration::from_millis(100),
         statement_timeout: Duration::from_millis(1000),
         max_connections: 3,
+        slow_statement: Duration::from_millis(200),
+        node_settings: vec![("heartbeat", "50ms".to_owned(), "Interval of a leader's heartbeats.")],
     }
 }
 
@@ -62,6 +71,7 @@ impl Dialogue {
             pending: BytesMut::new(),
             out: String::new(),
             show_requests: true,
+            silent: BTreeSet::new(),
         }
     }
 
@@ -123,6 +133,9 @@ impl Dialogue {
             }
             "gone" => self.gateway.client_event(self.now, self.wall(), id, ClientEvent::Closed),
             "quiet" => self.show_requests = false,
+            "silent" => {
+                self.silent.insert(NodeId(rest.parse().expect("a node")));
+            }
             // The gateway registered and a session open, without showing how.
             "session" => {
                 if connection == 1 {
@@ -206,6 +219,55 @@ impl Dialogue {
                     self.answer(node, partition, &request);
                 }
             }
+            GatewayOutput::Ask(node, ask) => {
+                if self.show_requests {
+                    self.out += &format!("    -> {node} asked: {:?}\n", ask.wanted);
+                }
+                if !self.silent.contains(&node) {
+                    let worker = self.facts(node, &ask);
+                    let facts =
+                        Facts { incarnation: ask.incarnation, session: ask.session, number: ask.number, worker };
+                    self.gateway.facts(self.now, self.wall(), facts);
+                }
+            }
+            GatewayOutput::SlowStatement(text) => self.out += &format!("    slow: {text}\n"),
+        }
+    }
+
+    /// What a node of the stand-in cluster tells of itself: node 2 leads.
+    fn facts(&self, node: NodeId, ask: &Ask) -> WorkerFacts {
+        let replica = |partition| ReplicaFacts {
+            partition: PartitionId(partition),
+            role: if node == NodeId(2) { Role::Leader } else { Role::Follower },
+            leader: Some(NodeId(2)),
+            era: Era(4),
+            last: LogIndex(12),
+            committed: LogIndex(11),
+            executed: LogIndex(12 - u64::from(node.0)),
+            digest: 0xabc,
+            pending: 0,
+        };
+        let event = EventFacts {
+            number: 1,
+            at: Timestamp(5),
+            warning: false,
+            kind: "leader".into(),
+            partition: Some(PartitionId(1)),
+            text: "node 2 leads partition 1 in era 4".to_owned(),
+        };
+        let about = About { version: "1".to_owned(), sql_address: format!("h{node}:5433"), http_address: None };
+        WorkerFacts {
+            node,
+            worker: WorkerId(0),
+            workers: 1,
+            incarnation: Incarnation(3),
+            started_at: Timestamp(1_000_000),
+            clock: self.wall(),
+            about: Arc::new(about),
+            session_count: 1,
+            replicas: vec![replica(0), replica(1)],
+            sessions: self.gateway.sessions().filter(|_| ask.wanted.sessions && node == NodeId(1)).collect(),
+            events: if ask.wanted.events { vec![event] } else { Vec::new() },
         }
     }
 

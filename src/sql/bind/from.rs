@@ -3,7 +3,7 @@
 use super::expression::is_integer;
 use super::query::Bound;
 use super::scope::{Found, Scope, ScopeColumn};
-use super::{Binder, Typed, find_table, fold};
+use super::{Binder, Typed, find_relation, fold};
 use crate::sql::expr::{Comparison, Expr};
 use crate::sql::operator::BinaryOperator;
 use crate::sql::plan::{Access, Join, JoinKind, Node, Scan};
@@ -52,7 +52,7 @@ impl Binder<'_> {
                     let bound = bound.clone();
                     return self.named(bound, only, alias.as_ref());
                 }
-                let table = find_table(self.catalog, name, &self.settings.search_path)
+                let table = find_relation(self.catalog, name, &self.settings.search_path)
                     .map_err(|error| self.at(name.span(), error))?;
                 let shown = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
                 let mut scope = Scope::of_table(table, &shown);

@@ -19,7 +19,7 @@ mod write;
 
 pub(super) use data_type::data_type;
 pub(super) use from::shifted;
-pub(super) use name::{find_by_parts, find_table, fold, name_parts, qualified};
+pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified};
 pub(super) use write::output_columns;
 
 use self::scope::Scope;

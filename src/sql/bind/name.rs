@@ -49,7 +49,7 @@ fn qualified_parts(parts: &[String]) -> Result<(Option<String>, String), SqlErro
     }
 }
 
-/// The table of a name. The caller adds the position.
+/// The table of a name, to be written or redefined. The caller adds the position.
 pub(in crate::sql) fn find_table<'a>(
     catalog: &'a Catalog,
     name: &ObjectName,
@@ -64,8 +64,31 @@ pub(in crate::sql) fn find_by_parts<'a>(
     parts: &[String],
     search_path: &[String],
 ) -> Result<&'a Arc<Table>, SqlError> {
+    let table = relation_by_parts(catalog, parts, search_path)?;
+    if table.is_system() {
+        let message = format!("permission denied: \"{}\" is a system table", table.name);
+        // 42501, insufficient_privilege.
+        return Err(SqlError::new(SqlState(*b"42501"), message));
+    }
+    Ok(table)
+}
+
+/// What can be read under a name: tables, and those of the schema `system`. The caller adds the position.
+pub(in crate::sql) fn find_relation<'a>(
+    catalog: &'a Catalog,
+    name: &ObjectName,
+    search_path: &[String],
+) -> Result<&'a Arc<Table>, SqlError> {
+    relation_by_parts(catalog, &name_parts(name)?, search_path)
+}
+
+fn relation_by_parts<'a>(
+    catalog: &'a Catalog,
+    parts: &[String],
+    search_path: &[String],
+) -> Result<&'a Arc<Table>, SqlError> {
     let (schema, table) = qualified_parts(parts)?;
-    catalog.find_table(schema.as_deref(), &table, search_path).ok_or_else(|| {
+    catalog.find_relation(schema.as_deref(), &table, search_path).ok_or_else(|| {
         let shown = schema.map_or_else(|| table.clone(), |schema| format!("{schema}.{table}"));
         SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
     })

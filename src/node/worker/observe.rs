@@ -1,0 +1,198 @@
+//! What a worker tells of itself: answers to questions of sessions anywhere in the cluster, events, health.
+
+use super::{Worker, WorkerConfig};
+use crate::cluster::facts::{Ask, EventFacts, Facts, ReplicaFacts, WorkerFacts};
+use crate::consensus::Status;
+use crate::env::{Endpoint, Env, Port};
+use crate::node::wire::Body;
+use crate::session::Gateway;
+use crate::types::{Duration, Era, Incarnation, NodeId, PartitionId, Timestamp, WorkerId};
+use std::collections::BTreeMap;
+
+/// What a worker remembers to tell of itself.
+#[derive(Default)]
+pub(super) struct Observed {
+    pub(super) started_at: Timestamp,
+    /// Whom this replica last believed to lead.
+    leaders: BTreeMap<PartitionId, (Option<NodeId>, Era)>,
+    /// Answers and relayed questions that are still to be sent.
+    outbox: Vec<(Endpoint, Body)>,
+}
+
+/// A worker's health at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Has it read its log?
+    pub running: bool,
+    /// Partitions that it has a replica of.
+    pub partitions: Vec<PartitionHealth>,
+    /// Client sessions.
+    pub sessions: u64,
+    /// What its sessions have counted.
+    pub gateway: crate::session::GatewayStats,
+}
+
+/// A replica's health at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionHealth {
+    /// Which.
+    pub partition: PartitionId,
+    /// Where its consensus member stands.
+    pub status: Status,
+    /// Last executed position.
+    pub executed: u64,
+}
+
+impl Worker {
+    /// Events later than this number, in order, as far as they are remembered.
+    pub fn events(&self, after: u64) -> impl Iterator<Item = &EventFacts> {
+        self.events.after(after)
+    }
+
+    /// Number of the latest event.
+    #[must_use]
+    pub const fn last_event(&self) -> u64 {
+        self.events.last()
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let partition = |(partition, replica): (&PartitionId, &crate::partition::Replica)| PartitionHealth {
+            partition: *partition,
+            status: replica.status(),
+            executed: replica.state_digest().0.0,
+        };
+        Health {
+            running: self.incarnation != Incarnation(0),
+            partitions: self.replicas.iter().map(partition).collect(),
+            sessions: self.gateway.as_ref().map_or(0, |gateway| gateway.session_count() as u64),
+            gateway: self.gateway.as_ref().map(Gateway::stats).unwrap_or_default(),
+        }
+    }
+
+    /// A session asks a node.
+    pub(super) fn send_ask(&mut self, env: &mut dyn Env, node: NodeId, ask: Ask) {
+        self.send(env, Endpoint { node, port: Port::Worker(WorkerId(0)) }, Body::Ask(ask));
+    }
+
+    /// A session somewhere asks this node.
+    pub(super) fn asked(&mut self, now: Timestamp, ask: Ask) {
+        if !self.config.nodes.contains(&ask.node) {
+            return;
+        }
+        if self.config.worker == WorkerId(0) && !ask.relayed {
+            for worker in 1..self.config.workers {
+                let to = Endpoint { node: self.config.node, port: Port::Worker(WorkerId(worker)) };
+                self.observed.outbox.push((to, Body::Ask(Ask { relayed: true, ..ask.clone() })));
+            }
+        }
+        let worker = self.facts(now, &ask);
+        let facts = Facts { incarnation: ask.incarnation, session: ask.session, number: ask.number, worker };
+        let to = Endpoint { node: ask.node, port: Port::Worker(ask.worker) };
+        self.observed.outbox.push((to, Body::Facts(facts)));
+    }
+
+    /// Sends what [`Worker::asked`] has left.
+    pub(super) fn send_facts(&mut self, env: &mut dyn Env) {
+        for (to, body) in std::mem::take(&mut self.observed.outbox) {
+            self.send(env, to, body);
+        }
+    }
+
+    fn facts(&self, clock: Timestamp, ask: &Ask) -> WorkerFacts {
+        let replica = |(partition, replica): (&PartitionId, &crate::partition::Replica)| {
+            let status = replica.status();
+            let (executed, digest) = replica.state_digest();
+            ReplicaFacts {
+                partition: *partition,
+                role: status.role,
+                leader: status.leader,
+                era: status.era,
+                last: status.last,
+                committed: status.committed,
+                executed,
+                digest,
+                pending: u32::try_from(replica.pending()).unwrap_or(u32::MAX),
+            }
+        };
+        let gateway = self.gateway.as_ref();
+        let sessions = gateway.filter(|_| ask.wanted.sessions).map(|gateway| gateway.sessions().collect());
+        WorkerFacts {
+            node: self.config.node,
+            worker: self.config.worker,
+            workers: self.config.workers,
+            incarnation: self.incarnation,
+            started_at: self.observed.started_at,
+            clock,
+            about: self.config.about.clone(),
+            session_count: gateway.map_or(0, |gateway| u32::try_from(gateway.session_count()).unwrap_or(u32::MAX)),
+            replicas: self.replicas.iter().map(replica).collect(),
+            sessions: sessions.unwrap_or_default(),
+            events: if ask.wanted.events { self.events.after(0).cloned().collect() } else { Vec::new() },
+        }
+    }
+
+    /// The log has been read.
+    pub(super) fn note_start(&mut self, wall: Timestamp, records: usize, damaged: &[PartitionId]) {
+        self.observed.started_at = wall;
+        let worker = self.config.worker.0;
+        let text = format!("worker {worker} begins its life {} with {records} log records", self.incarnation.0);
+        self.events.info(wall, "start", None, text);
+        for partition in damaged {
+            let text = "its log is damaged here: it does not lead until a leader has refilled it".to_owned();
+            self.events.warning(wall, "damage", Some(*partition), text);
+        }
+    }
+
+    /// A peer speaks out of a newer life than before.
+    pub(super) fn note_peer(&mut self, wall: Timestamp, node: NodeId, before: Incarnation, now: Incarnation) {
+        if before != Incarnation(0) && now > before {
+            let text = format!("node {} was restarted: it is in its life {}", node.0, now.0);
+            self.events.info(wall, "peer_restart", None, text);
+        }
+    }
+
+    /// A replica has been driven: does somebody else lead?
+    pub(super) fn note_leader(&mut self, wall: Timestamp, partition: PartitionId) {
+        let Some(status) = self.replicas.get(&partition).map(crate::partition::Replica::status) else { return };
+        let (leader, era) = self.observed.leaders.entry(partition).or_default();
+        if *leader == status.leader && (*era == status.era || status.leader.is_none()) {
+            return;
+        }
+        (*leader, *era) = (status.leader, status.era);
+        match status.leader {
+            Some(node) => {
+                let text = format!("node {} leads partition {} in era {}", node.0, partition.0, status.era.0);
+                self.events.info(wall, "leader", Some(partition), text);
+            }
+            None => {
+                let text = format!("partition {} has no leader that this node knows", partition.0);
+                self.events.warning(wall, "no_leader", Some(partition), text);
+            }
+        }
+    }
+}
+
+/// What `system.settings` shows of a node.
+pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String, &'static str)> {
+    let milliseconds = |duration: Duration| format!("{}ms", duration.as_millis());
+    vec![
+        ("attempt_timeout", milliseconds(config.attempt_timeout), "A session tries the next node after this long."),
+        ("digest_every", config.digest_every.to_string(), "Replicas compare digests at multiples of this position."),
+        (
+            "election_timeout",
+            milliseconds(config.election_timeout),
+            "Shortest silence after which a leader is replaced.",
+        ),
+        ("heartbeat", milliseconds(config.heartbeat), "Interval of a leader's heartbeats."),
+        ("max_connections", config.max_connections.to_string(), "Most client sessions of a worker."),
+        ("max_pending", config.max_pending.to_string(), "Most requests of a partition that wait for their commit."),
+        ("node", config.node.0.to_string(), "Number of the node."),
+        ("partitions", config.partitions.to_string(), "Data partitions of the cluster."),
+        ("slow_statement", milliseconds(config.slow_statement), "A statement that takes as long is noted as an event."),
+        ("statement_timeout", milliseconds(config.statement_timeout), "A statement ends after this long."),
+        ("wal_segment_bytes", config.wal_segment_bytes.to_string(), "Size of a file of the log."),
+        ("workers", config.workers.to_string(), "Worker threads of the node."),
+    ]
+}

@@ -1,0 +1,176 @@
+//! Statements that read system tables: gathered facts instead of a partition.
+//!
+//! The session itself answers: it reads the catalog at the cluster partition if definitions are asked for (rules B4),
+//! asks all workers if facts of nodes are, and runs the plan over what has come in time. Nothing of it is replicated, no
+//! partition needs a leader for it, and nothing is written.
+
+use super::execution::Item;
+use super::{Connection, Job, Origin};
+use crate::cluster::facts::{Facts, MAX_STATEMENT, SessionFacts, cut};
+use crate::session::gateway::GatewayOutput;
+use crate::session::shared::Turn;
+use crate::session::survey::{Asker, Survey};
+use crate::session::system::{Needs, Sources, rows};
+use crate::sql;
+use crate::storage::Store;
+use crate::types::{Instant, SqlError, SqlState, Timestamp};
+use std::sync::Arc;
+
+/// Statements that wait for facts.
+pub(super) struct ObserveJob {
+    items: Vec<Item>,
+    origin: Origin,
+    needs: Needs,
+    survey: Option<Survey>,
+}
+
+/// What a session tells of its latest statement.
+#[derive(Default)]
+pub(super) struct Latest {
+    connected_at: Timestamp,
+    statement: Option<(Timestamp, Arc<str>)>,
+    began: Instant,
+    /// Under way, and its duration not yet looked at.
+    timed: bool,
+}
+
+impl Latest {
+    pub(super) fn new(connected_at: Timestamp) -> Self {
+        Self { connected_at, ..Self::default() }
+    }
+}
+
+impl Connection {
+    /// Runs planned statements that read system tables.
+    pub(super) fn observe(&mut self, turn: &mut Turn<'_>, items: Vec<Item>, origin: Origin) {
+        let needs = Needs::of(items.iter().flat_map(|item| item.plan().system_tables()));
+        self.job = Some(Job::Observe(Box::new(ObserveJob { items, origin, needs, survey: None })));
+        if needs.catalog && !self.confirmed {
+            return self.read_catalog(turn);
+        }
+        self.survey(turn);
+    }
+
+    /// The catalog is known: asks all nodes, if their facts are needed.
+    pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
+        let Some(Job::Observe(job)) = &mut self.job else { return };
+        if let Some(wanted) = job.needs.survey {
+            let config = &turn.shared.config;
+            let asker = Asker {
+                node: config.node,
+                worker: config.worker,
+                incarnation: turn.shared.incarnation,
+                session: self.session.counter,
+            };
+            self.surveys += 1;
+            let patience = config.attempt_timeout;
+            let survey = Survey::new(asker, self.surveys, wanted, config.nodes.clone(), turn.now, patience);
+            turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));
+            job.survey = Some(survey);
+        }
+        self.look_at_survey(turn);
+    }
+
+    /// A worker has answered.
+    pub(in crate::session) fn facts(&mut self, turn: &mut Turn<'_>, facts: Facts) {
+        if let Some(Job::Observe(job)) = &mut self.job
+            && let Some(survey) = &mut job.survey
+        {
+            survey.take(facts);
+        }
+        self.look_at_survey(turn);
+        self.resume(turn);
+    }
+
+    /// When the survey under way wants to be looked at.
+    pub(super) fn survey_timeout(&self) -> Option<Instant> {
+        let Some(Job::Observe(job)) = &self.job else { return None };
+        job.survey.as_ref().map(Survey::next_timeout)
+    }
+
+    /// An answer or time has come: asks again, or ends.
+    pub(super) fn look_at_survey(&mut self, turn: &mut Turn<'_>) {
+        let Some(Job::Observe(job)) = &mut self.job else { return };
+        if let Some(survey) = &mut job.survey {
+            if !survey.is_over(turn.now) {
+                if survey.asks_again(turn.now) {
+                    turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));
+                }
+                return;
+            }
+        } else if job.needs.survey.is_some() || !self.calls.is_empty() {
+            return;
+        }
+        if let Some(Job::Observe(job)) = self.job.take() {
+            self.observed(turn, *job);
+        }
+    }
+
+    fn observed(&mut self, turn: &mut Turn<'_>, job: ObserveJob) {
+        let ObserveJob { items, origin, survey, .. } = job;
+        let all = self.settings.show_all();
+        let sources = Sources {
+            catalog: &turn.shared.catalog,
+            survey: survey.as_ref(),
+            partitions: turn.shared.config.partitions,
+            session_settings: all.map(|(name, value, about)| (name.to_owned(), value, about.to_owned())).collect(),
+            node_settings: &turn.shared.config.node_settings,
+        };
+        let mut store = Store::new();
+        for table in items.iter().flat_map(|item| item.plan().system_tables()) {
+            if !store.has_tree(table.tree) {
+                sql::fill(&mut store, table, rows(table, &sources));
+            }
+        }
+        self.execute_over(turn, &items, origin, Some(&store));
+    }
+
+    /// The client wants no answer any more. Returns whether facts were being gathered.
+    pub(super) fn cancel_survey(&mut self, turn: &mut Turn<'_>) -> bool {
+        if !matches!(&self.job, Some(Job::Observe(job)) if job.survey.is_some()) {
+            return false;
+        }
+        self.job = None;
+        self.fail(turn, SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
+        true
+    }
+
+    /// A statement is begun, or begun again.
+    pub(super) fn note_statement(&mut self, turn: &Turn<'_>, text: &Arc<str>) {
+        if !self.latest.timed {
+            self.latest.timed = true;
+            self.latest.began = turn.now;
+            self.latest.statement = Some((turn.wall, Arc::clone(text)));
+        }
+    }
+
+    /// Nothing is under way: was what has ended slow?
+    pub(super) fn look_at_duration(&mut self, turn: &mut Turn<'_>) {
+        if self.job.is_some() || !std::mem::take(&mut self.latest.timed) {
+            return;
+        }
+        let duration = turn.now.since(self.latest.began);
+        if duration >= turn.shared.config.slow_statement
+            && let Some((_, statement)) = &self.latest.statement
+        {
+            let user = &self.settings.travelling().user;
+            let text = format!("{} ms, user {user}: {}", duration.as_millis(), cut(statement, MAX_STATEMENT));
+            turn.shared.outputs.push(GatewayOutput::SlowStatement(text));
+        }
+    }
+
+    /// What this session looks like from outside.
+    pub(in crate::session) fn session_facts(&self) -> SessionFacts {
+        let travelling = self.settings.travelling();
+        let statement = self.latest.statement.as_ref();
+        SessionFacts {
+            process: self.process,
+            user: travelling.user.clone(),
+            database: travelling.database.clone(),
+            application: self.settings.show("application_name").map(|(_, value)| value).unwrap_or_default(),
+            state: if self.job.is_some() { "active".into() } else { "idle".into() },
+            connected_at: self.latest.connected_at,
+            statement: statement.map(|(began, text)| (*began, cut(text, MAX_STATEMENT).to_owned())),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Rows of the schema `system`: from facts to relations.
+//!
+//! A statement that reads system tables reads no partition. The session gathers what it needs — its own settings, the
+//! catalog as of the statement's arrival, a [`Survey`] of all workers — and this module makes rows of it, over which the
+//! ordinary executor runs the ordinary plan.
+
+use super::survey::Survey;
+use crate::catalog::system::{SYSTEM_TABLES, tables};
+use crate::catalog::{Catalog, Index, IndexState, Table};
+use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
+use crate::consensus::Role;
+use crate::types::{LogIndex, NodeId, PartitionId, Timestamp, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What some system tables need to be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// The catalog, no older than the statement.
+    pub(super) catalog: bool,
+    /// A survey.
+    pub(super) survey: Option<Wanted>,
+}
+
+impl Needs {
+    /// Those of these tables.
+    pub(super) fn of<'a>(tables: impl Iterator<Item = &'a Arc<Table>>) -> Self {
+        let mut needs = Self::default();
+        for table in tables {
+            let survey = match table.name.as_str() {
+                "tables" | "columns" | "indexes" | "constraints" => {
+                    needs.catalog = true;
+                    continue;
+                }
+                "settings" => continue,
+                "sessions" => Wanted { sessions: true, events: false },
+                "events" => Wanted { sessions: false, events: true },
+                _ => Wanted::default(),
+            };
+            let before = needs.survey.unwrap_or_default();
+            needs.survey =
+                Some(Wanted { sessions: before.sessions || survey.sessions, events: before.events || survey.events });
+        }
+        needs
+    }
+}
+
+/// What rows are made of.
+pub(super) struct Sources<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) survey: Option<&'a Survey>,
+    /// Data partitions of the cluster.
+    pub(super) partitions: u32,
+    /// Name, value, description.
+    pub(super) session_settings: Vec<(String, String, String)>,
+    pub(super) node_settings: &'a [(&'static str, String, &'static str)],
+}
+
+type Row = Vec<Value>;
+
+/// The rows of a system table, in any order.
+pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
+    match table.name.as_str() {
+        "columns" => defined(sources).flat_map(columns).collect(),
+        "constraints" => defined(sources).flat_map(constraints).collect(),
+        "events" => workers(sources).flat_map(events).collect(),
+        "indexes" => defined(sources).flat_map(indexes).collect(),
+        "nodes" => nodes(sources),
+        "partitions" => partitions(sources),
+        "replicas" => replicas(sources),
+        "sessions" => workers(sources).flat_map(sessions).collect(),
+        "settings" => settings(sources),
+        "tables" => defined(sources).map(table_row).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn text(text: impl AsRef<str>) -> Value {
+    Value::text(text)
+}
+
+fn optional_text(value: Option<impl AsRef<str>>) -> Value {
+    value.map_or(Value::Null, text)
+}
+
+fn int4(number: impl TryInto<i32>) -> Value {
+    Value::Int4(number.try_into().unwrap_or(i32::MAX))
+}
+
+fn int8(number: u64) -> Value {
+    Value::Int8(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn at(timestamp: Timestamp) -> Value {
+    Value::TimestampTz(timestamp.0)
+}
+
+fn workers<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a WorkerFacts> {
+    sources.survey.into_iter().flat_map(Survey::nodes).flat_map(|(_, workers)| workers)
+}
+
+fn nodes(sources: &Sources<'_>) -> Vec<Row> {
+    let Some(survey) = sources.survey else { return Vec::new() };
+    let row = |(node, workers): (NodeId, Vec<&WorkerFacts>)| {
+        let Some(first) = workers.first() else {
+            let mut row = vec![int4(node.0), text("unreachable")];
+            row.resize(width("nodes"), Value::Null);
+            return row;
+        };
+        let replicas = || workers.iter().flat_map(|worker| &worker.replicas);
+        vec![
+            int4(node.0),
+            text("up"),
+            text(&first.about.sql_address),
+            optional_text(first.about.http_address.as_ref()),
+            text(&first.about.version),
+            int8(first.incarnation.0),
+            at(first.started_at),
+            at(first.clock),
+            int4(first.workers),
+            int4(replicas().count()),
+            int4(replicas().filter(|replica| replica.role == Role::Leader).count()),
+            int4(workers.iter().map(|worker| worker.session_count).sum::<u32>()),
+        ]
+    };
+    survey.nodes().map(row).collect()
+}
+
+fn width(table: &str) -> usize {
+    SYSTEM_TABLES.iter().find(|known| known.name == table).map_or(0, |known| known.columns.len())
+}
+
+/// The replicas that have answered, of each partition.
+fn answering(survey: &Survey) -> BTreeMap<PartitionId, Vec<(NodeId, &ReplicaFacts)>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (node, workers) in survey.nodes() {
+        for replica in workers.into_iter().flat_map(|worker| &worker.replicas) {
+            found.entry(replica.partition).or_default().push((node, replica));
+        }
+    }
+    found
+}
+
+/// The highest position that any of these knows to be committed.
+fn committed(replicas: &[(NodeId, &ReplicaFacts)]) -> LogIndex {
+    replicas.iter().map(|(_, replica)| replica.committed).max().unwrap_or_default()
+}
+
+fn lag(committed: LogIndex, replica: &ReplicaFacts) -> u64 {
+    committed.0.saturating_sub(replica.executed.0)
+}
+
+fn partitions(sources: &Sources<'_>) -> Vec<Row> {
+    let Some(survey) = sources.survey else { return Vec::new() };
+    let answering = answering(survey);
+    let all = survey.nodes().count();
+    let row = |partition: PartitionId| {
+        let replicas = answering.get(&partition).map(Vec::as_slice).unwrap_or_default();
+        // A leader that was cut off may not know yet that there is another.
+        let leads = replicas.iter().filter(|(_, replica)| replica.role == Role::Leader);
+        let leader = leads.max_by_key(|(_, replica)| replica.era).map(|(node, _)| *node);
+        let committed = committed(replicas);
+        let known = |value: Value| if replicas.is_empty() { Value::Null } else { value };
+        vec![
+            int4(partition.0),
+            text(if partition == PartitionId::CLUSTER { "cluster" } else { "data" }),
+            leader.map_or(Value::Null, |node| int4(node.0)),
+            known(int8(replicas.iter().map(|(_, replica)| replica.era.0).max().unwrap_or_default())),
+            int4(all),
+            int4(replicas.len()),
+            known(int8(committed.0)),
+            known(int8(replicas.iter().map(|(_, replica)| lag(committed, replica)).max().unwrap_or_default())),
+        ]
+    };
+    (0..=sources.partitions).map(PartitionId).map(row).collect()
+}
+
+fn replicas(sources: &Sources<'_>) -> Vec<Row> {
+    let Some(survey) = sources.survey else { return Vec::new() };
+    let answering = answering(survey);
+    let mut rows = Vec::new();
+    for partition in (0..=sources.partitions).map(PartitionId) {
+        let known = answering.get(&partition).map(Vec::as_slice).unwrap_or_default();
+        let committed = committed(known);
+        for (node, _) in survey.nodes() {
+            let mut row = vec![int4(partition.0), int4(node.0)];
+            if let Some((_, replica)) = known.iter().find(|(of, _)| *of == node) {
+                row.extend(replica_values(replica, committed));
+            }
+            row.resize(width("replicas"), Value::Null);
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn replica_values(replica: &ReplicaFacts, committed: LogIndex) -> [Value; 9] {
+    let role = match replica.role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
+    };
+    [
+        text(role),
+        replica.leader.map_or(Value::Null, |node| int4(node.0)),
+        int8(replica.era.0),
+        int8(replica.last.0),
+        int8(replica.committed.0),
+        int8(replica.executed.0),
+        int8(lag(committed, replica)),
+        int4(replica.pending),
+        text(format!("{:032x}", replica.digest)),
+    ]
+}
+
+fn sessions(worker: &WorkerFacts) -> Vec<Row> {
+    let row = |session: &crate::cluster::facts::SessionFacts| {
+        let (began, statement) = match &session.statement {
+            Some((began, statement)) => (at(*began), text(statement)),
+            None => (Value::Null, Value::Null),
+        };
+        vec![
+            int4(worker.node.0),
+            int4(worker.worker.0),
+            Value::Int4(session.process),
+            text(&session.user),
+            text(&session.database),
+            text(&session.application),
+            text(&session.state),
+            at(session.connected_at),
+            began,
+            statement,
+        ]
+    };
+    worker.sessions.iter().map(row).collect()
+}
+
+fn events(worker: &WorkerFacts) -> Vec<Row> {
+    let row = |event: &crate::cluster::facts::EventFacts| {
+        vec![
+            int4(worker.node.0),
+            int4(worker.worker.0),
+            int8(event.number),
+            at(event.at),
+            text(if event.warning { "warning" } else { "info" }),
+            text(&event.kind),
+            event.partition.map_or(Value::Null, |partition| int4(partition.0)),
+            text(&event.text),
+        ]
+    };
+    worker.events.iter().map(row).collect()
+}
+
+fn settings(sources: &Sources<'_>) -> Vec<Row> {
+    let row = |scope: &str, name: &str, value: &str, description: &str| {
+        vec![text(scope), text(name), text(value), text(description)]
+    };
+    let session = sources.session_settings.iter().map(|(name, value, about)| row("session", name, value, about));
+    session.chain(sources.node_settings.iter().map(|(name, value, about)| row("node", name, value, about))).collect()
+}
+
+/// Tables of the catalog, and the system's own.
+fn defined<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a Table> {
+    sources.catalog.tables.values().chain(tables()).map(Arc::as_ref)
+}
+
+fn names(table: &Table, columns: &[usize]) -> String {
+    let names: Vec<_> = columns.iter().map(|column| table.columns[*column].name.as_str()).collect();
+    names.join(", ")
+}
+
+fn table_row(table: &Table) -> Row {
+    let key = |columns: &[usize]| if columns.is_empty() { Value::Null } else { text(names(table, columns)) };
+    let description = SYSTEM_TABLES.iter().find(|known| table.is_system() && known.name == table.name);
+    vec![
+        text(&table.schema),
+        text(&table.name),
+        int4(table.columns.len()),
+        key(&table.primary_key),
+        key(if table.is_system() { &[] } else { &table.partition_key }),
+        optional_text(description.map(|known| known.description)),
+    ]
+}
+
+fn columns(table: &Table) -> Vec<Row> {
+    let row = |(place, column): (usize, &crate::catalog::Column)| {
+        vec![
+            text(&table.schema),
+            text(&table.name),
+            int4(place + 1),
+            text(&column.name),
+            text(column.data_type.to_string()),
+            Value::Bool(column.not_null),
+            optional_text(column.default.as_ref()),
+        ]
+    };
+    table.columns.iter().enumerate().map(row).collect()
+}
+
+fn indexed(table: &Table, index: &Index) -> String {
+    let column = |(column, descending): &(usize, bool)| {
+        format!("{}{}", table.columns[*column].name, if *descending { " DESC" } else { "" })
+    };
+    index.columns.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+fn indexes(table: &Table) -> Vec<Row> {
+    let row = |index: &Index| {
+        vec![
+            text(&table.schema),
+            text(&table.name),
+            text(&index.name),
+            text(indexed(table, index)),
+            Value::Bool(index.unique),
+            text(match index.state {
+                IndexState::Active => "active",
+                IndexState::Building => "building",
+            }),
+        ]
+    };
+    table.indexes.iter().map(row).collect()
+}
+
+fn constraints(table: &Table) -> Vec<Row> {
+    let row = |name: &str, kind: &str, definition: String| {
+        vec![text(&table.schema), text(&table.name), text(name), text(kind), text(definition)]
+    };
+    let primary = table
+        .primary_key_name
+        .iter()
+        .filter(|_| !table.primary_key.is_empty())
+        .map(|name| row(name, "primary key", format!("PRIMARY KEY ({})", names(table, &table.primary_key))));
+    let unique = table
+        .indexes
+        .iter()
+        .filter(|index| index.constraint)
+        .map(|index| row(&index.name, "unique", format!("UNIQUE ({})", indexed(table, index))));
+    let checks = table.checks.iter().map(|check| row(&check.name, "check", format!("CHECK ({})", check.expression)));
+    primary.chain(unique).chain(checks).collect()
+}
