@@ -71,6 +71,54 @@ pub enum Operation {
     },
     /// insert: reads all rows. Closing only.
     ReadRows,
+    /// indexes: inserts the rows of a batch in one statement.
+    Stock {
+        /// Unique.
+        batch: u64,
+        /// Of its first row; the others have the next ones.
+        color: u32,
+        /// What its last row violates.
+        doom: Doom,
+    },
+    /// indexes: gives all rows of a batch one color.
+    Repaint {
+        /// Which.
+        batch: u64,
+        /// Which.
+        color: u32,
+    },
+    /// indexes: gives all rows of a batch new codes.
+    Renumber {
+        /// Which.
+        batch: u64,
+        /// The last one's is another row's.
+        doomed: bool,
+    },
+    /// indexes: deletes a batch.
+    Withdraw {
+        /// Which.
+        batch: u64,
+    },
+    /// indexes: reads the table and each of its indexes, at one instant.
+    Audit,
+}
+
+/// What the last row of a statement violates, after the others have been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doom {
+    /// Nothing: it is sound.
+    None,
+    /// The primary key.
+    Key,
+    /// A unique constraint.
+    Unique,
+    /// A check.
+    Check,
+}
+
+impl Doom {
+    const NAMES: [(Self, &'static str); 4] =
+        [(Self::None, ""), (Self::Key, "_dup_key"), (Self::Unique, "_dup_code"), (Self::Check, "_bad_color")];
 }
 
 /// An operation with its time.
@@ -98,6 +146,7 @@ impl Operation {
                 Self::Transfer { id: id + NEXT, from, to, amount, single }
             }
             Self::Insert { id } => Self::Insert { id: id + NEXT },
+            Self::Stock { batch, color, doom } => Self::Stock { batch: batch + NEXT, color, doom },
             other => other,
         }
     }
@@ -120,6 +169,16 @@ impl fmt::Display for Operation {
             Self::Insert { id } => write!(f, "insert {id}"),
             Self::ReadRow { id } => write!(f, "read_row {id}"),
             Self::ReadRows => f.write_str("read_rows"),
+            Self::Stock { batch, color, doom } => {
+                let suffix = Doom::NAMES.iter().find(|(known, _)| *known == doom).map_or("", |(_, name)| name);
+                write!(f, "stock{suffix} {batch} {color}")
+            }
+            Self::Repaint { batch, color } => write!(f, "repaint {batch} {color}"),
+            Self::Renumber { batch, doomed } => {
+                write!(f, "renumber{} {batch}", if doomed { "_dup_code" } else { "" })
+            }
+            Self::Withdraw { batch } => write!(f, "withdraw {batch}"),
+            Self::Audit => f.write_str("audit"),
         }
     }
 }
@@ -156,6 +215,19 @@ impl FromStr for Operation {
             ("insert", &[id]) => Self::Insert { id },
             ("read_row", &[id]) => Self::ReadRow { id },
             ("read_rows", &[]) => Self::ReadRows,
+            ("repaint", &[batch, color]) => Self::Repaint { batch, color: small(color)? },
+            ("renumber" | "renumber_dup_code", &[batch]) => {
+                Self::Renumber { batch, doomed: verb == "renumber_dup_code" }
+            }
+            ("withdraw", &[batch]) => Self::Withdraw { batch },
+            ("audit", &[]) => Self::Audit,
+            (_, &[batch, color]) => {
+                let doom = verb
+                    .strip_prefix("stock")
+                    .and_then(|suffix| Doom::NAMES.iter().find(|(_, name)| *name == suffix).map(|(doom, _)| *doom));
+                let Some(doom) = doom else { return Err(format!("`{text}` is not an operation")) };
+                Self::Stock { batch, color: small(color)?, doom }
+            }
             _ => return Err(format!("`{text}` is not an operation")),
         })
     }

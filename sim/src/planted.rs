@@ -35,6 +35,20 @@ pub const PLANTED: &[Planted] = &[
     planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/power_loss.toml"),
     planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/figure_8.toml"),
     planted(
+        6,
+        "a vote given in an earlier term is counted in this one",
+        "raft-rs#221",
+        LOG,
+        "scenarios/chaos/elections.toml",
+    ),
+    planted(
+        8,
+        "a leader that reaches no quorum stays, and answers reads from what it has",
+        "jraft#25, #34",
+        READS,
+        "scenarios/chaos/splits.toml",
+    ),
+    planted(
         12,
         "an entry of an earlier term is committed by counting copies",
         "logcabin#44; Raft figure 8",
@@ -78,6 +92,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/rot_everywhere.toml",
     ),
     planted(
+        39,
+        "a new segment of the log is written to before its name is durable",
+        "etcd#6368",
+        LOG,
+        "scenarios/chaos/power_loss.toml",
+    ),
+    planted(
         40,
         "a failed sync is taken for a good one",
         "fsyncgate; turso#2091",
@@ -100,6 +121,21 @@ pub const PLANTED: &[Planted] = &[
         SAME,
         "scenarios/smoke/failover.toml",
     ),
+    planted(
+        67,
+        "a statement that fails leaves its index entries behind",
+        "FaunaDB 2.5.4",
+        INDEXES,
+        "scenarios/chaos/indexes.toml",
+    ),
+    planted(
+        86,
+        "whatever a session is answered is taken for the answer to its last request",
+        "class: replies matched by connection, not by request",
+        ONCE,
+        "scenarios/chaos/lossy.toml",
+    ),
+    planted(87, "a changed row keeps its old index entry", "FaunaDB 2.5.4", INDEXES, "scenarios/chaos/indexes.toml"),
 ];
 
 /// Anything that shows a lost or diverging log.
@@ -133,3 +169,5 @@ const ONCE: &[&str] = &["exactly-once", "linearizable-registers", "acknowledged-
 const READS: &[&str] = &["linearizable-registers", "acknowledged-durable", "exactly-once"];
 /// Replicas that differ.
 const SAME: &[&str] = &["digests", "reads-agree"];
+/// An index that tells of other rows than its table, seen by one client.
+const INDEXES: &[&str] = &["indexes-agree"];

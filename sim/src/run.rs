@@ -1,6 +1,7 @@
 //! What a run yields, for the checkers over histories and for the verdict.
 
 use crate::history::HistoryEvent;
+use crate::trace::Recording;
 use std::collections::BTreeMap;
 
 /// The outcome of running a plan.
@@ -27,6 +28,8 @@ pub struct Run {
     pub violations: Vec<Violation>,
     /// Last events of the trace in words, for the failure report.
     pub tail: Vec<String>,
+    /// All of the trace, if it was asked for.
+    pub recording: Option<Recording>,
 }
 
 /// How often a kind of fault was planned and what came of it.

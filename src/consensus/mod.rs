@@ -56,6 +56,14 @@ pub fn build(protocol: Protocol, config: Config, recovered: Recovered) -> Result
     }
 }
 
+/// What a member's message says, in words for people who read a trace; `None` if it is no protocol's.
+#[must_use]
+pub fn describe(protocol: Protocol, message: &[u8]) -> Option<String> {
+    match protocol {
+        Protocol::Raft => raft::describe(message),
+    }
+}
+
 /// What a member finds of its earlier lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {

@@ -105,6 +105,15 @@ impl ClusterChecker {
             let Some(status) = machine.consensus_status(partition) else { continue };
             let era =
                 (group.members[node].status.map(|before| (before.era, before.role))) != Some((status.era, status.role));
+            if era {
+                trace.mark(now, || trace::Mark::Role {
+                    node: name(node),
+                    partition: partition.0,
+                    role: status.role,
+                    era: status.era.0,
+                    committed: status.committed.0,
+                });
+            }
             if era && status.role == Role::Leader {
                 let event = trace::Event::Leader { node: name(node), partition: partition.0, era: status.era.0 };
                 trace.record(now, event);

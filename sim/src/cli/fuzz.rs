@@ -22,7 +22,8 @@ pub(super) struct Arguments {
     /// Scenario files, or directories of them (those in a directory `profiles` are only extended by others).
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Runs in all; they are dealt out to the scenarios in turn.
+    /// Runs; they are dealt out to the scenarios in turn. Those that name their seeds (regressions) are run with these,
+    /// before and beside.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
     /// First seed.
@@ -86,14 +87,20 @@ pub(super) fn fuzz(arguments: &Arguments) -> Result<Exit, String> {
     if scenarios.is_empty() {
         return Err("no scenario found".to_owned());
     }
+    let pinned: Vec<(&Scenario, u64)> =
+        scenarios.iter().flat_map(|scenario| scenario.seeds.iter().map(move |seed| (scenario, *seed))).collect();
+    let open: Vec<&Scenario> = scenarios.iter().filter(|scenario| scenario.seeds.is_empty()).collect();
+    let drawn = if open.is_empty() { 0 } else { arguments.seeds };
     let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)).max(1);
-    let bar = ProgressBar::new(arguments.seeds);
+    let bar = ProgressBar::new(pinned.len() as u64 + drawn);
     let style = ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {pos}/{len} runs, {msg} (left: {eta})");
     bar.set_style(style.map_err(|error| error.to_string())?);
     bar.set_message("0 failures");
     let shared = Shared {
         arguments,
-        scenarios: &scenarios,
+        pinned: &pinned,
+        open: &open,
+        drawn,
         next: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         ensemble: Mutex::new(Ensemble::default()),
@@ -148,7 +155,12 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
 
 struct Shared<'a> {
     arguments: &'a Arguments,
-    scenarios: &'a [Scenario],
+    /// Runs that come first: scenarios with the seeds that they name.
+    pinned: &'a [(&'a Scenario, u64)],
+    /// Scenarios that any seed is for.
+    open: &'a [&'a Scenario],
+    /// Runs of those.
+    drawn: u64,
     next: AtomicU64,
     stop: AtomicBool,
     ensemble: Mutex<Ensemble>,
@@ -156,14 +168,17 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    /// What to run as the `nth`.
+    fn job(&self, nth: u64) -> Option<(&Scenario, u64)> {
+        let Some(drawn) = nth.checked_sub(self.pinned.len() as u64) else { return Some(self.pinned[nth as usize]) };
+        let scenario = self.open.get((drawn % self.open.len().max(1) as u64) as usize)?;
+        (drawn < self.drawn).then(|| (*scenario, self.arguments.start_seed.wrapping_add(drawn)))
+    }
+
     fn work(&self) {
         while !self.stop.load(Ordering::Relaxed) {
             let nth = self.next.fetch_add(1, Ordering::Relaxed);
-            if nth >= self.arguments.seeds {
-                return;
-            }
-            let scenario = &self.scenarios[(nth % self.scenarios.len() as u64) as usize];
-            let seed = self.arguments.start_seed.wrapping_add(nth);
+            let Some((scenario, seed)) = self.job(nth) else { return };
             let plan = draw(scenario, seed);
             let watch = Stopwatch::start();
             let outcome = judge(&plan, &Options { tail: 0, ..Options::default() });

@@ -8,7 +8,7 @@ mod run;
 
 use crate::judge::Report;
 use crate::plan::Plan;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, seed};
 use crate::verdict::Exit;
 use clap::{Parser, Subcommand};
 use std::fs;
@@ -65,15 +65,6 @@ pub fn main() -> Exit {
         let _ = writeln!(io::stderr(), "sim: {message}");
         Exit::Usage
     })
-}
-
-/// A seed as people write it: decimal, or hexadecimal with `0x`.
-fn seed(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| format!("`{text}` is not a seed: expected a number like 42 or 0x2a"))
 }
 
 /// A duration as people write it.

@@ -44,6 +44,8 @@ struct Detection {
     seeds: u64,
     /// Time of computing that those took.
     spent: Duration,
+    /// Simulated time that those took: the same on every machine.
+    simulated_ns: u64,
     /// By whom: checker and kind.
     caught_by: Option<String>,
     /// Failures of other checkers on the way, by fingerprint.
@@ -90,26 +92,39 @@ pub(super) fn mutants(arguments: &Arguments) -> Result<Exit, String> {
     Ok(if detections.values().all(good) { Exit::Pass } else { Exit::Broken })
 }
 
+/// Builds the simulator with the planted bugs in it, beside this one, and hands the command line over to it: its output
+/// is ours, and so is its exit code.
 fn build_and_call() -> Result<Exit, String> {
-    let target = workspace().join("target-mutants");
-    let built = Command::new(env!("CARGO"))
-        .current_dir(workspace())
-        .args(["build", "--quiet", "--package", "orrerydb-sim", "--bin", "sim", "--profile", "sim"])
-        .args(["--features", "mutants", "--target-dir"])
+    let (workspace, target) = (workspace(), workspace().join("target-mutants"));
+    if !workspace.join("Cargo.toml").is_file() {
+        let workspace = workspace.display();
+        return Err(format!("the planted bugs are built from the source, and {workspace} has none: it has moved"));
+    }
+    // The cargo that runs us, if one does; else the one that built us.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "building the planted bugs into {} (minutes, the first time)", target.display());
+    let built = Command::new(&cargo)
+        .current_dir(&workspace)
+        .args(["build", "--package", "orrerydb-sim", "--bin", "sim", "--profile", "sim", "--features", "mutants"])
+        .arg("--target-dir")
         .arg(&target)
         .status()
-        .map_err(|error| format!("cannot start cargo to build the planted bugs: {error}"))?;
+        .map_err(|error| format!("cannot start {} to build the planted bugs: {error}", cargo.display()))?;
     if !built.success() {
-        return Err("the build with the planted bugs failed".to_owned());
+        return Err("the build with the planted bugs failed: see above".to_owned());
     }
-    let called = Command::new(target.join("sim").join("sim"))
+    let binary = target.join("sim").join("sim").with_extension(std::env::consts::EXE_EXTENSION);
+    let called = Command::new(&binary)
         .args(std::env::args_os().skip(1))
         .status()
-        .map_err(|error| format!("cannot start the build with the planted bugs: {error}"))?;
+        .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
     match called.code() {
         Some(0) => Ok(Exit::Pass),
         Some(1) => Ok(Exit::Broken),
-        _ => Err("the build with the planted bugs failed to run".to_owned()),
+        // It has told already what is wrong.
+        Some(code) => Err(format!("the build with the planted bugs ended with exit code {code}")),
+        None => Err(format!("the build with the planted bugs was killed: {called}")),
     }
 }
 
@@ -128,6 +143,7 @@ fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
         plan.planted = planted.id;
         let report = judge(&plan, &options)?;
         detection.seeds += 1;
+        detection.simulated_ns += report.run.simulated_ns;
         let right = report.violations.iter().find(|violation| planted.caught_by.contains(&violation.checker));
         if let Some(violation) = right {
             detection.caught_by = Some(violation.fingerprint());
@@ -148,7 +164,11 @@ fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
 }
 
 fn write(out: &mut dyn Write, wanted: &[&Planted], detections: &BTreeMap<u32, Detection>) -> io::Result<()> {
-    writeln!(out, "{:>3}  {:>5}  {:>8}  {:<40} {:<8} planted bug", "id", "seeds", "CPU s", "caught by", "control")?;
+    writeln!(
+        out,
+        "{:>3}  {:>5}  {:>7}  {:>6}  {:<60} control  planted bug",
+        "id", "seeds", "sim s", "CPU s", "caught by"
+    )?;
     let mut missed = 0;
     for planted in wanted {
         let Some(detection) = detections.get(&planted.id) else { continue };
@@ -158,8 +178,10 @@ fn write(out: &mut dyn Write, wanted: &[&Planted], detections: &BTreeMap<u32, De
         let (id, seeds) = (planted.id, detection.seeds);
         writeln!(
             out,
-            "{id:>3}  {seeds:>5}  {spent:>8.1}  {caught:<40} {control:<8} {} [{}]",
-            planted.name, planted.source
+            "{id:>3}  {seeds:>5}  {:>7}  {spent:>6.1}  {caught:<60} {control:<7}  {} [{}]",
+            detection.simulated_ns / 1_000_000_000,
+            planted.name,
+            planted.source
         )?;
         for (fingerprint, count) in &detection.others {
             writeln!(out, "                       {count} run(s) failed otherwise: {fingerprint}")?;
@@ -169,5 +191,7 @@ fn write(out: &mut dyn Write, wanted: &[&Planted], detections: &BTreeMap<u32, De
         }
         missed += u32::from(detection.caught_by.is_none());
     }
-    writeln!(out, "{} of {} planted bugs caught", wanted.len() as u32 - missed, wanted.len())
+    let dirty = detections.values().filter(|detection| !detection.dirty.is_empty()).count();
+    writeln!(out, "{} of {} planted bugs caught", wanted.len() as u32 - missed, wanted.len())?;
+    if dirty == 0 { Ok(()) } else { writeln!(out, "{dirty} of them on seeds that fail without the bug too") }
 }

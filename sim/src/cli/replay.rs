@@ -30,7 +30,7 @@ pub(super) fn replay(arguments: &Arguments) -> Result<Exit, String> {
     let plan = Plan::from_text(&text).map_err(|message| format!("{shown}: {message}"))?;
     let until_ns = arguments.until.map(|until| u64::try_from(until.as_nanos()).unwrap_or(u64::MAX));
     let watch = Stopwatch::start();
-    let report = judge(&plan, &Options { until_ns, tail: arguments.verbose.unwrap_or(TAIL) })?;
+    let report = judge(&plan, &Options { until_ns, tail: arguments.verbose.unwrap_or(TAIL), ..Options::default() })?;
     let wall = watch.elapsed();
     let mut out = io::stdout().lock();
     if arguments.verbose.is_some() || !report.violations.is_empty() {

@@ -9,6 +9,7 @@
 //! name = "failover"
 //! extends = "../profiles/swarm.toml"    # every key not named here is taken from there
 //! length = "60s"                        # of the chaos; then a core is healed and must converge
+//! seeds = ["0x19", "0x7d"]              # of regressions: `fuzz` runs exactly these, and before all others
 //!
 //! [cluster]
 //! nodes = "3..=5"
@@ -84,6 +85,8 @@ pub struct Scenario {
     pub checks: Option<Vec<String>>,
     /// Probes that must be hit.
     pub sometimes: Vec<String>,
+    /// Seeds that once failed. `fuzz` runs a scenario that names some with these, first, and with no others.
+    pub seeds: Vec<u64>,
 }
 
 /// A `[[workload]]`.
@@ -180,13 +183,33 @@ impl Scenario {
             return Err(tree.mistake("a scenario needs at least one [[workload]]"));
         }
         let faults = root.list("fault")?.into_iter().map(read_fault).collect::<Result<Vec<_>, _>>()?;
+        let seeds = root.list("seeds")?.into_iter().map(read_seed).collect::<Result<Vec<_>, _>>()?;
         root.finish()?;
         for table in sections.into_values() {
             table.finish()?;
         }
         let file = file.to_owned();
-        Ok(Self { name, file, draws, skew, drift_ppm, budget, workloads, faults, checks, sometimes })
+        Ok(Self { name, file, draws, skew, drift_ppm, budget, workloads, faults, checks, sometimes, seeds })
     }
+}
+
+fn read_seed(item: &Item) -> Result<u64, Mistake> {
+    let (Value::Text(text) | Value::Number(text)) = &item.value else {
+        return Err(item.mistake(format!("expected a seed like 42 or \"0x2a\", got {}", item.shown())));
+    };
+    seed(text).map_err(|message| item.mistake(message))
+}
+
+/// A seed as people write it: decimal, or hexadecimal with `0x`.
+///
+/// # Errors
+/// In words, what would be right.
+pub fn seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is not a seed: expected a number like 42 or 0x2a"))
 }
 
 /// Deepest chain of `extends`.

@@ -78,11 +78,15 @@ fn extends_and_set_are_laid_on_top() {
     assert!(Scenario::load(&file, &[]).expect_err("a circle").to_string().contains("a circle?"));
 }
 
-/// Every scenario in the repository.
+/// Every scenario in the repository, apart from regressions.
 fn shipped() -> Vec<std::path::PathBuf> {
+    in_folders(&["smoke", "chaos"])
+}
+
+fn in_folders(folders: &[&str]) -> Vec<std::path::PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("scenarios");
     let mut files = Vec::new();
-    for folder in ["smoke", "chaos"] {
+    for folder in folders {
         let entries = std::fs::read_dir(root.join(folder)).expect("a folder of scenarios");
         files.extend(entries.map(|entry| entry.expect("an entry").path()));
     }
@@ -107,6 +111,26 @@ fn shipped_scenarios_are_correct_long_and_manifold() {
         }
         assert!(kinds.len() >= 3, "{file:?} has few kinds of fault: {kinds:?}");
     }
+}
+
+#[test]
+fn regressions_name_their_seeds_and_say_what_the_bug_was() {
+    for file in in_folders(&["regressions"]) {
+        let text = std::fs::read_to_string(&file).expect("readable");
+        assert!(text.starts_with("# ") && text.contains("Guards "), "{file:?} does not say what the bug was");
+        let scenario = Scenario::load(&file, &[]).unwrap_or_else(|mistake| panic!("{mistake}"));
+        assert!(!scenario.seeds.is_empty(), "{file:?} names no seed");
+    }
+}
+
+#[test]
+fn seeds_are_numbers_in_either_form() {
+    let scenario = Scenario::from_text("s.toml", &format!("seeds = [7, \"0x19\"]\n{MINIMAL}")).expect("a scenario");
+    assert_eq!(scenario.seeds, [7, 25]);
+    assert_eq!(
+        mistake(&format!("seeds = [\"x\"]\n{MINIMAL}")),
+        "s.toml:1: `x` is not a seed: expected a number like 42 or 0x2a"
+    );
 }
 
 #[test]

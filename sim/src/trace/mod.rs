@@ -1,7 +1,9 @@
 //! **Trace**: what happened, as typed events and one rolling hash.
 //!
 //! Every event that the world gives to a worker or a client, and everything that it does to them, is one [`Event`] with
-//! its simulated time. All of them go into a rolling xxh3-128; the last ones are kept to be printed.
+//! its simulated time. All of them go into a rolling xxh3-128; the last ones are kept to be printed. For those who draw
+//! or compare runs, all of them are kept, and beside them [`Mark`]s: what an event does not say (when a message was
+//! sent, what it says, who is candidate). Marks are not in the hash, so there may be more of them tomorrow.
 //!
 //! # Invariants
 //! - The hash depends on the plan and the product only: it is the same in another process, another thread, a debug and a
@@ -9,8 +11,10 @@
 //! - Two runs with the same hash have given every worker the same events at the same times.
 
 mod event;
+mod mark;
 
 pub use event::Event;
+pub use mark::{Mark, Recording};
 
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_128;
@@ -22,13 +26,33 @@ pub struct Trace {
     count: u64,
     keep: usize,
     tail: VecDeque<(u64, Event)>,
+    recording: Option<Recording>,
 }
 
 impl Trace {
     /// Keeps the last `keep` events.
     #[must_use]
     pub fn new(keep: usize) -> Self {
-        Self { hash: 0, count: 0, keep, tail: VecDeque::with_capacity(keep.min(4096)) }
+        Self { hash: 0, count: 0, keep, tail: VecDeque::with_capacity(keep.min(4096)), recording: None }
+    }
+
+    /// Keeps everything, marks too.
+    #[must_use]
+    pub fn recorded(mut self) -> Self {
+        self.recording = Some(Recording::default());
+        self
+    }
+
+    /// Notes a mark, if they are kept. It is made only then.
+    pub fn mark(&mut self, at_ns: u64, mark: impl FnOnce() -> Mark) {
+        if let Some(recording) = &mut self.recording {
+            recording.marks.push((at_ns, mark()));
+        }
+    }
+
+    /// Takes what was kept.
+    pub fn take_recording(&mut self) -> Option<Recording> {
+        self.recording.take()
     }
 
     /// Records one event.
@@ -41,6 +65,9 @@ impl Trace {
         }
         self.hash = xxh3_128(&bytes);
         self.count += 1;
+        if let Some(recording) = &mut self.recording {
+            recording.events.push((at_ns, event));
+        }
         if self.keep > 0 {
             if self.tail.len() == self.keep {
                 self.tail.pop_front();
@@ -64,9 +91,14 @@ impl Trace {
     /// The last events, in words.
     #[must_use]
     pub fn tail(&self) -> Vec<String> {
-        let line = |(at, event): &(u64, Event)| format!("{:>5}.{:09} {event}", at / 1_000_000_000, at % 1_000_000_000);
-        self.tail.iter().map(line).collect()
+        self.tail.iter().map(|(at, event)| line(*at, event)).collect()
     }
+}
+
+/// An event with its time, as it is printed.
+#[must_use]
+pub fn line(at_ns: u64, event: &Event) -> String {
+    format!("{:>5}.{:09} {event}", at_ns / 1_000_000_000, at_ns % 1_000_000_000)
 }
 
 #[cfg(test)]
@@ -88,6 +120,27 @@ mod tests {
         assert_ne!(base, hash(&[(1, wake(1)), (3, wake(2))]));
         // A golden value: the hash may not depend on the build or the machine.
         insta::assert_snapshot!(format!("{base:032x}"), @"de226b77dc641f8abca1a5cdc4905684");
+    }
+
+    #[test]
+    fn keeping_everything_changes_no_hash() {
+        let wake = Event::Wake { node: NodeId(1), worker: WorkerId(0) };
+        let (mut plain, mut kept) = (Trace::new(1), Trace::new(1).recorded());
+        for trace in [&mut plain, &mut kept] {
+            trace.record(1, wake);
+            trace.mark(2, || Mark::Role {
+                node: NodeId(1),
+                partition: 0,
+                role: orrery::consensus::Role::Leader,
+                era: 1,
+                committed: 0,
+            });
+            trace.record(3, wake);
+        }
+        assert_eq!(plain.hash(), kept.hash());
+        assert!(plain.take_recording().is_none());
+        let recording = kept.take_recording().expect("kept");
+        assert_eq!((recording.events.len(), recording.marks.len()), (2, 1));
     }
 
     #[test]

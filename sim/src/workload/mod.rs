@@ -11,12 +11,14 @@
 
 mod bank;
 pub mod driver;
+mod indexes;
 mod insert;
 mod last_seen;
 mod registers;
 pub mod wire;
 
 pub use bank::OPENING_BALANCE;
+pub use indexes::{BATCH_ROWS, BATCH_STRIDE, WAYS};
 pub(crate) use last_seen::LastSeen;
 
 use crate::history::Seen;
@@ -104,7 +106,7 @@ impl Style {
 }
 
 /// All workloads.
-pub const WORKLOADS: &[&dyn Kind] = &[&registers::Registers, &bank::Bank, &insert::Insert];
+pub const WORKLOADS: &[&dyn Kind] = &[&registers::Registers, &bank::Bank, &insert::Insert, &indexes::Indexes];
 
 /// The workload of that name.
 #[must_use]

@@ -142,7 +142,7 @@ impl World {
         let mut world = Self {
             now: 0,
             queue: Queue::new(plan.seed),
-            trace: Trace::new(options.tail),
+            trace: if options.record { Trace::new(options.tail).recorded() } else { Trace::new(options.tail) },
             network: SimNetwork::new(plan.network.clone(), plan.seed, nodes.len()),
             nemesis: Nemesis::default(),
             checker: ClusterChecker::new(&plan.cluster),
@@ -416,6 +416,7 @@ impl World {
             restarts: self.restarts,
             violations: self.violations,
             tail: self.trace.tail(),
+            recording: self.trace.take_recording(),
         }
     }
 }

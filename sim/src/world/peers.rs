@@ -17,6 +17,8 @@ pub(crate) struct Message {
     /// Its number on its link.
     pub(super) number: u64,
     pub(super) copy: bool,
+    /// When it was sent.
+    pub(super) sent_ns: u64,
 }
 
 impl World {
@@ -24,7 +26,7 @@ impl World {
     pub(super) fn send(&mut self, from: usize, to: Endpoint, payload: Bytes) {
         let Some(at) = (to.node.0 as usize).checked_sub(1).filter(|&at| at < self.nodes.len()) else { return };
         let (number, fate) = self.network.send(from, at);
-        let message = Message { from, to: at, port: to.port, payload, number, copy: false };
+        let message = Message { from, to: at, port: to.port, payload, number, copy: false, sent_ns: self.now };
         for fault in fate.by.into_iter().flatten() {
             self.had_effect(fault);
         }
@@ -68,8 +70,17 @@ impl World {
     }
 
     fn lost(&mut self, message: &Message, why: &'static str) {
+        self.mark(message, Some(why));
         let (from, to) = (self.nodes[message.from].id, self.nodes[message.to].id);
         self.trace.record(self.now, trace::Event::Lost { from, to, why, digest: xxh3_64(&message.payload) });
+    }
+
+    /// Notes a flight that has ended.
+    fn mark(&mut self, message: &Message, lost: Option<&'static str>) {
+        let worker = message.port.worker(self.plan.cluster.workers);
+        let (from, to) = (self.nodes[message.from].id, self.nodes[message.to].id);
+        let (sent_ns, payload) = (message.sent_ns, &message.payload);
+        self.trace.mark(self.now, || trace::Mark::Flight { from, to, worker, sent_ns, lost, payload: payload.clone() });
     }
 
     /// A message has come off its link.
@@ -105,6 +116,7 @@ impl World {
         } else {
             self.delivered[link] = message.number;
         }
+        self.mark(&message, None);
         let event = trace::Event::Message {
             from: self.nodes[message.from].id,
             to: self.nodes[message.to].id,

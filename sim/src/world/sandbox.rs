@@ -16,11 +16,13 @@ pub struct Options {
     pub tail: usize,
     /// Stops at this simulated time.
     pub until_ns: Option<u64>,
+    /// Keeps all of the trace in [`Run::recording`].
+    pub record: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tail: 200, until_ns: None }
+        Self { tail: 200, until_ns: None, record: false }
     }
 }
 

@@ -181,7 +181,8 @@ pub(crate) fn run_with(plan: &Plan, words: &'static [u8]) -> Run {
     let clients = |plan: &Plan| -> Vec<Box<dyn Client>> {
         vec![Box::new(Pinger { nodes: plan.cluster.node_ids(), turn: 0, healed: false, words })]
     };
-    simulate_with(plan, &Options { tail: 1_000_000, until_ns: None }, ticker, clients).expect("the simulator is sound")
+    simulate_with(plan, &Options { tail: 1_000_000, ..Options::default() }, ticker, clients)
+        .expect("the simulator is sound")
 }
 
 pub(crate) fn run(plan: &Plan) -> Run {

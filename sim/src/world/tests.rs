@@ -36,7 +36,9 @@ fn keeping_less_of_the_tail_changes_nothing() {
     let plan = eventful(9);
     let clients = |_: &Plan| Vec::<Box<dyn Client>>::new();
     let hash = |tail| {
-        simulate_with(&plan, &Options { tail, until_ns: None }, super::stub::ticker, clients).expect("sound").trace_hash
+        simulate_with(&plan, &Options { tail, ..Options::default() }, super::stub::ticker, clients)
+            .expect("sound")
+            .trace_hash
     };
     assert_eq!(hash(0), hash(100));
 }

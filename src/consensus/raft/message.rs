@@ -164,6 +164,33 @@ impl HardState {
     }
 }
 
+/// What a message says, in words for people who read a trace; `None` if it is none of ours.
+pub(in crate::consensus) fn describe(bytes: &[u8]) -> Option<String> {
+    let Message { era, body } = Message::decode(bytes)?;
+    let words = match body {
+        Body::PreVote { next, last, last_era } => {
+            format!("would you vote for me in {next}? (last {last} of {last_era})")
+        }
+        Body::PreVoteReply { next, granted: true } => format!("would vote in {next}"),
+        Body::PreVoteReply { next, granted: false } => format!("would not vote in {next}"),
+        Body::Vote { last, last_era } => format!("vote for me (last {last} of {last_era})"),
+        Body::VoteReply { granted: true } => "vote granted".to_owned(),
+        Body::VoteReply { granted: false } => "vote refused".to_owned(),
+        Body::Append { previous, previous_era, entries, committed } => {
+            format!("append {} entries after {previous} of {previous_era}, committed {committed}", entries.len())
+        }
+        Body::AppendMatched { matched } => format!("matched up to {matched}"),
+        Body::AppendRejected { previous, hint, hint_era } => {
+            format!("append after {previous} rejected (hint {hint} of {hint_era})")
+        }
+        Body::Heartbeat { committed, round } => format!("heartbeat, committed {committed}, round {round}"),
+        Body::HeartbeatReply { round, last } => format!("heartbeat answered, round {round}, last {last}"),
+        Body::Chosen { committed } => format!("committed {committed}"),
+        other => format!("{other:?}"),
+    };
+    Some(format!("{era}: {words}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

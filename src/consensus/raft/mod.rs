@@ -76,6 +76,7 @@ use self::candidate::Candidate;
 use self::core::{Core, Promise};
 use self::follower::{Follower, is_up_to_date};
 use self::leader::Leader;
+pub(super) use self::message::describe;
 use self::message::{Body, Message};
 use super::{Config, Consensus, Floor, NotLeader, Ready, Recovered, Role, Status, Unreadable};
 use crate::types::{Era, Instant, LogIndex, NodeId};

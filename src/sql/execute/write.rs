@@ -211,7 +211,7 @@ pub(super) fn update_row(
             continue;
         }
         // A planted bug of the family of FaunaDB's 2.5.4: the old entry stays, and the index answers for rows long gone.
-        if !planted!(67) {
+        if !planted!(87) {
             remove_entry(store, table, index, old, key);
         }
         if !add_entry(store, table, index, new, &new_key) {

@@ -7,6 +7,7 @@
 mod agree;
 mod durable;
 mod exactly_once;
+mod indexes;
 mod money;
 mod registers;
 
@@ -36,6 +37,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &exactly_once::ExactlyOnce,
     &durable::AcknowledgedDurable,
     &agree::ReadsAgree,
+    &indexes::IndexesAgree,
 ];
 
 /// What a checker found.

@@ -44,6 +44,8 @@ fn outcome_of(text: &str) -> Outcome {
         "none" => Outcome::Done(Seen::Value(None)),
         "written" => Outcome::Done(Seen::Written(true)),
         "missed" => Outcome::Done(Seen::Written(false)),
+        other if other.starts_with('?') => Outcome::Unknown(other[1..].to_owned()),
+        other if other.starts_with('!') => Outcome::Failed(other[1..].to_owned()),
         other => Outcome::Done(match (other.strip_prefix('='), other.strip_prefix("rows")) {
             (Some(value), _) => Seen::Value(Some(value.parse().expect(text))),
             (_, Some(list)) => Seen::Rows(rows(list)),
@@ -222,6 +224,40 @@ fn reads_agree() {
     let name = "reads-agree";
     good(name, "c1 0..1 read_row 5 => rows 5,a\nc2 4..5 read_rows => rows 0,x;5,a\nc2 6..7 read_row 5 => rows");
     bad(name, "row-changed", "c1 0..1 read_row 5 => rows 5,a\nc2 4..5 read_rows => rows 0,x;5,b");
+}
+
+#[test]
+fn indexes_agree() {
+    let name = "indexes-agree";
+    let rows = |way: &str, rows: &[&str]| rows.iter().map(|row| format!("{way},{row}")).collect::<Vec<_>>().join(";");
+    let audit = |table: &[&str], color: &[&str], code: &[&str]| {
+        let ways = [rows("table", table), rows("color", color), rows("code", code)];
+        format!("c2 4..5 audit => rows {}", ways.join(";"))
+    };
+    let same = |table: &[&str]| audit(table, table, table);
+    let stock = "c1 0..1 stock 5 0 => =3";
+    let five = ["0,0,0", "20,20000,0", "21,21000,1", "22,22000,2"];
+    good(name, &format!("{stock}\n{}", same(&five)));
+    good(name, &format!("c1 0..1 stock 5 0 => ?\n{}", same(&["0,0,0"])));
+    good(name, &format!("c1 0..1 stock_dup_code 5 0 => !\n{}", same(&["0,0,0"])));
+    good(name, &format!("{stock}\nc1 2..3 withdraw 5 => ?\n{}", same(&["0,0,0"])));
+    good(name, "c1 0..1 renumber_dup_code 5 => =0");
+    bad(name, "index-differs", &format!("{stock}\n{}", audit(&five, &five[1..], &five)));
+    bad(name, "index-differs", &format!("{stock}\n{}", audit(&five, &five, &five[..3])));
+    bad(name, "index-differs", &audit(&five[..1], &five[..1], &five[..2]));
+    let twice = ["0,0,0", "20,20000,0", "20,20000,0", "21,21000,1", "22,22000,2"];
+    bad(name, "index-differs", &format!("{stock}\n{}", audit(&five, &twice, &five)));
+    bad(name, "constraint-broken", &same(&["0,0,0", "20,0,0"]));
+    bad(name, "constraint-broken", &same(&["0,0,0", "20,20000,-1"]));
+    bad(name, "batch-torn", &format!("{stock}\n{}", same(&five[..3])));
+    bad(name, "batch-torn", "c1 0..1 repaint 5 1 => =2");
+    bad(name, "from-nowhere", &same(&five));
+    bad(name, "refused-yet-there", &format!("c1 0..1 stock 5 0 => !\n{}", same(&five)));
+    bad(name, "lost", &format!("{stock}\n{}", same(&["0,0,0"])));
+    bad(name, "accepted-though-violating", "c1 0..1 stock_bad_color 5 0 => =4");
+    bad(name, "accepted-though-violating", "c1 0..1 renumber_dup_code 5 => =3");
+    bad(name, "refused-for-nothing", "c1 0..1 stock 5 0 => !23505 duplicate key");
+    bad(name, "corrupt", "c1 0..1 audit => ?XX001 an index entry without its row");
 }
 
 #[test]
