@@ -57,13 +57,18 @@ fn empty(scenario: &Scenario, seed: u64) -> Plan {
         planted: 0,
         chaos_ns: 0,
         liveness_ns: 0,
+        stability_ns: 0,
         budget: scenario.budget,
         cluster: Cluster { nodes: 0, partitions: 0, workers: 0 },
         knobs: Knobs::default(),
         network: Network::default(),
         disk: Disk::default(),
         buggify: Buggify { site_ppm: 0, fire_ppm: 0 },
-        expect: Expect { sometimes: scenario.sometimes.clone(), ..Expect::default() },
+        expect: Expect {
+            sometimes: scenario.sometimes.clone(),
+            effective: scenario.effective.clone(),
+            ..Expect::default()
+        },
         checks: Vec::new(),
         clocks: Vec::new(),
         workloads: Vec::new(),
@@ -165,7 +170,7 @@ fn draw_faults(plan: &mut Plan, spec: &FaultSpec, seed: u64, position: u32) {
         let mut kind = what.draw(&mut rng);
         let hold_ns = match &spec.hold {
             Some(hold) => hold.draw_unsigned(&mut rng),
-            None => fault::default_hold(&mut rng),
+            None => fault::default_hold(&mut rng, plan.stability_ns),
         };
         let mut restart_ns = None;
         if let (Some(restart), true) = (&spec.then, what.is_crash()) {
@@ -173,7 +178,9 @@ fn draw_faults(plan: &mut Plan, spec: &FaultSpec, seed: u64, position: u32) {
             restart_ns = Some(restart.after.draw_unsigned(&mut rng));
         }
         let seed = rng.next_u64();
-        let (at, when) = (spec.at.clone(), spec.when.clone());
+        let at =
+            (!spec.at.is_empty()).then(|| spec.at[between(&mut rng, 0, spec.at.len() as i64 - 1) as usize].clone());
+        let when = spec.when.clone();
         plan.faults.push(PlannedFault { id, at_ns, hold_ns, restart_ns, seed, kind, at, when });
     }
 }

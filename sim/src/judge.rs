@@ -136,5 +136,10 @@ fn unmet(report: &Report) -> Vec<String> {
     for probe in expect.sometimes.iter().filter(|probe| !run.probes.contains_key(probe.as_str())) {
         unmet.push(format!("probe {probe}: expected to be hit, was not"));
     }
+    for kind in &expect.effective {
+        if run.faults.get(kind.as_str()).is_none_or(|count| count.effective == 0) {
+            unmet.push(format!("fault {kind}: expected to change something, did not"));
+        }
+    }
     unmet
 }

@@ -106,11 +106,12 @@ pub type DiskResult = Result<DiskOutput, DiskError>;
 ///
 /// Operations of one worker are carried out and completed in the order submitted. A crash keeps what was synced; of
 /// what was not, any part may be there, in any order, at the grain of 512-byte sectors: a write may be torn, a later one
-/// kept and an earlier one lost; an unsynced name may be missing. A failed [`DiskOp::Sync`] leaves unknown what is
-/// durable, and a later successful one proves nothing about it: the worker ends its life (rules A12). After an operation
-/// has failed with [`DiskError::Io`] or [`DiskError::Full`], none is carried out that was submitted behind it before the
-/// failure was reported: whoever submits "write, sync, rename" at once never renames what was not synced. Later ones
-/// may be. What reads back may have been damaged since: whoever reads checks.
+/// kept and an earlier one lost; an unsynced name may be missing. A failed write may have stored some of its first
+/// sectors. A failed [`DiskOp::Sync`] leaves unknown what is durable, and a later successful one proves nothing about it:
+/// the worker ends its life (rules A12). After an operation has failed with [`DiskError::Io`] or [`DiskError::Full`], none
+/// is carried out that was submitted behind it before the failure was reported: whoever submits "write, sync, rename" at
+/// once never renames what was not synced. Later ones may be. What reads back may have been damaged since, or belong to
+/// another place (a misdirected write): whoever reads checks.
 pub trait Disk {
     /// Submits an operation; its end comes back as [`super::Event::Disk`].
     fn submit(&mut self, op: DiskOp) -> OpId;

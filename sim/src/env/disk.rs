@@ -13,6 +13,9 @@
 //!   power loss.
 //!
 //! # Caveats
+//! - A misdirected write shows only once a later write of the same file is durable. Before that it cannot be told from a
+//!   write that never reached the disk, and no log can survive the silent loss of its last record on a disk that said
+//!   otherwise: the cluster does, by its other copies, but only if it is told.
 //! - Operations take effect when they complete, one after another; what is in flight at a crash is decided by whoever
 //!   owns the queue (`world::node`), which completes some of it first.
 
@@ -39,10 +42,14 @@ pub struct SimDisk {
     pub full: bool,
     /// The next sync of a file with changes fails, and its pages are dropped.
     pub fail_sync: bool,
-    /// How often the three above have failed an operation.
+    /// The next write stores only a part of its bytes, drawn from this number, and fails.
+    pub short_write: Option<u64>,
+    /// A write goes to another place, by this fault and drawn from this number.
+    pub misdirect: Option<(u32, u64)>,
+    /// How often the flags above have failed an operation.
     pub failures: u64,
-    /// How often rotten bytes were read.
-    pub rot_read: u64,
+    /// Faults whose damage has been read since this was last looked at.
+    pub damage_read: BTreeSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +57,18 @@ struct File {
     durable: Vec<u8>,
     changes: Vec<Change>,
     length: u64,
-    rotten: BTreeSet<u64>,
+    /// Damaged sectors, with the fault that did it.
+    rotten: BTreeMap<u64, u32>,
+    /// While a write is to be misdirected: the last durable one, with what was there before.
+    last: Option<Written>,
+}
+
+/// A durable write and what it has replaced.
+#[derive(Debug)]
+struct Written {
+    offset: u64,
+    data: Bytes,
+    before: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -160,8 +178,16 @@ impl SimDisk {
         let end = offset + data.len() as u64;
         let grows = end > self.file(id).length;
         self.needs_space(grows)?;
+        if let Some(draw) = self.short_write.take_if(|_| !data.is_empty()) {
+            // Whole sectors of the file, as a device or a file system out of blocks leaves them.
+            let stored = ((offset + draw % data.len() as u64) / SECTOR * SECTOR).saturating_sub(offset) as usize;
+            self.file(id).change(What::Write { offset, data: data.slice(..stored) });
+            self.failures += 1;
+            let words = format!("short write: {stored} of {} bytes (injected)", data.len());
+            return Err(if draw >> 63 == 0 { DiskError::Full } else { DiskError::Io(words) });
+        }
         let file = self.file(id);
-        file.rotten.retain(|sector| !(offset..end).contains(&(sector * SECTOR)));
+        file.rotten.retain(|sector, _| !(offset..end).contains(&(sector * SECTOR)));
         file.change(What::Write { offset, data: data.clone() });
         self.last_write = Some((id, offset, end));
         Ok(DiskOutput::Done)
@@ -181,6 +207,12 @@ impl SimDisk {
             return Err(DiskError::Io("sync failed (injected)".to_owned()));
         }
         self.fail_sync = fails; // nothing to fail: the next one does
+        if let Some((fault, draw)) = self.misdirect
+            && self.file(id).misdirect(fault, draw)
+        {
+            self.misdirect = None;
+            self.files.values_mut().for_each(|file| file.last = None);
+        }
         self.file(id).sync();
         Ok(DiskOutput::Done)
     }
@@ -188,9 +220,10 @@ impl SimDisk {
     fn read(&mut self, name: &str, offset: u64, length: u64) -> DiskResult {
         let id = self.id(name)?;
         let file = self.file(id);
-        let rotten = file.rotten.range(offset / SECTOR..(offset.saturating_add(length)).div_ceil(SECTOR)).count();
+        let sectors = offset / SECTOR..offset.saturating_add(length).div_ceil(SECTOR);
+        let damage: Vec<u32> = file.rotten.range(sectors).map(|(_, fault)| *fault).collect();
         let data = file.read(offset, length);
-        self.rot_read += rotten as u64;
+        self.damage_read.extend(damage);
         Ok(DiskOutput::Data(data))
     }
 
@@ -269,7 +302,7 @@ impl SimDisk {
     }
 
     /// Flips one bit of synced data that is not the last written. `false`: there is none.
-    pub fn rot(&mut self, dice: &mut Dice) -> bool {
+    pub fn rot(&mut self, fault: u32, dice: &mut Dice) -> bool {
         let mut sectors = Vec::new();
         for (&id, file) in &self.files {
             for (number, sector) in file.durable.chunks(SECTOR as usize).enumerate() {
@@ -289,8 +322,14 @@ impl SimDisk {
         let length = (file.durable.len() - start).min(SECTOR as usize);
         let at = start + dice.index(length);
         file.durable[at] ^= 1 << dice.below(8);
-        file.rotten.insert(number as u64);
+        file.rotten.insert(number as u64, fault);
         true
+    }
+}
+
+impl Written {
+    fn end(&self) -> u64 {
+        self.offset + self.data.len() as u64
     }
 }
 
@@ -331,6 +370,63 @@ impl File {
                 What::Length(length) => self.length = *length,
             }
         }
+    }
+
+    /// A sync comes while a write is to be misdirected. The last write before another one is the one that went astray: its
+    /// place still has what was there before, and its bytes lie elsewhere in the file, over whatever was there. `false`:
+    /// no write had a successor yet.
+    fn misdirect(&mut self, fault: u32, draw: u64) -> bool {
+        let mut here = None;
+        for index in 0..self.changes.len() {
+            let (offset, data) = match &self.changes[index] {
+                Change { what: What::Write { offset, data }, state: State::Dirty } if !data.is_empty() => {
+                    (*offset, data.clone())
+                }
+                _ => continue,
+            };
+            let end = offset + data.len() as u64;
+            if let Some(astray) = self.last.take_if(|last| last.end() <= offset || end <= last.offset) {
+                self.lead_astray(&astray, (offset, end), fault, draw);
+                if let Some(index) = here {
+                    self.changes.remove(index); // of this very sync: it never reaches its place
+                }
+                return true;
+            }
+            let mut before = self.durable.get(offset as usize..).unwrap_or_default().to_vec();
+            before.resize(data.len(), 0);
+            self.last = Some(Written { offset, data, before });
+            here = Some(index);
+        }
+        false
+    }
+
+    /// `successor`: the write that came after, which stays where it belongs.
+    fn lead_astray(&mut self, astray: &Written, successor: (u64, u64), fault: u32, draw: u64) {
+        let place = astray.offset as usize..astray.end() as usize;
+        if self.durable.len() < place.end {
+            self.durable.resize(place.end, 0);
+        }
+        self.durable[place].copy_from_slice(&astray.before);
+        self.mark(astray.offset, astray.end(), fault);
+        // Another address of the same file at the same alignment, as a flipped address bit gives.
+        let length = astray.data.len() as u64;
+        let free = |at: u64| {
+            let end = at + length;
+            let apart = |from: u64, to: u64| end <= from || to <= at;
+            apart(astray.offset, astray.end()) && apart(successor.0, successor.1)
+        };
+        let grain = 4096;
+        let blocks = (self.durable.len() as u64).saturating_sub(length) / grain + 1;
+        let first = draw % blocks;
+        let found = (0..blocks).map(|step| (first + step) % blocks * grain).find(|at| free(*at));
+        if let Some(at) = found {
+            apply(&mut self.durable, &What::Write { offset: at, data: astray.data.clone() });
+            self.mark(at, at + length, fault);
+        }
+    }
+
+    fn mark(&mut self, from: u64, to: u64, fault: u32) {
+        self.rotten.extend((from / SECTOR..to.div_ceil(SECTOR)).map(|sector| (sector, fault)));
     }
 
     fn sync(&mut self) {

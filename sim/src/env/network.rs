@@ -26,6 +26,11 @@ pub enum Condition {
     },
     /// Everything waits until the condition is lifted.
     Clogged,
+    /// A part has one bit flipped.
+    Flipping {
+        /// Parts per million.
+        flip_ppm: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +56,8 @@ pub struct Fate {
     pub by: [Option<u32>; 2],
     /// It waits for the link to be released.
     pub clogged: bool,
+    /// A bit of it flips, by this fault; which one is drawn from this number.
+    pub flipped: Option<(u32, u64)>,
 }
 
 /// All links.
@@ -63,6 +70,8 @@ pub struct SimNetwork {
     /// Messages in flight from one worker to another, at most this many: beyond it they are dropped.
     in_flight: Vec<u32>,
     laid: Vec<Laid>,
+    /// How often each link has been reset: what was sent before the last time does not arrive.
+    resets: Vec<u32>,
     nodes: usize,
 }
 
@@ -83,6 +92,7 @@ impl SimNetwork {
             clean: vec![false; links],
             in_flight: vec![0; links],
             laid: Vec::new(),
+            resets: vec![0; links],
             nodes,
         }
     }
@@ -97,8 +107,15 @@ impl SimNetwork {
         self.sent[link] += 1;
         let number = self.sent[link];
         let mut dice = self.streams[link].dice(number);
-        let mut fate =
-            Fate { delay_ns: None, copy_delay_ns: None, held_back: false, why_lost: "", by: [None; 2], clogged: false };
+        let mut fate = Fate {
+            delay_ns: None,
+            copy_delay_ns: None,
+            held_back: false,
+            why_lost: "",
+            by: [None; 2],
+            clogged: false,
+            flipped: None,
+        };
         if from == to {
             fate.delay_ns = Some(500 + dice.exponential(2_000));
             return (number, fate);
@@ -158,6 +175,12 @@ impl SimNetwork {
                         fate.by[1] = Some(laid.fault);
                     }
                 }
+                Condition::Flipping { flip_ppm } => {
+                    let (hit, draw) = (dice.chance(flip_ppm), dice.draw());
+                    if hit && fate.delay_ns.is_some() {
+                        fate.flipped = Some((laid.fault, draw));
+                    }
+                }
                 Condition::Lossy { loss_ppm } => {
                     if dice.chance(loss_ppm) && fate.delay_ns.is_some() {
                         self.lose(fate, "lossy", laid.fault);
@@ -187,6 +210,12 @@ impl SimNetwork {
         self.in_flight[link] += 1;
     }
 
+    /// Messages under way on the link.
+    #[must_use]
+    pub fn in_flight(&self, from: usize, to: usize) -> u32 {
+        self.in_flight[self.link(from, to)]
+    }
+
     /// A message has come off the link.
     pub fn arrive(&mut self, from: usize, to: usize) {
         let link = self.link(from, to);
@@ -198,6 +227,18 @@ impl SimNetwork {
     pub fn cut_by(&self, from: usize, to: usize) -> Option<u32> {
         let cuts = |laid: &&Laid| laid.from == from && laid.to == to && laid.condition == Condition::Cut;
         self.laid.iter().find(cuts).map(|laid| laid.fault)
+    }
+
+    /// The link's connection is reset.
+    pub fn reset(&mut self, from: usize, to: usize) {
+        let link = self.link(from, to);
+        self.resets[link] += 1;
+    }
+
+    /// How often the link has been reset so far.
+    #[must_use]
+    pub fn resets(&self, from: usize, to: usize) -> u32 {
+        self.resets[self.link(from, to)]
     }
 
     /// Lays a condition on a link.
@@ -287,6 +328,8 @@ mod tests {
         assert!(network.send(0, 1).1.clogged && network.is_clogged(0, 1));
         network.lay(10, 0, 1, Condition::Lossy { loss_ppm: 1_000_000 });
         assert_eq!(network.send(0, 1).1.by[0], Some(10));
+        network.lay(11, 0, 2, Condition::Flipping { flip_ppm: 1_000_000 });
+        assert_eq!(network.send(0, 2).1.flipped.map(|(fault, _)| fault), Some(11));
         network.heal(0, 1);
         assert!(network.send(0, 1).1.delay_ns.is_some_and(|delay| delay < 1_000_000));
     }

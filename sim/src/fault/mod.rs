@@ -14,21 +14,26 @@
 //!
 //! To add a kind: a variant of [`FaultKind`], a file here, and its line in [`FAULTS`] (a test compares).
 
+mod bit_flip;
 mod bridge;
+mod client_crash;
 mod clock_drift;
 mod clock_jump;
 mod clog;
 mod crash;
 mod disk_full;
 mod fail_sync;
+mod flap;
 mod io_error;
 mod lossy;
+mod misdirect;
 mod pause;
 mod power_loss;
 mod reset;
 mod ring;
 mod rot;
 mod select;
+mod short_write;
 mod slow_disk;
 mod slow_link;
 mod split;
@@ -61,12 +66,15 @@ pub struct Definition {
 /// All kinds.
 pub const FAULTS: &[Definition] = &[
     split::FAULT,
+    flap::FAULT,
     ring::FAULT,
     bridge::FAULT,
     lossy::FAULT,
     slow_link::FAULT,
     clog::FAULT,
     reset::FAULT,
+    bit_flip::FAULT,
+    client_crash::FAULT,
     crash::FAULT,
     power_loss::FAULT,
     pause::FAULT,
@@ -75,8 +83,23 @@ pub const FAULTS: &[Definition] = &[
     slow_disk::FAULT,
     fail_sync::FAULT,
     io_error::FAULT,
+    short_write::FAULT,
     disk_full::FAULT,
     rot::FAULT,
+    misdirect::FAULT,
+];
+
+/// What a run counts besides: standing faults of network, disk and clocks, and what a power loss took.
+pub const STANDING: &[&str] = &[
+    "clock_skew",
+    "duplicate",
+    "loss",
+    "lost_name",
+    "lost_write",
+    "reorder",
+    "restart",
+    "slow_operation",
+    "torn_write",
 ];
 
 /// One fault that has struck.
@@ -86,6 +109,7 @@ pub(crate) struct Strike {
     kind: FaultKind,
     /// Positions of the nodes that it hit.
     targets: Vec<usize>,
+    hold_ns: u64,
     restart_ns: Option<u64>,
     dice: Stream,
 }
@@ -95,8 +119,8 @@ pub(crate) struct Strike {
 pub(crate) struct Nemesis {
     /// Positions in the plan of faults that wait for a named point.
     waiting: Vec<usize>,
-    /// Those whose point has been passed during the present event.
-    due: Vec<usize>,
+    /// Those whose point has been passed during the present event, and by whom.
+    due: Vec<(usize, usize)>,
     struck: BTreeMap<u32, (Strike, bool)>,
     skipped: BTreeMap<&'static str, u64>,
 }
@@ -126,18 +150,20 @@ impl World {
         if point(&self.plan.faults[position]).is_some() {
             self.nemesis.waiting.push(position);
         } else {
-            self.strike(position);
+            self.strike(position, None);
         }
     }
 
-    fn strike(&mut self, position: usize) {
+    /// `passing`: the node that has passed the named point at which this fault strikes. With `at` it is the only one hit.
+    fn strike(&mut self, position: usize, passing: Option<usize>) {
         let fault = self.plan.faults[position].clone();
         let name = fault.kind.name();
         let definition = definition(&fault.kind);
         let dice = Stream::new(fault.seed, "fault");
-        let mut targets = match select::selector(&fault.kind) {
-            Some(selector) => self.select(selector, &mut dice.dice(0)),
-            None => (0..self.nodes.len()).collect(),
+        let mut targets = match (passing, select::selector(&fault.kind)) {
+            (Some(at), _) if fault.at.is_some() => vec![at],
+            (_, Some(selector)) => self.select(selector, &mut dice.dice(0)),
+            (_, None) => (0..self.nodes.len()).collect(),
         };
         if definition.needs_up {
             targets.retain(|&at| self.nodes[at].up);
@@ -158,7 +184,8 @@ impl World {
             let node = if everywhere { NodeId(0) } else { self.nodes[at].id };
             self.trace.record(self.now, trace::Event::Fault { id: fault.id, name, node });
         }
-        let strike = Strike { id: fault.id, kind: fault.kind, targets, restart_ns: fault.restart_ns, dice };
+        let (hold_ns, restart_ns) = (fault.hold_ns, fault.restart_ns);
+        let strike = Strike { id: fault.id, kind: fault.kind, targets, hold_ns, restart_ns, dice };
         self.nemesis.struck.insert(fault.id, (strike.clone(), false));
         (definition.strike)(self, &strike);
         if definition.lift.is_some() {
@@ -213,6 +240,10 @@ impl World {
             count.injected += 1;
             count.effective += u64::from(*effective);
         }
+        for &position in &self.nemesis.waiting {
+            // Nobody has passed its point.
+            self.counts.entry(self.plan.faults[position].kind.name()).or_default().skipped += 1;
+        }
         for (name, skipped) in &self.nemesis.skipped {
             self.counts.entry(name).or_default().skipped += skipped;
         }
@@ -225,7 +256,8 @@ impl World {
     }
 
     /// A worker of this node has handled an event: did it pass a point that a fault waits for? A crash at a point also
-    /// takes away what the worker did after it: wishes not yet carried out.
+    /// takes away what the worker wanted done after it: wishes not yet carried out, such as the second of two disk
+    /// operations, or the message behind the record.
     pub(crate) fn point_passed(&mut self, at: usize, probes: &[u64], wishes: &mut Vec<Wish>) {
         let waiting = std::mem::take(&mut self.nemesis.waiting);
         for (index, position) in waiting.into_iter().enumerate() {
@@ -245,19 +277,20 @@ impl World {
             }
             let crash = matches!(fault.kind, FaultKind::Crash { .. }) && fault.at.is_some();
             if crash {
-                // A probe does not tell where it stands among the wishes: the crash comes before all or after all.
-                let keep = buggify.unwrap_or_else(|| if dice.chance(500_000) { 0 } else { wishes.len() });
+                // A probe does not tell where it stands among the wishes: any of them may be the last. A worker's wishes
+                // leave it in their order, so whatever is kept is what a process that ends there has done.
+                let keep = buggify.unwrap_or_else(|| dice.index(wishes.len() + 1));
                 wishes.truncate(keep);
             }
-            self.nemesis.due.push(position);
+            self.nemesis.due.push((position, at));
         }
     }
 
     /// Faults whose point was passed during the event that has just ended.
     pub(crate) fn strike_waiting(&mut self) {
-        while let Some(position) = self.nemesis.due.pop() {
+        while let Some((position, at)) = self.nemesis.due.pop() {
             if self.core.is_none() {
-                self.strike(position);
+                self.strike(position, Some(at));
             }
         }
     }

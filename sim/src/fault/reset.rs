@@ -3,7 +3,7 @@ use crate::world::World;
 
 pub(super) const FAULT: Definition = Definition {
     name: "reset",
-    what: "the node's client connections are closed",
+    what: "the node's connections are reset: clients lose theirs, and what is under way from and to peers is lost",
     needs_up: true,
     destroys: false,
     strike,
@@ -12,7 +12,8 @@ pub(super) const FAULT: Definition = Definition {
 
 fn strike(world: &mut World, strike: &Strike) {
     for &at in &strike.targets {
-        if world.reset_connections(at) {
+        let links = world.reset_links(at);
+        if world.reset_connections(at) || links {
             world.had_effect(strike.id);
         }
     }

@@ -15,10 +15,9 @@ fn strike(world: &mut World, strike: &Strike) {
         let mut dice = strike.dice.dice(at as u64 + 1);
         let node = &mut world.nodes[at];
         let worker = dice.index(node.workers.len());
-        if node.workers[worker].disk.rot(&mut dice) {
+        if node.workers[worker].disk.rot(strike.id, &mut dice) {
             node.destroyed = true;
             node.disk_suspect = true;
-            node.disk_faults.push(strike.id);
         }
     }
 }

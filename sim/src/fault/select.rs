@@ -8,11 +8,13 @@ use crate::world::World;
 pub(super) const fn selector(kind: &FaultKind) -> Option<Selector> {
     match *kind {
         FaultKind::Ring | FaultKind::Bridge => None,
-        FaultKind::Split { side, .. } => Some(side),
+        FaultKind::Split { side, .. } | FaultKind::Flap { side, .. } => Some(side),
         FaultKind::Lossy { target, .. }
         | FaultKind::SlowLink { target, .. }
         | FaultKind::Clog { target }
         | FaultKind::Reset { target }
+        | FaultKind::BitFlip { target, .. }
+        | FaultKind::ClientCrash { target }
         | FaultKind::Crash { target, .. }
         | FaultKind::Pause { target }
         | FaultKind::ClockJump { target, .. }
@@ -20,7 +22,9 @@ pub(super) const fn selector(kind: &FaultKind) -> Option<Selector> {
         | FaultKind::SlowDisk { target, .. }
         | FaultKind::FailSync { target }
         | FaultKind::IoError { target }
+        | FaultKind::ShortWrite { target }
         | FaultKind::DiskFull { target }
+        | FaultKind::Misdirect { target }
         | FaultKind::Rot { target } => Some(target),
     }
 }

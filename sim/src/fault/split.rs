@@ -14,6 +14,11 @@ pub(super) const FAULT: Definition = Definition {
 
 fn strike(world: &mut World, strike: &Strike) {
     let FaultKind::Split { direction, .. } = strike.kind else { return };
+    cut(world, strike, direction);
+}
+
+/// Cuts the targets off from the rest.
+pub(super) fn cut(world: &mut World, strike: &Strike, direction: Direction) {
     for &inside in &strike.targets {
         for outside in (0..world.nodes.len()).filter(|at| !strike.targets.contains(at)) {
             if direction != Direction::Inbound {

@@ -10,12 +10,15 @@ fn samples() -> Vec<FaultKind> {
     let target = Selector::Random;
     vec![
         FaultKind::Split { side: Selector::Minority(Group::Partition(1)), direction: Direction::Both },
+        FaultKind::Flap { side: Selector::Leader(Group::Any), direction: Direction::Both, period_ns: 50_000_000 },
         FaultKind::Ring,
         FaultKind::Bridge,
         FaultKind::Lossy { target, loss_ppm: 300_000 },
         FaultKind::SlowLink { target, extra_ns: 50_000_000 },
         FaultKind::Clog { target },
         FaultKind::Reset { target: Selector::All },
+        FaultKind::BitFlip { target, flip_ppm: 100_000 },
+        FaultKind::ClientCrash { target: Selector::All },
         FaultKind::Crash { target, lossy: false },
         FaultKind::Crash { target: Selector::All, lossy: true },
         FaultKind::Pause { target },
@@ -24,8 +27,10 @@ fn samples() -> Vec<FaultKind> {
         FaultKind::SlowDisk { target, extra_ns: 5_000_000 },
         FaultKind::FailSync { target },
         FaultKind::IoError { target },
+        FaultKind::ShortWrite { target },
         FaultKind::DiskFull { target },
         FaultKind::Rot { target },
+        FaultKind::Misdirect { target },
     ]
 }
 
@@ -39,14 +44,32 @@ fn the_registry_has_every_kind_once_in_the_plans_order() {
 }
 
 #[test]
+fn every_kind_is_documented_and_expected_of_a_scenario() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("readable");
+    let guide = read(&root.join("docs/simulator.md"));
+    let folders = ["smoke", "chaos"].map(|folder| root.join("scenarios").join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder of scenarios"));
+    let scenarios: Vec<String> = files.map(|entry| read(&entry.expect("an entry").path())).collect();
+    for name in FaultKind::NAMES {
+        let row = |line: &str| line.starts_with(&format!("| `{name}(")) || line.starts_with(&format!("| `{name}`"));
+        assert!(guide.lines().any(row), "docs/simulator.md has no row for {name}");
+        let expects = |text: &&String| {
+            text.lines().any(|line| line.starts_with("effective = [") && line.contains(&format!("\"{name}\"")))
+        };
+        assert!(scenarios.iter().any(|text| expects(&text)), "no scenario expects {name} to change anything");
+    }
+}
+
+#[test]
 fn each_kind_strikes_and_changes_something() {
     for kind in samples() {
         let mut plan = plan(11, 5);
         plan.faults = vec![fault(1, kind.clone())];
-        if matches!(kind, FaultKind::Rot { .. } | FaultKind::DiskFull { .. }) {
+        if matches!(kind, FaultKind::Rot { .. } | FaultKind::Misdirect { .. } | FaultKind::DiskFull { .. }) {
             // Found at the next restart: the stub reads, and creates, only then.
             let mut crash = fault(2, FaultKind::Crash { target: Selector::All, lossy: false });
-            crash.at_ns += 1_000_000;
+            crash.at_ns += if matches!(kind, FaultKind::Misdirect { .. }) { 50_000_000 } else { 1_000_000 };
             plan.faults.push(crash);
         }
         let quiet = run(&crate::world::stub::plan(11, 5));
@@ -56,10 +79,99 @@ fn each_kind_strikes_and_changes_something() {
         if matches!(kind, FaultKind::DiskFull { .. }) {
             continue; // the stub needs no space once its file is there; the disk's own tests prove it
         }
-        assert_eq!(count.effective, 1, "{} changed nothing:\n{}", kind.name(), run.tail.join("\n"));
+        assert_eq!(count.effective, 1, "{} changed nothing", kind.name());
         assert_ne!(run.trace_hash, quiet.trace_hash, "{}", kind.name());
         assert!(run.violations.is_empty(), "{}: {:?}", kind.name(), run.violations);
     }
+}
+
+#[test]
+fn a_flapping_split_cuts_and_heals_again_and_again() {
+    let mut plan = plan(4, 3);
+    let side = Selector::Leader(Group::Any);
+    plan.faults = vec![fault(1, FaultKind::Flap { side, direction: Direction::Both, period_ns: 100_000_000 })];
+    let run = run(&plan);
+    // Node 1 leads: what it is told by node 2, in order, is a row of deliveries and losses.
+    let link: Vec<bool> = run
+        .tail
+        .iter()
+        .filter(|line| line.contains("n2 → n1 lost") || (line.contains(" n1.w") && line.contains("← n2")))
+        .map(|line| line.contains("lost"))
+        .collect();
+    let changes = link.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!((6..=30).contains(&changes), "{changes} changes in {} messages", link.len());
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_by_the_products_own_framing_and_ends_the_connection() {
+    let mut plan = plan(6, 3);
+    plan.network.latency_mean_ns = 40_000_000;
+    plan.faults = vec![fault(1, FaultKind::BitFlip { target: Selector::All, flip_ppm: 50_000 })];
+    let run = run(&plan);
+    let lost = |why: &str| run.tail.iter().filter(|line| line.contains("lost") && line.contains(why)).count();
+    assert!(lost("bit flip") > 10, "{} flips", lost("bit flip"));
+    assert!(lost("reset") > 10, "what was under way behind it: {}", lost("reset"));
+    assert!(run.violations.is_empty(), "{:?}", run.violations);
+}
+
+#[test]
+fn a_client_that_disappears_ends_in_every_way_and_comes_back() {
+    let (mut told, mut silent) = (0, 0);
+    for seed in 0..12 {
+        let mut plan = plan(seed, 3);
+        plan.faults = (1..=3)
+            .map(|id| {
+                let mut crash = fault(id, FaultKind::ClientCrash { target: Selector::All });
+                crash.at_ns += u64::from(id) * 700_000_000;
+                crash
+            })
+            .collect();
+        let run = run(&plan);
+        assert!(run.violations.is_empty(), "{:?}", run.violations);
+        let count = run.faults["client_crash"];
+        let ends = run.tail.iter().filter(|line| line.contains("sees client 0 close")).count() as u64;
+        told += ends;
+        silent += count.effective.saturating_sub(ends);
+    }
+    assert!(told > 5 && silent > 5, "{told} ends told, {silent} not (within the run)");
+}
+
+#[test]
+fn a_short_write_ends_the_process_that_gets_it() {
+    let mut plan = plan(8, 3);
+    plan.faults = vec![fault(1, FaultKind::ShortWrite { target: Selector::Random })];
+    let run = run(&plan);
+    assert_eq!(run.faults["short_write"].effective, 1);
+    assert!(run.restarts >= 1, "each of its workers gets one");
+}
+
+#[test]
+fn a_fault_whose_point_nobody_passes_is_counted_as_skipped() {
+    let mut plan = plan(5, 3);
+    let mut crash = fault(1, FaultKind::Crash { target: Selector::All, lossy: true });
+    crash.at = Some("stub.never".to_owned());
+    plan.faults = vec![crash];
+    assert_eq!(run(&plan).faults["power_loss"], FaultCount { injected: 0, skipped: 1, effective: 0 });
+}
+
+#[test]
+fn a_crash_at_a_point_comes_between_any_two_of_what_the_worker_wanted() {
+    let mut sent = std::collections::BTreeSet::new();
+    for seed in 0..30 {
+        let mut plan = plan(seed, 3);
+        let mut crash = fault(1, FaultKind::Crash { target: Selector::All, lossy: false });
+        crash.seed = seed;
+        crash.restart_ns = None;
+        crash.at = Some("stub.written".to_owned());
+        plan.faults = vec![crash];
+        let run = run(&plan);
+        let at = run.tail.iter().position(|line| line.contains("crash strikes")).expect("it passes the point");
+        assert_eq!(run.tail.iter().filter(|line| line.contains("crash strikes")).count(), 1, "only who passes it");
+        let node = run.tail[at].split("strikes ").nth(1).expect("names the node");
+        let from = format!("← {node}:");
+        sent.insert(run.tail[at..].iter().filter(|line| line.contains(&from)).count());
+    }
+    assert!(sent.len() >= 3, "the crash came after {sent:?} messages");
 }
 
 #[test]

@@ -50,6 +50,12 @@ const fn verb(name: &'static str, amount: Option<Unit>, shape: Shape, example: &
 /// All verbs.
 pub const VERBS: &[Verb] = &[
     verb("split", None, Shape::Sides, "split(leader(any)), split(minority(any), one-way)"),
+    verb(
+        "flap",
+        Some(Unit::Duration),
+        Shape::Sides,
+        "flap(leader(any), 100ms..500ms), flap(minority(any), one-way, 50ms..200ms)",
+    ),
     verb("ring", None, Shape::Alone(|| FaultKind::Ring), "ring"),
     verb("bridge", None, Shape::Alone(|| FaultKind::Bridge), "bridge"),
     verb(
@@ -66,6 +72,18 @@ pub const VERBS: &[Verb] = &[
     ),
     verb("clog", None, Shape::Target(|target, _| FaultKind::Clog { target }), "clog(random)"),
     verb("reset", None, Shape::Target(|target, _| FaultKind::Reset { target }), "reset(random)"),
+    verb(
+        "bit_flip",
+        Some(Unit::Probability),
+        Shape::Target(|target, n| FaultKind::BitFlip { target, flip_ppm: n as u32 }),
+        "bit_flip(random, 0.01..0.1)",
+    ),
+    verb(
+        "client_crash",
+        None,
+        Shape::Target(|target, _| FaultKind::ClientCrash { target }),
+        "client_crash(leader(any))",
+    ),
     verb("crash", None, Shape::Target(|target, _| FaultKind::Crash { target, lossy: false }), "crash(leader(any))"),
     verb(
         "power_loss",
@@ -94,9 +112,22 @@ pub const VERBS: &[Verb] = &[
     ),
     verb("fail_sync", None, Shape::Target(|target, _| FaultKind::FailSync { target }), "fail_sync(random)"),
     verb("io_error", None, Shape::Target(|target, _| FaultKind::IoError { target }), "io_error(random)"),
+    verb("short_write", None, Shape::Target(|target, _| FaultKind::ShortWrite { target }), "short_write(random)"),
     verb("disk_full", None, Shape::Target(|target, _| FaultKind::DiskFull { target }), "disk_full(random)"),
     verb("rot", None, Shape::Target(|target, _| FaultKind::Rot { target }), "rot(follower(any))"),
+    verb("misdirect", None, Shape::Target(|target, _| FaultKind::Misdirect { target }), "misdirect(follower(any))"),
 ];
+
+/// Which of them a word means.
+fn directions(word: &str) -> Option<&'static [Direction]> {
+    match word {
+        "both" => Some(BOTH),
+        "one-way" => Some(ONE_WAY),
+        "inbound" => Some(&[Direction::Inbound]),
+        "outbound" => Some(&[Direction::Outbound]),
+        _ => None,
+    }
+}
 
 const BOTH: &[Direction] = &[Direction::Both];
 const ONE_WAY: &[Direction] = &[Direction::Inbound, Direction::Outbound];
@@ -118,14 +149,11 @@ impl Template {
         if !matches!(verb.shape, Shape::Alone(_)) {
             template.target = Some(selector(arguments.next().ok_or_else(wrong)?)?);
         }
-        if matches!(verb.shape, Shape::Sides) {
-            template.directions = match arguments.next() {
-                None | Some("both") => BOTH,
-                Some("one-way") => ONE_WAY,
-                Some("inbound") => &[Direction::Inbound],
-                Some("outbound") => &[Direction::Outbound],
-                Some(_) => return Err(wrong()),
-            };
+        if matches!(verb.shape, Shape::Sides)
+            && let Some(directions) = arguments.as_slice().first().and_then(|word| directions(word))
+        {
+            template.directions = directions;
+            arguments.next();
         }
         if let Some(unit) = verb.amount {
             template.amount = Some(Draw::parse(unit, arguments.next().ok_or_else(wrong)?).ok_or_else(wrong)?);
@@ -141,7 +169,10 @@ impl Template {
             Shape::Alone(make) => make(),
             Shape::Sides => {
                 let direction = self.directions[between(rng, 0, self.directions.len() as i64 - 1) as usize];
-                FaultKind::Split { side: target, direction }
+                match &self.amount {
+                    None => FaultKind::Split { side: target, direction },
+                    Some(period) => FaultKind::Flap { side: target, direction, period_ns: period.draw_unsigned(rng) },
+                }
             }
             Shape::Target(make) => make(target, self.amount.as_ref().map_or(0, |amount| amount.draw(rng))),
         }
@@ -255,11 +286,12 @@ fn call(text: &str) -> Result<(&str, Vec<&str>), String> {
     Ok((name.trim(), arguments))
 }
 
-/// Length of a fault without a `hold` of its own, by whether the kind lasts at all.
+/// Length of a fault without a `hold` of its own: above the run's stability floor, and now and then much longer.
 #[must_use]
-pub fn default_hold(rng: &mut Rng) -> u64 {
+pub fn default_hold(rng: &mut Rng, stability_ns: u64) -> u64 {
     let long = chance(rng, 200_000);
-    between(rng, 200_000_000, if long { 5_000_000_000 } else { 1_500_000_000 }) as u64
+    let floor = i64::try_from(stability_ns).unwrap_or(i64::MAX / 8);
+    between(rng, floor, floor.saturating_mul(3).max(if long { 5_000_000_000 } else { 0 })) as u64
 }
 
 #[cfg(test)]

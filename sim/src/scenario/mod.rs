@@ -45,7 +45,7 @@
 //!
 //! # Invariants
 //! - An unknown key is a mistake that names file, line and the nearest key; never ignored.
-//! - What a scenario does not name has a default in [`settings`], and the plan holds the value that was drawn.
+//! - What a scenario does not name is drawn from the range in [`settings`], and the plan holds the value that was drawn.
 
 pub mod document;
 pub mod fault;
@@ -87,6 +87,8 @@ pub struct Scenario {
     pub sometimes: Vec<String>,
     /// Seeds that once failed. `fuzz` runs a scenario that names some with these, first, and with no others.
     pub seeds: Vec<u64>,
+    /// Kinds of faults that must change something.
+    pub effective: Vec<String>,
 }
 
 /// A `[[workload]]`.
@@ -125,8 +127,8 @@ pub struct FaultSpec {
     pub what: Vec<Template>,
     /// Restart after a crash.
     pub then: Option<Restart>,
-    /// Waits for its target to pass this point.
-    pub at: Option<String>,
+    /// Waits for its target to pass one of these points; which one is drawn. None: it does not wait.
+    pub at: Vec<String>,
     /// Waits for this.
     pub when: Option<When>,
 }
@@ -169,10 +171,11 @@ impl Scenario {
             Some(table) => table.draw(key, unit, default),
             None => Ok(builtin(unit, default)),
         };
-        let skew = draw_of("clock", "skew", Unit::Duration, "0s")?;
-        let drift_ppm = draw_of("clock", "drift_ppm", Unit::Signed, "0")?;
+        let skew = draw_of("clock", "skew", Unit::Duration, "0ms..500ms")?;
+        let drift_ppm = draw_of("clock", "drift_ppm", Unit::Signed, "-200..=200")?;
         let budget = read_budget(sections.get_mut("budget"))?;
         let sometimes = read_sometimes(sections.get_mut("expect"))?;
+        let effective = read_effective(sections.get_mut("expect"))?;
         let checks = read_checks(sections.get_mut("check"))?;
         let name = match root.take("name") {
             Some(item) => text_of(item)?.to_owned(),
@@ -189,7 +192,7 @@ impl Scenario {
             table.finish()?;
         }
         let file = file.to_owned();
-        Ok(Self { name, file, draws, skew, drift_ppm, budget, workloads, faults, checks, sometimes, seeds })
+        Ok(Self { name, file, draws, skew, drift_ppm, budget, workloads, faults, checks, sometimes, effective, seeds })
     }
 }
 
@@ -267,6 +270,21 @@ fn read_sometimes(table: Option<&mut Table<'_>>) -> Result<Vec<String>, Mistake>
     Ok(probes)
 }
 
+fn read_effective(table: Option<&mut Table<'_>>) -> Result<Vec<String>, Mistake> {
+    let mut kinds = Vec::new();
+    let Some(table) = table else { return Ok(kinds) };
+    for item in table.list("effective")? {
+        let name = text_of(item)?;
+        let standing = crate::fault::STANDING.iter().copied();
+        let known: Vec<&str> = crate::plan::FaultKind::NAMES.iter().copied().chain(standing).collect();
+        if !known.contains(&name) {
+            return Err(item.mistake(unknown("fault", name, &known)));
+        }
+        kinds.push(name.to_owned());
+    }
+    Ok(kinds)
+}
+
 fn read_checks(table: Option<&mut Table<'_>>) -> Result<Option<Vec<String>>, Mistake> {
     let Some(table) = table else { return Ok(None) };
     if table.entries.is_empty() {
@@ -339,7 +357,13 @@ fn read_fault(item: &Item) -> Result<FaultSpec, Mistake> {
         Some((place, text)) => Some(fault::when(text).map_err(|message| place.mistake(message))?),
         None => None,
     };
-    let at = text_entry(table.take("at"))?.map(|(_, text)| text.to_owned());
+    let at = match table.take("at") {
+        Some(Item { value: Value::List(points), .. }) => {
+            points.iter().map(|point| text_of(point).map(str::to_owned)).collect::<Result<_, _>>()?
+        }
+        Some(one) => vec![text_of(one)?.to_owned()],
+        None => Vec::new(),
+    };
     let spec = FaultSpec {
         every: table.optional_draw("every", Unit::Duration)?,
         after: table.draw("after", Unit::Duration, "2s")?,

@@ -1,7 +1,8 @@
 //! The settings that every plan has, one line each: section, key, unit, default, and where in the plan it goes.
 //!
-//! A scenario names any of them with a value, a range or a list; those that it does not name have their default, which
-//! may be a range too. Each is drawn from a stream of its own, named after it. `--set section.key=value` overrides.
+//! A scenario names any of them with a value, a range or a list; those that it does not name are drawn from the range
+//! declared here, so that no two runs are alike ("swarm testing": a run with tiny batches and long time-outs visits other
+//! places than one with big batches and short ones; half of the runs have no background loss at all). Each is drawn from a stream of its own, named after it. `--set section.key=value` overrides.
 
 use super::value::Unit;
 use crate::plan::Plan;
@@ -14,7 +15,7 @@ pub struct Setting {
     pub key: &'static str,
     /// What it counts.
     pub unit: Unit,
-    /// What it is drawn from when the scenario does not say.
+    /// The range, or list, that it is drawn from when the scenario does not say.
     pub default: &'static str,
     /// Smallest value that makes sense.
     pub least: i64,
@@ -43,38 +44,39 @@ macro_rules! settings {
 }
 
 settings! {
-    ""        "length"            Duration    "60s"          in 1..=HOUR      => chaos_ns;
-    ""        "liveness"          Duration    "60s"          in 1..=HOUR      => liveness_ns;
-    "cluster" "nodes"             Count       "3"            in 1..=31        => cluster.nodes;
-    "cluster" "partitions"        Count       "1"            in 1..=4096      => cluster.partitions;
-    "cluster" "workers"           Count       "1"            in 1..=64        => cluster.workers;
-    "knobs"   "heartbeat"         Duration    "20ms..60ms"   in 1_000..=HOUR  => knobs.heartbeat_ns;
-    "knobs"   "election_timeout"  Duration    "200ms..500ms" in 1_000..=HOUR  => knobs.election_timeout_ns;
-    "knobs"   "max_batch_entries" Count       "1..=256"      in 1..=1_000_000 => knobs.max_batch_entries;
-    "knobs"   "max_batch_bytes"   Count       "1024..=65536" in 1..=1 << 30   => knobs.max_batch_bytes;
-    "knobs"   "max_inflight"      Count       "1..=16"       in 1..=1_000_000 => knobs.max_inflight;
-    "knobs"   "wal_segment_bytes" Count       "[262144, 1048576]" in 65_536..=1 << 40 => knobs.wal_segment_bytes;
-    "knobs"   "digest_every"      Count       "1..=64"       in 1..=1_000_000 => knobs.digest_every;
-    "knobs"   "max_pending"       Count       "1000"         in 1..=1_000_000 => knobs.max_pending;
-    "knobs"   "attempt_timeout"   Duration    "300ms..1s"    in 1_000..=HOUR  => knobs.attempt_timeout_ns;
-    "knobs"   "statement_timeout" Duration    "4s..8s"       in 1_000..=HOUR  => knobs.statement_timeout_ns;
-    "knobs"   "max_connections"   Count       "100"          in 1..=1_000_000 => knobs.max_connections;
-    "network" "latency_min"       Duration    "50us..2ms"    in 0..=HOUR      => network.latency_min_ns;
-    "network" "latency_mean"      Duration    "200us..8ms"   in 0..=HOUR      => network.latency_mean_ns;
-    "network" "loss"              Probability "0"            in 0..=1_000_000 => network.loss_ppm;
-    "network" "duplicate"         Probability "0"            in 0..=1_000_000 => network.duplicate_ppm;
-    "network" "reorder"           Probability "0"            in 0..=1_000_000 => network.reorder_ppm;
-    "network" "reorder_delay"     Duration    "5ms..100ms"   in 0..=HOUR      => network.reorder_ns;
-    "network" "client_latency"    Duration    "100us..2ms"   in 0..=HOUR      => network.client_latency_mean_ns;
-    "disk"    "latency_min"       Duration    "10us..100us"  in 0..=HOUR      => disk.latency_min_ns;
-    "disk"    "latency_mean"      Duration    "50us..500us"  in 0..=HOUR      => disk.latency_mean_ns;
-    "disk"    "sync_mean"         Duration    "200us..5ms"   in 0..=HOUR      => disk.sync_mean_ns;
-    "disk"    "slow"              Probability "0"            in 0..=1_000_000 => disk.slow_ppm;
-    "disk"    "slow_by"           Duration    "50ms..500ms"  in 0..=HOUR      => disk.slow_ns;
-    "disk"    "torn"              Probability "0.5"          in 0..=1_000_000 => disk.torn_ppm;
-    "buggify" "site"              Probability "0.25"         in 0..=1_000_000 => buggify.site_ppm;
-    "buggify" "fire"              Probability "0.05"         in 0..=1_000_000 => buggify.fire_ppm;
-    "expect"  "acknowledged"      Count       "0"            in 0..=1 << 40   => expect.acknowledged;
-    "expect"  "leader_changes"    Count       "0"            in 0..=1 << 40   => expect.leader_changes;
-    "expect"  "restarts"          Count       "0"            in 0..=1 << 40   => expect.restarts;
+    ""        "length"            Duration    "60s"                                    in 1..=HOUR       => chaos_ns;
+    ""        "liveness"          Duration    "60s"                                    in 1..=HOUR       => liveness_ns;
+    ""        "stability"         Duration    "[20ms..100ms, 100ms..500ms, 500ms..2s]" in 0..=HOUR       => stability_ns;
+    "cluster" "nodes"             Count       "[3, 3, 5]"                              in 1..=31         => cluster.nodes;
+    "cluster" "partitions"        Count       "[1, 1, 3]"                              in 1..=4096       => cluster.partitions;
+    "cluster" "workers"           Count       "[1, 1, 2]"                              in 1..=64         => cluster.workers;
+    "knobs"   "heartbeat"         Duration    "15ms..80ms"                             in 1_000..=HOUR   => knobs.heartbeat_ns;
+    "knobs"   "election_timeout"  Duration    "150ms..600ms"                           in 1_000..=HOUR   => knobs.election_timeout_ns;
+    "knobs"   "max_batch_entries" Count       "[1, 4, 64, 256]"                        in 1..=1_000_000  => knobs.max_batch_entries;
+    "knobs"   "max_batch_bytes"   Count       "[512, 4096, 65536]"                     in 1..=1 << 30    => knobs.max_batch_bytes;
+    "knobs"   "max_inflight"      Count       "1..=16"                                 in 1..=1_000_000  => knobs.max_inflight;
+    "knobs"   "wal_segment_bytes" Count       "[65536, 262144, 1048576]"               in 65_536..=1 << 40 => knobs.wal_segment_bytes;
+    "knobs"   "digest_every"      Count       "[1, 8, 64]"                             in 1..=1_000_000  => knobs.digest_every;
+    "knobs"   "max_pending"       Count       "[16, 100, 1000]"                        in 1..=1_000_000  => knobs.max_pending;
+    "knobs"   "attempt_timeout"   Duration    "250ms..1s"                              in 1_000..=HOUR   => knobs.attempt_timeout_ns;
+    "knobs"   "statement_timeout" Duration    "3s..8s"                                 in 1_000..=HOUR   => knobs.statement_timeout_ns;
+    "knobs"   "max_connections"   Count       "[50, 100]"                              in 1..=1_000_000  => knobs.max_connections;
+    "network" "latency_min"       Duration    "50us..2ms"                              in 0..=HOUR       => network.latency_min_ns;
+    "network" "latency_mean"      Duration    "200us..8ms"                             in 0..=HOUR       => network.latency_mean_ns;
+    "network" "loss"              Probability "[0, 0..0.02]"                           in 0..=1_000_000  => network.loss_ppm;
+    "network" "duplicate"         Probability "[0, 0..0.05]"                           in 0..=1_000_000  => network.duplicate_ppm;
+    "network" "reorder"           Probability "[0, 0..0.1]"                            in 0..=1_000_000  => network.reorder_ppm;
+    "network" "reorder_delay"     Duration    "5ms..100ms"                             in 0..=HOUR       => network.reorder_ns;
+    "network" "client_latency"    Duration    "100us..2ms"                             in 0..=HOUR       => network.client_latency_mean_ns;
+    "disk"    "latency_min"       Duration    "10us..100us"                            in 0..=HOUR       => disk.latency_min_ns;
+    "disk"    "latency_mean"      Duration    "50us..500us"                            in 0..=HOUR       => disk.latency_mean_ns;
+    "disk"    "sync_mean"         Duration    "200us..5ms"                             in 0..=HOUR       => disk.sync_mean_ns;
+    "disk"    "slow"              Probability "[0, 0..0.01]"                           in 0..=1_000_000  => disk.slow_ppm;
+    "disk"    "slow_by"           Duration    "50ms..500ms"                            in 0..=HOUR       => disk.slow_ns;
+    "disk"    "torn"              Probability "0.2..0.8"                               in 0..=1_000_000  => disk.torn_ppm;
+    "buggify" "site"              Probability "0..0.5"                                 in 0..=1_000_000  => buggify.site_ppm;
+    "buggify" "fire"              Probability "0.01..0.1"                              in 0..=1_000_000  => buggify.fire_ppm;
+    "expect"  "acknowledged"      Count       "0"                                      in 0..=1 << 40    => expect.acknowledged;
+    "expect"  "leader_changes"    Count       "0"                                      in 0..=1 << 40    => expect.leader_changes;
+    "expect"  "restarts"          Count       "0"                                      in 0..=1 << 40    => expect.restarts;
 }

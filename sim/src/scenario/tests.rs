@@ -78,6 +78,21 @@ fn extends_and_set_are_laid_on_top() {
     assert!(Scenario::load(&file, &[]).expect_err("a circle").to_string().contains("a circle?"));
 }
 
+#[test]
+fn what_a_scenario_does_not_name_differs_from_run_to_run() {
+    // The length of a run, what is asked of it, and how patient it is are no knobs.
+    let fixed = ["length", "liveness", "acknowledged", "leader_changes", "restarts"];
+    let scenario = Scenario::from_text("x.toml", MINIMAL).expect("a scenario");
+    for (setting, draw) in SETTINGS.iter().zip(&scenario.draws) {
+        let drawn: std::collections::BTreeSet<i64> =
+            (0..50).map(|seed| draw.draw(&mut crate::stream::stream(seed, setting.key, 0))).collect();
+        assert_eq!(drawn.len() == 1, fixed.contains(&setting.key), "{}.{}", setting.section, setting.key);
+    }
+    let clocks: std::collections::BTreeSet<i64> =
+        (0..50).flat_map(|seed| crate::draw::draw(&scenario, seed).clocks).map(|clock| clock.skew_ns).collect();
+    assert!(clocks.len() > 50, "clocks differ by default");
+}
+
 /// Every scenario in the repository, apart from regressions.
 fn shipped() -> Vec<std::path::PathBuf> {
     in_folders(&["smoke", "chaos"])

@@ -2,7 +2,7 @@
 
 use super::{Pending, World};
 use crate::client::{Client, ClientAction, ClientInput};
-use crate::env::dice::{Stream, mix};
+use crate::env::dice::{Dice, Stream, mix};
 use crate::trace;
 use bytes::Bytes;
 use orrery::env::{ClientEvent, Event};
@@ -37,6 +37,10 @@ pub(super) struct Connection {
     pub(super) node_open: bool,
     /// Does the client care?
     client_open: bool,
+    /// The client's machine is gone: so many bytes of what it has sent still come, and no end.
+    last_bytes: Option<usize>,
+    /// This fault ends the client in the middle of its next message, at a place drawn from the number.
+    doomed: Option<(u32, u64)>,
     /// Last arrival at the node: nothing overtakes.
     to_node: u64,
     to_client: u64,
@@ -65,7 +69,7 @@ impl World {
                 ClientAction::Connect(node) => self.connect(number, node.0),
                 ClientAction::Send(bytes) => {
                     if let Some(connection) = self.clients[number].connection {
-                        self.send_to_node(connection, bytes);
+                        self.send_from_client(connection, bytes);
                     }
                 }
                 ClientAction::Disconnect => self.disconnect(number),
@@ -92,6 +96,8 @@ impl World {
             life: 0,
             node_open: false,
             client_open: true,
+            last_bytes: None,
+            doomed: None,
             to_node: 0,
             to_client: 0,
             pieces: 0,
@@ -117,6 +123,58 @@ impl World {
         let delay = 1_000 + dice.exponential(self.plan.network.client_latency_mean_ns);
         let cut = (dice.chance(60_000) && length > 1).then(|| 1 + dice.index(length - 1));
         (delay, cut, stream.at(c.pieces).0)
+    }
+
+    /// Sends, unless the client is to end in the middle of it.
+    fn send_from_client(&mut self, connection: usize, mut bytes: Bytes) {
+        let Some((fault, draw)) = self.connections[connection].doomed.take() else {
+            self.send_to_node(connection, bytes);
+            return;
+        };
+        bytes.truncate((draw % bytes.len().max(1) as u64) as usize);
+        self.send_to_node(connection, bytes);
+        self.had_effect(fault);
+        self.end_client(connection, draw >> 63 == 0, usize::MAX);
+    }
+
+    /// Clients connected to a node disappear, at least one: now, whatever they were about, or in the middle of the next
+    /// message that they send.
+    pub(crate) fn crash_clients(&mut self, at: usize, fault: u32, dice: &mut Dice) {
+        let mut victims: Vec<usize> = self.nodes[at].connections.values().copied().collect();
+        victims.retain(|&connection| self.connections[connection].client_open);
+        dice.shuffle(&mut victims);
+        victims.truncate(1 + dice.index(victims.len()));
+        for connection in victims {
+            let (now, silent, last_bytes) = (dice.chance(500_000), dice.chance(500_000), dice.index(100));
+            if now {
+                self.had_effect(fault);
+                self.end_client(connection, silent, last_bytes);
+            } else {
+                self.connections[connection].doomed = Some((fault, dice.draw()));
+            }
+        }
+    }
+
+    /// A client ends and begins anew, without its connection. Its process's end is told to the node; that of its machine is
+    /// not, and the node's keep-alive finds out much later.
+    fn end_client(&mut self, connection: usize, silent: bool, last_bytes: usize) {
+        let key = self.now ^ mix(connection as u64);
+        let c = &mut self.connections[connection];
+        if !c.client_open {
+            return;
+        }
+        let number = c.client;
+        c.client_open = false;
+        if silent {
+            c.last_bytes = Some(last_bytes);
+            let keep_alive = Stream::new(self.plan.seed, "keep-alive").dice(key).between(5_000_000_000, 30_000_000_000);
+            self.queue.push(self.now + keep_alive, key, Pending::ToNode { connection, piece: Piece::Close });
+        } else {
+            self.travel_to_node(connection, Piece::Close);
+        }
+        self.clients[number].connection = None;
+        // It learns of it as if the connection had broken: what became of its operation it does not know.
+        self.queue.push(self.now, key ^ 1, Pending::ClientEnded { client: number });
     }
 
     fn send_to_node(&mut self, connection: usize, bytes: Bytes) {
@@ -150,6 +208,7 @@ impl World {
         if matches!(piece, Piece::Open) {
             self.accept(connection);
         } else if self.connections[connection].node_open {
+            let Some(piece) = self.what_still_comes(connection, piece) else { return };
             if self.nodes[at].paused {
                 let fault = self.nodes[at].paused_by;
                 self.nodes[at].held.push_back(Pending::ToNode { connection, piece });
@@ -157,6 +216,18 @@ impl World {
                 return;
             }
             self.tell_worker(connection, piece);
+        }
+    }
+
+    /// Of a machine that is gone only the first bytes come that it had sent.
+    fn what_still_comes(&mut self, connection: usize, piece: Piece) -> Option<Piece> {
+        match (piece, &mut self.connections[connection].last_bytes) {
+            (Piece::Bytes(mut bytes), Some(left)) => {
+                bytes.truncate(*left);
+                *left -= bytes.len();
+                (!bytes.is_empty()).then_some(Piece::Bytes(bytes))
+            }
+            (piece, _) => Some(piece),
         }
     }
 
@@ -284,6 +355,13 @@ impl World {
             }
         };
         self.client(number, input);
+    }
+
+    /// A client that had disappeared begins anew.
+    pub(super) fn client_ended(&mut self, number: usize) {
+        if self.clients[number].connection.is_none() {
+            self.client(number, ClientInput::Closed);
+        }
     }
 
     fn wake_client_at(&mut self, number: usize, at: u64) {

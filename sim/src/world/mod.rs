@@ -88,6 +88,10 @@ pub(crate) enum Pending {
     ClientWake {
         client: usize,
     },
+    /// A client that has disappeared begins anew.
+    ClientEnded {
+        client: usize,
+    },
     /// A planned fault's time has come.
     Fault {
         position: usize,
@@ -95,6 +99,12 @@ pub(crate) enum Pending {
     /// A fault ends.
     Lift {
         fault: u32,
+    },
+    /// A flapping split changes its state.
+    Flap {
+        fault: u32,
+        turn: u64,
+        until_ns: u64,
     },
     /// A node starts again, if it is still in the life after which this was decided.
     Restart {
@@ -209,8 +219,10 @@ impl World {
             Pending::Accepted { connection } => self.accepted(connection),
             Pending::ToClient { connection, piece } => self.at_client(connection, piece),
             Pending::ClientWake { client } => self.client_wake(client),
+            Pending::ClientEnded { client } => self.client_ended(client),
             Pending::Fault { position } => self.fault_is_due(position),
             Pending::Lift { fault } => self.lift(fault),
+            Pending::Flap { fault, turn, until_ns } => self.flap(fault, turn, until_ns),
             Pending::Restart { node, life } => {
                 let wanted = self.core.as_ref().is_none_or(|core| core[node]);
                 if wanted && self.nodes[node].life == life {
@@ -262,9 +274,10 @@ impl World {
         let node = &mut self.nodes[at];
         let slot = &mut node.workers[worker];
         let Some((id, op)) = slot.in_flight.pop_front() else { return };
-        let failures = slot.disk.failures + slot.disk.rot_read;
+        let failures = slot.disk.failures;
         let result = slot.execute(&op);
-        let failed = slot.disk.failures + slot.disk.rot_read > failures;
+        let failed = slot.disk.failures > failures;
+        let damage = std::mem::take(&mut slot.disk.damage_read);
         let event = trace::Event::Disk {
             node: node.id,
             worker: WorkerId(u16::try_from(worker).unwrap_or(0)),
@@ -276,6 +289,7 @@ impl World {
             },
         };
         self.trace.record(self.now, event);
+        damage.into_iter().for_each(|fault| self.had_effect(fault));
         if failed {
             for fault in self.nodes[at].disk_faults.clone() {
                 self.had_effect(fault);

@@ -3,7 +3,8 @@
 use super::{Pending, World};
 use crate::env::network::Fate;
 use crate::trace;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use orrery::env::tokio::frame;
 use orrery::env::{Endpoint, Event, Port};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,6 +20,10 @@ pub(crate) struct Message {
     pub(super) copy: bool,
     /// When it was sent.
     pub(super) sent_ns: u64,
+    /// A bit of it flips on its way: the fault, and the number that says which.
+    flipped: Option<(u32, u64)>,
+    /// Resets of its link before it was sent.
+    resets: u32,
 }
 
 impl World {
@@ -26,7 +31,10 @@ impl World {
     pub(super) fn send(&mut self, from: usize, to: Endpoint, payload: Bytes) {
         let Some(at) = (to.node.0 as usize).checked_sub(1).filter(|&at| at < self.nodes.len()) else { return };
         let (number, fate) = self.network.send(from, at);
-        let message = Message { from, to: at, port: to.port, payload, number, copy: false, sent_ns: self.now };
+        let resets = self.network.resets(from, at);
+        let flipped = fate.flipped;
+        let message =
+            Message { from, to: at, port: to.port, payload, number, copy: false, sent_ns: self.now, flipped, resets };
         for fault in fate.by.into_iter().flatten() {
             self.had_effect(fault);
         }
@@ -42,7 +50,7 @@ impl World {
         }
         if let Some(delay) = fate.copy_delay_ns {
             self.add("duplicate", 1, 0);
-            self.depart(Message { copy: true, ..message.clone() }, delay);
+            self.depart(Message { copy: true, flipped: None, ..message.clone() }, delay);
         }
         if fate.clogged {
             self.clogged.push((fate, message));
@@ -91,7 +99,43 @@ impl World {
             self.lost(&message, "split");
             return;
         }
-        self.receive(message);
+        if self.network.resets(message.from, message.to) != message.resets {
+            self.lost(&message, "reset");
+            return;
+        }
+        match message.flipped {
+            None => self.receive(message),
+            Some((fault, draw)) => self.receive_flipped(message, fault, draw),
+        }
+    }
+
+    /// A bit of a message has flipped on the wire. Here the product's own framing decides: what it refuses ends the
+    /// connection, and with it what else is under way; what it took for whole would be received.
+    fn receive_flipped(&mut self, mut message: Box<Message>, fault: u32, draw: u64) {
+        self.had_effect(fault);
+        let mut bytes = BytesMut::from(frame::frame_header(message.port, &message.payload).as_slice());
+        bytes.extend_from_slice(&message.payload);
+        let bit = draw % (bytes.len() as u64 * 8);
+        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        if let Ok(Some((port, payload))) = frame::next_frame(&mut bytes) {
+            (message.port, message.payload) = (port, payload);
+            self.receive(message);
+        } else {
+            self.network.reset(message.from, message.to);
+            self.lost(&message, "bit flip");
+        }
+    }
+
+    /// The network resets the connections between a node and its peers. Tells whether anything was under way.
+    pub(crate) fn reset_links(&mut self, at: usize) -> bool {
+        let mut under_way = false;
+        for other in (0..self.nodes.len()).filter(|other| *other != at) {
+            for (from, to) in [(at, other), (other, at)] {
+                under_way |= self.network.in_flight(from, to) > 0;
+                self.network.reset(from, to);
+            }
+        }
+        under_way
     }
 
     /// A message is there; the node may be down or paused.

@@ -83,6 +83,8 @@ impl World {
             slot.disk.io_error = false;
             slot.disk.full = false;
             slot.disk.fail_sync = false;
+            slot.disk.short_write = None;
+            slot.disk.misdirect = None;
             slot.life.points.silence();
         }
         if !self.nodes[at].up {

@@ -120,6 +120,7 @@ pub(crate) fn plan(seed: u64, nodes: u32) -> Plan {
         planted: 0,
         chaos_ns: 5 * SECOND,
         liveness_ns: 5 * SECOND,
+        stability_ns: 0,
         budget: Budget::Recoverable,
         cluster: plan::Cluster { nodes, partitions: 1, workers: 2 },
         knobs: plan::Knobs {

@@ -177,11 +177,11 @@ fn rot_flips_one_bit_of_what_was_synced_before_the_last_write() {
     let mut disk = prepared();
     write(&mut disk, "a", 0, 1, 512);
     done(&mut disk, DiskOp::Sync { file: name("a") });
-    assert!(disk.rot(&mut dice(5)));
+    assert!(disk.rot(7, &mut dice(5)));
     let data = read(&mut disk, "a", 0, 8192).expect("there");
     assert_eq!(data.iter().map(|byte| (byte ^ 1).count_ones()).sum::<u32>(), 1);
     assert!(data[..512].iter().all(|&byte| byte == 1));
-    assert_eq!(disk.rot_read, 1);
+    assert_eq!(disk.damage_read, BTreeSet::from([7]));
 }
 
 #[test]
@@ -201,4 +201,60 @@ fn a_killed_process_leaves_the_page_cache_but_not_always_what_a_failed_sync_drop
         assert_eq!(read(&mut disk, "a", 0, 1).expect("there")[0], 1, "the disk never had it");
     }
     assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
+}
+
+#[test]
+fn a_short_write_stores_its_first_sectors_and_fails() {
+    let mut disk = prepared();
+    disk.short_write = Some(1000);
+    let data = Bytes::from(vec![2; 4096]);
+    let write = DiskOp::Write { file: name("a"), offset: 0, data };
+    assert_eq!(disk.execute(&write), Err(DiskError::Full));
+    let data = read(&mut disk, "a", 0, 4096).expect("there");
+    assert!(data[..512].iter().all(|&byte| byte == 2) && data[512..].iter().all(|&byte| byte == 1));
+    done(&mut disk, write);
+    disk.short_write = Some(1 << 63 | 5);
+    let one = DiskOp::Write { file: name("a"), offset: 0, data: Bytes::from_static(b"x") };
+    assert!(matches!(disk.execute(&one), Err(DiskError::Io(_))));
+    assert_eq!(disk.failures, 2);
+}
+
+#[test]
+fn a_misdirected_write_shows_once_it_has_a_successor_and_is_not_the_last() {
+    let mut disk = prepared();
+    disk.misdirect = Some((9, 0));
+    let step = |disk: &mut SimDisk, offset: u64, byte: u8| {
+        write(disk, "b", offset, byte, 4096);
+        done(disk, DiskOp::Sync { file: name("b") });
+    };
+    done(&mut disk, DiskOp::Create { file: name("b"), length: 16_384 });
+    step(&mut disk, 0, 2);
+    step(&mut disk, 4096, 3);
+    // The second was written: the first, whose place has what was there before, lies where nothing was written yet.
+    let data = read(&mut disk, "b", 0, 16_384).expect("there");
+    let blocks: Vec<u8> = data.chunks(4096).map(|block| block[0]).collect();
+    assert_eq!(blocks, [0, 3, 2, 0]);
+    assert_eq!((disk.misdirect, disk.damage_read.clone()), (None, BTreeSet::from([9])));
+    step(&mut disk, 8192, 4);
+    step(&mut disk, 12_288, 5);
+    let data = read(&mut disk, "b", 0, 16_384).expect("there");
+    assert_eq!(
+        data.chunks(4096).map(|block| block[0]).collect::<Vec<_>>(),
+        [0, 3, 4, 5],
+        "one write went astray, once"
+    );
+}
+
+#[test]
+fn a_misdirected_write_may_destroy_what_was_written_long_ago() {
+    let mut disk = prepared();
+    write(&mut disk, "a", 8192, 2, 4096);
+    done(&mut disk, DiskOp::Sync { file: name("a") });
+    disk.misdirect = Some((9, 1));
+    for (offset, byte) in [(12_288, 3), (16_384, 4)] {
+        write(&mut disk, "a", offset, byte, 4096);
+        done(&mut disk, DiskOp::Sync { file: name("a") });
+    }
+    let data = read(&mut disk, "a", 0, 20_480).expect("there");
+    assert_eq!(data.chunks(4096).map(|block| block[0]).collect::<Vec<_>>(), [1, 3, 2, 0, 4]);
 }
