@@ -9,7 +9,8 @@
 //! - Under [`Budget::Recoverable`] a fault that destroys what a node has acknowledged spares a quorum of intact nodes.
 //!   A crash, even of all nodes with their unsynced writes, destroys nothing of that kind: it is only unavailability.
 //!   Neither does an error of the disk (failed sync, I/O error, no space): it may end a life, and the next one must find all
-//!   that was acknowledged. Only after rot may a node call its log unusable; otherwise that is a violation (`stop`).
+//!   that was acknowledged. Only after rot or a misdirected write may a node call its log unusable; otherwise that is a
+//!   violation (`stop`).
 //! - Nothing strikes and nothing is lifted after the healing: what holds outside the core then holds for good.
 //!
 //! To add a kind: a variant of [`FaultKind`], a file here, and its line in [`FAULTS`] (a test compares).

@@ -366,8 +366,8 @@ impl World {
     fn stopped(&mut self, at: usize, reason: StopReason) {
         let id = self.nodes[at].id;
         let node = &self.nodes[at];
-        // An error of the disk may end a life, but only rot takes away what was synced: whoever finds its log unusable
-        // without it has ruined the log itself, and with two such nodes a group is gone.
+        // An error of the disk may end a life, but only rot and misdirection take away what was synced: whoever finds
+        // its log unusable without them has ruined the log itself, and with two such nodes a group is gone.
         let (kind, message, out, explained) = match reason {
             StopReason::Shutdown => ("shut down unasked", String::new(), false, false),
             StopReason::Disk(message) => ("a sound disk failed", message, false, node.disk_suspect),
