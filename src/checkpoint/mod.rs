@@ -9,9 +9,6 @@ pub use crate::wal::Floor;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of a chunk. Whoever cuts a state into chunks keeps to it; a longer one in a file is damage.
-pub const MAX_CHUNK: usize = 1 << 20;
-
 /// What the machine is told when it is built: the identity that its files carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -3,6 +3,7 @@
 use super::format::BLOCK;
 use super::hard_state::{self, HardState, SLOT};
 use super::recovery::{Analysis, Files, Verdict, analyse};
+use super::retention::{Retention, Span};
 use super::segment::{self, Tail, UNFINISHED};
 use super::writer::Writer;
 use super::{Config, Floor, Record, RecoveredGroup, WalEvent};
@@ -39,8 +40,8 @@ enum Step {
     ReadSegment(u64),
     /// The last sync of the recovery.
     Settled,
-    /// The sync of a batch, with its ticket.
-    Batch(u64),
+    /// The sync of a batch, with its ticket, if any waited for it.
+    Batch(Option<u64>),
 }
 
 enum State {
@@ -66,8 +67,21 @@ struct Log {
     spare: Tail,
     /// Highest ticket appended and not yet in a batch.
     waiting: Option<u64>,
-    in_flight: bool,
+    in_flight: Option<InFlight>,
     flush_wanted: bool,
+    retention: Retention,
+    /// Lowest segment whose file is there.
+    oldest: u64,
+    /// Floors that take effect when the batch of that number is durable: no floor may outrun a record appended before it.
+    released: VecDeque<(u64, PartitionId, Floor)>,
+}
+
+/// The batch that is being written.
+struct InFlight {
+    batch: u64,
+    segment: u64,
+    bytes: u64,
+    spans: BTreeMap<PartitionId, Span>,
 }
 
 impl Wal {
@@ -138,25 +152,26 @@ impl Wal {
             log.writer.add(group, record);
         }
         if let Some(state) = hard_state {
-            log.hard_state_changed |= log.hard_state.groups.insert(group, state.clone()) != Some(state);
+            let group = log.hard_state.groups.entry(group).or_default();
+            log.hard_state_changed |= group.state.as_ref() != Some(&state);
+            group.state = Some(state);
         }
     }
 
     /// Starts a batch of everything that waits; if one is in flight, the next begins by itself at its end.
     pub fn flush(&mut self) {
         let State::Running(log) = &mut self.state else { return };
-        let Some(ticket) = log.waiting else { return };
-        if log.in_flight {
-            log.flush_wanted = true;
+        if log.in_flight.is_some() {
+            log.flush_wanted = log.waiting.is_some() || log.hard_state_changed;
             return;
         }
         log.flush_wanted = false;
-        log.waiting = None;
+        log.give_up_segments();
+        let ticket = log.waiting.take();
         if log.writer.is_empty() && !log.hard_state_changed {
-            self.events.push_back(WalEvent::Persisted { ticket });
+            self.events.extend(ticket.map(|ticket| WalEvent::Persisted { ticket }));
             return;
         }
-        log.in_flight = true;
         let mut ops = Vec::new();
         match log.write(&self.config, &mut ops) {
             Ok(file) => {
@@ -169,27 +184,57 @@ impl Wal {
     }
 
     /// A published checkpoint covers the group's log up to the floor: what lies below may go. A floor that is not above
-    /// the one known changes nothing. Becomes durable with the next batch; segments go when it is.
-    pub fn release(&mut self, _group: PartitionId, _floor: Floor) {}
+    /// the one known changes nothing. It becomes durable after everything appended so far; then segments go.
+    pub fn release(&mut self, group: PartitionId, floor: Floor) {
+        if matches!(self.state, State::Dead) {
+            return;
+        }
+        let State::Running(log) = &mut self.state else {
+            panic!("releasing begins when the log has recovered");
+        };
+        let waits_for = if log.writer.is_empty() {
+            log.in_flight.as_ref().map(|in_flight| in_flight.batch)
+        } else {
+            Some(log.writer.batch())
+        };
+        match waits_for {
+            Some(batch) => log.released.push_back((batch, group, floor)),
+            None => log.raise_floor(group, floor),
+        }
+    }
 
     /// The group's log so far is void, and begins anew after the floor: a snapshot has been installed, its checkpoint is
     /// published. Takes the place of [`Wal::append`] for this ticket; records appended with later tickets, or after it with
     /// the same one, belong to the new log. The hard state, if one is given, becomes durable in the same instant.
-    pub fn reset(&mut self, ticket: u64, group: PartitionId, _floor: Floor, hard_state: Option<Bytes>) {
+    pub fn reset(&mut self, ticket: u64, group: PartitionId, floor: Floor, hard_state: Option<Bytes>) {
         self.append(ticket, group, &[], hard_state);
+        let State::Running(log) = &mut self.state else { return };
+        sometimes!("wal.reset");
+        log.writer.forget(group);
+        log.retention.void(group);
+        log.released.retain(|(_, released, _)| *released != group);
+        log.raise_floor(group, floor);
+        log.hard_state.groups.entry(group).or_default().begins = log.writer.batch();
+        log.hard_state_changed = true;
     }
 
     /// The group whose records keep the oldest segment from being removed, if there is a younger one: a checkpoint of it
     /// helps.
     #[must_use]
     pub fn pinned_by(&self) -> Option<PartitionId> {
-        None
+        match &self.state {
+            State::Running(log) => log.retention.pinned_by(|group| log.hard_state.floor(group)),
+            _ => None,
+        }
     }
 
     /// Size of all segments in use, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        0
+        match &self.state {
+            State::Running(log) => log.retention.bytes(),
+            _ => 0,
+        }
     }
 
     /// Identity of the log, drawn when it was created: checkpoints of this directory carry it. `None` before it has
@@ -206,7 +251,7 @@ impl Wal {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         match &self.state {
-            State::Running(log) => !log.in_flight && log.waiting.is_none(),
+            State::Running(log) => log.in_flight.is_none() && log.waiting.is_none(),
             State::New | State::Dead => true,
             State::Reading { .. } | State::Settling { .. } => false,
         }
@@ -308,24 +353,26 @@ impl Wal {
             kept: Bytes::new(),
             batch: 1,
             previous: super::format::Directory::default(),
+            retention: Retention::default(),
         }
     }
 
     /// Brings the log into a state that is durable whatever the page cache made us read: the last segment and the hard state
     /// into new files, everything beyond removed, then the batch that opens this life. Only its sync ends the recovery.
     fn settle(&mut self, analysis: Analysis, names: &[String]) {
-        let Analysis { groups, mut hard_state, segment, kept, batch, previous } = analysis;
+        let Analysis { groups, mut hard_state, segment, kept, batch, previous, retention } = analysis;
         hard_state.generation += 1;
         hard_state.incarnation += 1;
         let mut ops: Vec<DiskOp> = Vec::new();
         // From the highest down, each for good before the next: a crash in between must leave no gap in the numbers.
-        for file in names.iter().rev() {
-            if segment::number(file).is_some_and(|number| number > segment) {
-                ops.extend([DiskOp::Remove { file: file.clone() }, DiskOp::SyncDirectory]);
-            } else if segment::is_unfinished(file) {
-                ops.push(DiskOp::Remove { file: file.clone() });
-            }
+        let beyond = |file: &&String| segment::number(file).is_some_and(|number| number > segment);
+        let remove = |file: &String| DiskOp::Remove { file: file.clone() };
+        if planted!(17) {
+            ops.extend(names.iter().filter(beyond).map(remove));
+        } else {
+            ops.extend(names.iter().rev().filter(beyond).flat_map(|file| [remove(file), DiskOp::SyncDirectory]));
         }
+        ops.extend(names.iter().filter(|file| segment::is_unfinished(file)).map(remove));
         let bytes = self.config.segment_bytes.max(kept.len() as u64).next_multiple_of(BLOCK as u64);
         let tail = tail(segment, bytes, kept.len() as u64);
         rewrite(&segment::name(segment), bytes, 0, kept, &mut ops);
@@ -333,6 +380,10 @@ impl Wal {
             return self.end(WalEvent::Failed("the hard state of all groups does not fit its slot".to_owned()));
         };
         rewrite(hard_state::FILE, 2 * SLOT as u64, hard_state.offset(), slot, &mut ops);
+        // Files that an earlier life had given up and did not come to remove. The hard state that says so is durable now.
+        let oldest = hard_state.first_segment;
+        let given_up = |file: &&String| segment::number(file).is_some_and(|number| number < oldest);
+        ops.extend(names.iter().filter(given_up).map(remove));
         let spare = segment + 1;
         let spare_bytes = self.config.segment_bytes.next_multiple_of(BLOCK as u64);
         ops.extend(segment::create(spare, spare_bytes));
@@ -343,8 +394,11 @@ impl Wal {
             tail,
             spare: self::tail(spare, spare_bytes, 0),
             waiting: None,
-            in_flight: true,
+            in_flight: None,
             flush_wanted: false,
+            retention,
+            oldest,
+            released: VecDeque::new(),
         });
         match log.write(&self.config, &mut ops) {
             Ok(file) => {
@@ -359,17 +413,19 @@ impl Wal {
 
     fn settled(&mut self) {
         let State::Settling { groups, mut log } = std::mem::replace(&mut self.state, State::Dead) else { return };
-        log.in_flight = false;
+        log.landed();
         let incarnation = Incarnation(log.hard_state.incarnation);
         self.state = State::Running(log);
         self.events.push_back(WalEvent::Recovered { groups, incarnation });
     }
 
-    fn batch_is_durable(&mut self, ticket: u64) {
+    fn batch_is_durable(&mut self, ticket: Option<u64>) {
         let State::Running(log) = &mut self.state else { return };
-        log.in_flight = false;
-        let again = log.flush_wanted;
-        self.events.push_back(WalEvent::Persisted { ticket });
+        let removed = log.landed();
+        let again = log.flush_wanted || log.hard_state_changed;
+        // No sync of the directory: if a crash brings the file back, the next life knows that it has been given up.
+        self.submit_all(removed.map(|segment| DiskOp::Remove { file: segment::name(segment) }).collect());
+        self.events.extend(ticket.map(|ticket| WalEvent::Persisted { ticket }));
         if again {
             self.flush();
         }
@@ -422,10 +478,52 @@ impl Log {
         }
         let first = self.tail.next;
         self.tail.next += blocks;
+        self.in_flight = Some(InFlight {
+            batch: self.writer.batch(),
+            segment: self.tail.segment,
+            bytes: u64::from(self.tail.blocks) * BLOCK as u64,
+            spans: self.writer.take_spans(),
+        });
         let data = self.writer.seal(self.tail.segment, first, self.hard_state.generation);
         let file = segment::name(self.tail.segment);
         ops.push(DiskOp::Write { file: file.clone(), offset: u64::from(first) * BLOCK as u64, data });
         Ok(file)
+    }
+
+    /// Raises a group's floor; the next batch makes it durable.
+    fn raise_floor(&mut self, group: PartitionId, floor: Floor) {
+        let group = self.hard_state.groups.entry(group).or_default();
+        if group.floor.is_none_or(|known| known.index < floor.index) {
+            group.floor = Some(floor);
+            self.hard_state_changed = true;
+        }
+    }
+
+    /// The batch in flight is durable. Returns the segments whose files are not needed any more.
+    fn landed(&mut self) -> std::ops::Range<u64> {
+        let Some(InFlight { batch, segment, bytes, spans }) = self.in_flight.take() else { return 0..0 };
+        let begins = |group: &PartitionId| self.hard_state.groups.get(group).map_or(0, |group| group.begins);
+        let counting = spans.into_iter().filter(|(group, _)| begins(group) <= batch);
+        self.retention.batch(segment, bytes, batch, counting);
+        while let Some((_, group, floor)) = self.released.pop_front_if(|(waits_for, ..)| *waits_for <= batch) {
+            self.raise_floor(group, floor);
+        }
+        let removed = self.oldest..self.hard_state.first_segment;
+        self.oldest = self.hard_state.first_segment;
+        sometimes!("wal.segment_removed", !removed.is_empty());
+        removed
+    }
+
+    /// Moves the beginning of the log behind the segments that no group needs. The next batch makes that durable; then
+    /// they are removed.
+    fn give_up_segments(&mut self) {
+        let Some(beginning) = self.retention.beginning(|group| self.hard_state.floor(group)) else { return };
+        if beginning.segment > self.hard_state.first_segment {
+            self.hard_state.first_segment = beginning.segment;
+            self.hard_state.first_batch = beginning.batch;
+            self.hard_state_changed = true;
+            self.retention.forget_below(beginning.segment);
+        }
     }
 
     /// A batch lies in one segment: the rest of this one stays empty. For a batch larger than a segment the spare is extended.

@@ -40,14 +40,27 @@
 //! ```
 //!
 //! # Hard state
-//! A slot is 64 KiB, written as far as used: `"OHS1"`, u32 crc32c of the rest, u64 log id, u64 generation, u64
+//! A slot is 64 KiB, written as far as used: `"OHS2"`, u32 crc32c of that and the rest, u64 log id, u64 generation, u64
 //! incarnation, u32 node, u16 worker, u16 0, u64 first batch, u32 length, u32 groups, u64 first segment; then by group: u32 group,
-//! u32 length, bytes. Generation `g` is written into slot `g % 2`, synced, and *then* a batch is written whose directory
+//! u32 length of its state (ffffffff: none), u64 index and u64 era of its floor, u64 first batch that counts, its state. (Version
+//! 1 had no floors.) Generation `g` is written into slot `g % 2`, synced, and *then* a batch is written whose directory
 //! says `g`; only that batch's sync makes the change durable towards the worker. So if no readable directory
 //! says more than the best slot, whatever newer slot was torn had not been acknowledged and the older is right; if one does, a
 //! vote has been lost and the log is corrupt.
 //!
+//! # Floors
+//! A checkpoint stands for the records up to its [`Floor`]. [`Wal::release`] notes that in the hard state, and with it the first
+//! segment of which some group needs a record above its floor; when both are durable, lower segments are removed. What a
+//! later record of the same group voids pins nothing; a group that is silent and pins the oldest segment is
+//! [`Wal::pinned_by`]: a checkpoint of it helps. [`Wal::reset`] is for an installed snapshot: the hard state says from which
+//! batch on the group's records count, so floor, void and the new vote become durable in one instant, and the batch
+//! vouches for them as for any vote.
+//!
 //! # Invariants
+//! - A floor is durable only when everything is that was appended before its release: a record that voids what stands above
+//!   the floor is never outrun by it.
+//! - A segment is removed only when a durable hard state, vouched for by a durable batch, says that the log begins after it. So
+//!   a lower one that a crash brings back is known to be dead, and one that is missing was not removed by us.
 //! - `Persisted` comes after the sync of everything up to its ticket, hard states included. Tickets are reported in order.
 //! - Batch numbers have no gap. A batch with a successor was synced, and the successor repeats its directory.
 //! - A file is written only when its name and its length are durable. Segment numbers have no gap, whenever a crash comes.
@@ -62,7 +75,8 @@
 //! 2. A batch with bad blocks that had a successor, or whose bad sectors are not zero: it may have been acknowledged. Groups of
 //!    which a record is missing lose the batch: [`RecoveredGroup::damaged`]. Its directory, or its repetition, names them.
 //!    The blocks stay where they are, so that the next life knows it too. The hole is closed when records have been written
-//!    again from its first index to the last position known (what Raft's refilling does).
+//!    again from its first index to the last position known (what Raft's refilling does), or when a floor covers it: of what
+//!    lies at or below the floor nothing is missed.
 //! 3. The directory is unknown, the hard state or a whole stretch of batches is gone, or headers contradict each other:
 //!    [`WalEvent::Corrupt`]. The files stay as they are.
 //!
@@ -71,10 +85,12 @@
 //!   hits a quorum in the middle of one write would stop the group for ever; the sector checksums prove in nearly all
 //!   cases that the sync had not ended. Only rot that leaves exact zeros in the very last batch passes for a tear.
 //! - The hole's rule is Raft's (an append voids what lies above). A protocol that replaces single slots needs its own
-//!   in `recovery::GroupLog`.
+//!   in `recovery::GroupLog` and `retention`.
 //! - A read error, as opposed to rot, ends the life, even where the other blocks could be read.
 //! - An empty directory is a new log: that this node once had another, only the cluster can know.
-//! - No checkpoints yet, so no segment is ever removed; `first segment` and `first batch` are the place for it.
+//! - A batch of which neither directory can be read is [`WalEvent::Corrupt`] even where every group's floor may cover it: nothing
+//!   proves that it does.
+//! - All floors and states of a worker share a slot of 64 KiB: some hundreds of groups.
 //!
 //! Sources: Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage" (FAST '18), for telling torn from rotten
 //! and for what a damaged member may do; Rebello et al., "Can Applications Recover from fsync Failures?" (ATC '20);
@@ -85,6 +101,7 @@ mod hard_state;
 mod machine;
 mod reader;
 mod recovery;
+mod retention;
 mod segment;
 #[cfg(test)]
 mod tests;

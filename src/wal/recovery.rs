@@ -3,7 +3,8 @@
 use super::format::{BLOCK, Directory};
 use super::hard_state::{self, HardState, Stored};
 use super::reader::{Batch, Place, SegmentData, places, take_apart, unreadable_after};
-use super::{Config, Damage, Record, RecoveredGroup};
+use super::retention::{Retention, Span};
+use super::{Config, Damage, Floor, Record, RecoveredGroup};
 use crate::types::{Era, LogIndex, PartitionId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -44,6 +45,8 @@ pub(super) struct Analysis {
     pub(super) batch: u64,
     /// Directory of the batch before.
     pub(super) previous: Directory,
+    /// What the segments hold.
+    pub(super) retention: Retention,
 }
 
 /// Judges.
@@ -67,16 +70,11 @@ pub(super) fn analyse(config: &Config, files: &Files) -> Verdict {
     }
     let segments: Vec<SegmentData> = files
         .segments
-        .iter()
+        .range(hard_state.first_segment..) // what lies below was given up, and a crash has spared its file
         .map(|(number, data)| SegmentData::new(*number, data.clone(), hard_state.log_id))
         .collect();
     match walk(&segments, &hard_state) {
-        Ok(mut walked) => {
-            for (group, state) in &hard_state.groups {
-                walked.logs.entry(*group).or_default().hard_state = Some(state.clone());
-            }
-            Verdict::Good(Box::new(walked.analysis(&segments, hard_state)))
-        }
+        Ok(walked) => Verdict::Good(Box::new(walked.analysis(&segments, hard_state))),
         Err(reason) => Verdict::Corrupt(reason),
     }
 }
@@ -99,6 +97,9 @@ struct Walked {
     previous: Directory,
     generation: u64,
     end: Option<Place>,
+    /// What counts of the batch taken last.
+    spans: BTreeMap<PartitionId, Span>,
+    retention: Retention,
 }
 
 /// Walks over all batches in order of their numbers.
@@ -119,11 +120,13 @@ fn walk(segments: &[SegmentData], hard_state: &HardState) -> Result<Walked, Stri
         return Err(format!("segment {segment} block {block}: damaged, and nothing tells what it held"));
     }
     let mut walked = Walked {
-        logs: BTreeMap::new(),
+        logs: hard_state.groups.iter().map(|(group, known)| (*group, GroupLog::new(known))).collect(),
         batch: hard_state.first_batch,
         previous: Directory::default(),
         generation: 0,
         end: None,
+        spans: BTreeMap::new(),
+        retention: Retention::default(),
     };
     let newest = last.map_or(0, |(number, _)| *number);
     let read = |number: u64| places.get(&number).map(|place| take_apart(&segments[place.segment], place));
@@ -132,9 +135,12 @@ fn walk(segments: &[SegmentData], hard_state: &HardState) -> Result<Walked, Stri
         let current = next.take();
         next = read(walked.batch + 1);
         let place = places.get(&walked.batch);
-        if !walked.take(current.unwrap_or_default(), place, next.as_ref(), walked.batch < newest)? {
+        let (number, before) = (walked.batch, walked.end);
+        if !walked.take(current.unwrap_or_default(), place, next.as_ref(), number < newest)? {
             break;
         }
+        let segment = &segments[place.or(before.as_ref()).map_or(0, |place| place.segment)];
+        walked.retention.batch(segment.number, segment.data.len() as u64, number, std::mem::take(&mut walked.spans));
     }
     if walked.generation > hard_state.generation {
         return Err(format!(
@@ -191,14 +197,19 @@ impl Walked {
         let complete = |group: &PartitionId| {
             directory.entries.get(group).is_some_and(|entry| counts.get(group) == Some(&entry.records))
         };
+        let number = self.batch;
         for (group, entry) in &directory.entries {
-            if !complete(group) {
-                self.logs.entry(*group).or_default().lose(entry.first, entry.last);
+            let log = self.logs.entry(*group).or_default();
+            if !complete(group) && log.begins <= number {
+                log.lose(entry.first, entry.last);
+                self.spans.insert(*group, Span { first: entry.first, end: entry.last.1 });
             }
         }
         for (group, record) in records {
-            if complete(&group) {
-                self.logs.entry(group).or_default().keep(record);
+            let log = self.logs.entry(group).or_default();
+            if complete(&group) && log.begins <= number {
+                Span::add(&mut self.spans, group, record.index);
+                log.keep(record);
             }
         }
     }
@@ -207,6 +218,7 @@ impl Walked {
         let (segment, blocks) = self.end.map_or((0, 0), |place| (place.segment, place.end() as usize));
         Analysis {
             groups: self.logs.into_iter().map(|(group, log)| (group, log.finish())).collect(),
+            retention: self.retention,
             hard_state,
             segment: segments[segment].number,
             kept: segments[segment].data.slice(..blocks * BLOCK),
@@ -216,11 +228,14 @@ impl Walked {
     }
 }
 
-/// A group's records, and the hole that is still open in them.
+/// A group's records above its floor, and the hole that is still open in them.
 #[derive(Default)]
 struct GroupLog {
     records: Vec<Record>,
     hard_state: Option<Bytes>,
+    floor: Option<Floor>,
+    /// Earlier batches hold nothing of it.
+    begins: u64,
     hole: Option<Hole>,
 }
 
@@ -231,33 +246,51 @@ struct Hole {
 }
 
 impl GroupLog {
+    fn new(known: &hard_state::Group) -> Self {
+        Self { hard_state: known.state.clone(), floor: known.floor, begins: known.begins, ..Self::default() }
+    }
+
+    /// Last index for which no record is needed.
+    fn covered(&self) -> LogIndex {
+        self.floor.unwrap_or_default().index
+    }
+
     /// A record was written after everything before it. It narrows a hole from below, as a leader's refilling does; one that
     /// lies beyond the hole is kept but narrows nothing, since the refilling will write it again.
     fn keep(&mut self, record: Record) {
+        let covered = self.covered();
         if let Some(hole) = &mut self.hole {
             hole.last = hole.last.max((record.era, record.index));
             if record.index <= hole.next {
-                hole.next = record.index.next();
+                hole.next = record.index.max(covered).next();
             }
             if hole.next > hole.last.1 {
                 sometimes!("wal.hole_was_refilled");
                 self.hole = None;
             }
         }
-        self.records.push(record);
+        // At or below the floor a record is only of use to void what stands above it.
+        if record.index > covered || !self.records.is_empty() {
+            self.records.push(record);
+        }
     }
 
     /// A batch with records from `first` on is lost. What was written before at those indices may have been replaced by it:
-    /// it is not handed out, for it may be wrong.
+    /// it is not handed out, for it may be wrong. Of what lies at or below the floor, nothing is missed.
     fn lose(&mut self, first: LogIndex, last: (Era, LogIndex)) {
         self.records.retain(|record| record.index < first);
+        let first = first.max(self.covered().next());
         let hole = self.hole.get_or_insert(Hole { next: first, last });
         hole.next = hole.next.min(first);
         hole.last = hole.last.max(last);
+        if hole.next > hole.last.1 {
+            sometimes!("wal.hole_below_the_floor");
+            self.hole = None;
+        }
     }
 
     fn finish(self) -> RecoveredGroup {
         let damaged = self.hole.map(|hole| Damage { first: hole.next, last: hole.last.1, last_era: hole.last.0 });
-        RecoveredGroup { records: self.records, hard_state: self.hard_state, damaged, floor: None }
+        RecoveredGroup { records: self.records, hard_state: self.hard_state, damaged, floor: self.floor }
     }
 }

@@ -2,10 +2,12 @@
 
 use super::Record;
 use super::format::{
-    BLOCK, BlockHeader, Directory, HEADER, PAYLOAD, directories_length, write_directories, write_record,
+    BLOCK, BlockHeader, Directory, HEADER, PAYLOAD, directories_length, u32_at, write_directories, write_record,
 };
+use super::retention::Span;
 use crate::types::PartitionId;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// What waits for the next batch. Its buffers are reused.
 pub(super) struct Writer {
@@ -14,6 +16,7 @@ pub(super) struct Writer {
     batch: u64,
     records: Vec<u8>,
     starts: Vec<usize>,
+    spans: BTreeMap<PartitionId, Span>,
     directory: Directory,
     previous: Directory,
 }
@@ -21,14 +24,53 @@ pub(super) struct Writer {
 impl Writer {
     /// Continues a log: `batch` is the number of the next batch, `previous` the directory of the one before.
     pub(super) fn new(log_id: u64, life: u64, batch: u64, previous: Directory) -> Self {
-        Self { log_id, life, batch, records: Vec::new(), starts: Vec::new(), directory: Directory::default(), previous }
+        Self {
+            log_id,
+            life,
+            batch,
+            records: Vec::new(),
+            starts: Vec::new(),
+            spans: BTreeMap::new(),
+            directory: Directory::default(),
+            previous,
+        }
     }
 
     /// Adds a record to the next batch.
     pub(super) fn add(&mut self, group: PartitionId, record: &Record) {
         self.starts.push(self.records.len());
         self.directory.add(group, record.index, record.era);
+        Span::add(&mut self.spans, group, record.index);
         write_record(group, record.index, record.era, &record.bytes, &mut self.records);
+    }
+
+    /// Drops what waits of a group.
+    pub(super) fn forget(&mut self, group: PartitionId) {
+        if self.spans.remove(&group).is_none() {
+            return;
+        }
+        self.directory.entries.remove(&group);
+        let mut ends = self.starts.iter().skip(1).copied().chain([self.records.len()]);
+        let mut kept = Vec::with_capacity(self.records.len());
+        let mut starts = Vec::with_capacity(self.starts.len());
+        for start in &self.starts {
+            let record = &self.records[*start..ends.next().unwrap_or(*start)];
+            if u32_at(record, 4) != Some(group.0) {
+                starts.push(kept.len());
+                kept.extend_from_slice(record);
+            }
+        }
+        (self.records, self.starts) = (kept, starts);
+    }
+
+    /// Number of the next batch.
+    pub(super) fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// What the next batch holds of each group, taken just before it is sealed.
+    pub(super) fn take_spans(&mut self) -> BTreeMap<PartitionId, Span> {
+        std::mem::take(&mut self.spans)
     }
 
     /// Nothing waits.

@@ -1,4 +1,4 @@
-//! Format V1, byte by byte: a change of these goldens is a change of the format and needs a new version.
+//! The format, byte by byte: blocks of version 1, hard state of version 2. A change of these goldens is a change of the format and needs a new version.
 
 use super::*;
 use std::fmt::Write as _;
@@ -19,10 +19,13 @@ fn dump(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn format_v1() {
+fn format_v2() {
     let (mut life, ..) = Life::recover(Disk::default(), config(4)).expect("a new log");
     life.append(1, &[record(1, 1, b"first record")], Some(b"term 1"));
     life.write(2, &[record(8, 3, b"another group's")], None);
+    life.wal.release(PartitionId(2), crate::wal::Floor { index: LogIndex(8), era: Era(3) });
+    life.wal.flush();
+    life.run();
     let mut text = String::new();
     for file in life.disk.files() {
         let content = life.disk.content(&file);

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod disk;
 mod error;
+mod floor;
 mod format;
 
 use super::{Config, Record, RecoveredGroup, Wal, WalEvent};
