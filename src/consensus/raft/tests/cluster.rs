@@ -271,10 +271,10 @@ impl Cluster {
                 self.reads.remove(&token);
                 self.events.push(Event::ReadDropped(node, token));
             }
-            if let Some(fetch) = ready.fetch.take() {
-                if self.member(node).wanted.replace(fetch) != Some(fetch) {
-                    self.events.push(Event::Wanted(node, fetch));
-                }
+            if let Some(fetch) = ready.fetch.take()
+                && self.member(node).wanted.replace(fetch) != Some(fetch)
+            {
+                self.events.push(Event::Wanted(node, fetch));
             }
             if let Some(floor) = ready.reset {
                 self.events.push(Event::Reset(node, floor));

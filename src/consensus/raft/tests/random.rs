@@ -269,7 +269,6 @@ fn random_steps_keep_every_safety_property_and_a_healed_group_serves() {
         "raft.log_replaced_by_snapshot",
         "raft.conflict_replaced_by_snapshot",
         "raft.lacks_state",
-        "raft.era_known_from_snapshot",
     ] {
         assert!(probes.contains_key(probe), "{probe} was never reached; reached: {probes:?}");
     }
