@@ -1,6 +1,57 @@
 //! **Checkpoints**: the state of a partition in a file, as a machine over disk events.
+//!
+//! As the log, it does no input or output: it emits [`DiskOp`](crate::env::DiskOp)s and is told their ends. What a state is, it
+//! does not know: it keeps a [`Header`] and a row of opaque chunks, and gives them back whole or says that it cannot.
+//!
+//! # Files
+//! - `checkpoint-<partition, 8 digits>-<index, 16 digits>`: complete, durable, never written again.
+//! - the same with `.new`: being written. It becomes real by a rename; a leftover is removed.
+//!
+//! A file is an array of frames, each filled up with zeros to a multiple of 4096 bytes. Numbers are little-endian:
+//!
+//! ```text
+//!  0  magic "OCP1" (the digit is the format version)    4  u32 crc32c of the header's other bytes
+//!  8  u64 log id     16  u32 node     20  u16 worker    22  u16 kind: 1 beginning, 2 chunk, 3 end
+//! 24  u32 partition  28  u32 number of the frame        32  u64 floor: index     40  u64 floor: era
+//! 48  u32 length of the payload       52  u32 crc32c of the payload              56  0
+//! 64  payload
+//! ```
+//!
+//! The beginning's payload is the state's digest (u128), a chunk's is the chunk, the end's is what proves that none is missing: u32
+//! chunks, u32 0, u64 bytes, and the u128 xxh3 of all chunks' bytes in order. So a frame carries its own place and the
+//! identity of its log: rotten, torn, misdirected, stale, foreign and missing ones are noticed.
+//!
+//! # Writing
+//! create `.new` → frames, synced at least once a mebibyte, so that the log's syncs, which stand behind, never wait long → end
+//! → sync → rename → sync of the directory = [`CheckpointEvent::Published`] → others of the partition are removed. One
+//! chunk is on its way at a time: the next is made when the last is written, and normal work goes on in between.
+//!
+//! # Loading
+//! At the beginning of a life, when the log has recovered: of each partition the newest, chunk by chunk; if it is damaged, the
+//! one before, if there is still one (its chunks help when the log has kept what follows it).
+//!
+//! # Invariants
+//! - A name without `.new` stands for a file that was whole and synced before it got the name.
+//! - An older checkpoint is removed only when a newer one is durable, name included; the log's floor is raised only then too
+//!   (by whoever hears `Published`).
+//! - [`CheckpointEvent::Complete`] comes only if every frame was proven, in order, and the end agrees with all of them.
+//! - Nothing on disk makes this panic, or allocate more than the file is long.
+//! - The first failed operation is the last: [`CheckpointEvent::Failed`].
+//!
+//! # Caveats
+//! - One bad byte costs the whole checkpoint: the state comes from another replica then. There is nothing to resynchronise for.
+//! - A damaged file stays where it is until the partition's next checkpoint is published.
+//! - A read error, as opposed to rot, ends the life.
+//! - Zeros that fill up a frame are checked too, for the sake of noticing rot, though nothing depends on them.
+//!
+//! Sources: Pillai et al., "All File Systems Are Not Created Equal" (OSDI '14), for the order of sync and rename; Alagappan et al.,
+//! "Protocol-Aware Recovery for Consensus-Based Storage" (FAST '18), for what becomes of a damaged snapshot.
 
+mod format;
+mod load;
 mod machine;
+#[cfg(test)]
+mod tests;
 
 pub use machine::Checkpoints;
 
@@ -65,7 +116,7 @@ pub enum CheckpointEvent {
         /// Of which partition.
         partition: PartitionId,
     },
-    /// The checkpoint is durable under its name; every older one of the partition goes.
+    /// The checkpoint is durable under its name; every other one of the partition goes.
     Published {
         /// Of which partition.
         partition: PartitionId,

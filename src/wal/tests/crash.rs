@@ -41,7 +41,7 @@ fn replay(changes: &[Change]) -> BTreeMap<LogIndex, Record> {
 }
 
 impl Expected {
-    fn new() -> Self {
+    fn fresh() -> Self {
         Self { floors: vec![(None, 0)], states: vec![None], ..Self::default() }
     }
 
@@ -116,7 +116,7 @@ impl Model {
     /// Something is asked of the log.
     fn change(&mut self, life: &mut Life, rng: &mut Rng) {
         let group = PartitionId(rng.next_u32() % 3);
-        let expected = self.groups.entry(group).or_insert_with(Expected::new);
+        let expected = self.groups.entry(group).or_insert_with(Expected::fresh);
         match rng.next_u32() % 16 {
             0..4 => {
                 let floor = expected.highest_floor();

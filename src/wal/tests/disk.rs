@@ -20,7 +20,7 @@ enum NameChange {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
@@ -42,31 +42,31 @@ fn apply(names: &mut BTreeMap<String, usize>, change: &NameChange) {
 
 impl Disk {
     /// The operation after `count` more fails.
-    pub(super) fn fail_at(&mut self, count: usize) {
+    pub(crate) fn fail_at(&mut self, count: usize) {
         self.fail_in = Some(count);
     }
 
     /// The operation after `count` more fails, and what is behind it is refused. If it is a sync, what it should have made
     /// durable is gone.
-    pub(super) fn break_at(&mut self, count: usize) {
+    pub(crate) fn break_at(&mut self, count: usize) {
         self.break_in = Some(count);
     }
 
     /// Nothing fails any more: another process opens the files.
-    pub(super) fn repair(&mut self) {
+    pub(crate) fn repair(&mut self) {
         (self.fail_in, self.break_in) = (None, None);
     }
 
-    pub(super) fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         self.names.keys().cloned().collect()
     }
 
-    pub(super) fn content(&mut self, file: &str) -> &mut Vec<u8> {
+    pub(crate) fn content(&mut self, file: &str) -> &mut Vec<u8> {
         let inode = self.names[file];
         &mut self.inodes[inode].live
     }
 
-    pub(super) fn remove(&mut self, file: &str) {
+    pub(crate) fn remove(&mut self, file: &str) {
         self.names.remove(file);
     }
 
@@ -81,7 +81,7 @@ impl Disk {
         Ok(&mut self.inodes[inode])
     }
 
-    pub(super) fn execute(&mut self, op: DiskOp) -> DiskResult {
+    pub(crate) fn execute(&mut self, op: DiskOp) -> DiskResult {
         if let Some(left) = &mut self.fail_in {
             if *left == 0 {
                 return Err(DiskError::Full);
@@ -150,7 +150,7 @@ impl Disk {
     }
 
     /// What a crash leaves: everything synced, and a part of the rest.
-    pub(super) fn crashed(&self, seed: u64) -> Self {
+    pub(crate) fn crashed(&self, seed: u64) -> Self {
         let mut rng = Rng::seed_from_u64(seed);
         // From "nearly nothing of it survives" to "nearly all".
         let survival = rng.next_u32() % 5;

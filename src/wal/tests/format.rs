@@ -4,7 +4,7 @@ use super::*;
 use std::fmt::Write as _;
 
 /// Sixteen bytes a line; repeated lines of zeros are left out.
-fn dump(bytes: &[u8]) -> String {
+pub(crate) fn dump(bytes: &[u8]) -> String {
     let mut out = String::new();
     for (line, chunk) in bytes.chunks(16).enumerate() {
         if chunk.iter().all(|byte| *byte == 0) {

@@ -2,10 +2,10 @@
 
 mod crash;
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod error;
 mod floor;
-mod format;
+pub(crate) mod format;
 
 use super::{Config, Record, RecoveredGroup, Wal, WalEvent};
 use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
