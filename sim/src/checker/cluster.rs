@@ -5,7 +5,12 @@
 //! - *one commit history*: whatever any member, in any life, takes as committed at an index is the same entry;
 //! - *commit monotony*: within a life, committed never goes back, nor beyond the log's end, nor executed beyond it;
 //! - *leader completeness*: who leads in an era holds all that was committed in earlier ones;
+//! - *compaction*: what a member has put a checkpoint in the place of ends at a committed entry, and never grows shorter;
 //! - *equal digests*: replicas that have executed the same index have the same state.
+//!
+//! What a member no longer holds, or has only as the state of another, counts as what was seen committed there: that its log
+//! begins at a committed entry proves it by log matching, and the state by its digest. What was seen committed is kept for
+//! ever, so that whoever comes later with another entry is found out.
 //!
 //! Everything is seen through the worker's inspection methods. The work is incremental: a member whose status has not
 //! moved costs one comparison; new log entries are found by walking back from the log's end to what is known.
@@ -49,8 +54,9 @@ struct Group {
 #[derive(Clone, Debug, Default)]
 struct Member {
     status: Option<Status>,
-    /// Its log as checked, from index 1.
+    /// Its log as checked, from index 1. Up to `floor` it is what was committed.
     log: Vec<Entry>,
+    floor: u64,
     committed: u64,
     executed: u64,
 }
@@ -138,12 +144,17 @@ impl Group {
             self.election_safety(at, now)?;
         }
         let entry = |index: u64| machine.log_entry(partition, LogIndex(index));
+        self.compaction(at, now)?;
         self.log_matching(at, now, entry)?;
         if unchanged && self.members[at].executed == now.committed.0 {
             return Ok(());
         }
         self.commit_history(at, now)?;
         let took_office = before.is_none_or(|before| (before.role, before.era) != (now.role, now.era));
+        if now.role == Role::Leader && now.lacks_state {
+            let message = format!("{} leads in {} without the state that its log continues", name(at), now.era);
+            return Err(Broken("leader-completeness", "a leader lacks its state".to_owned(), message));
+        }
         if now.role == Role::Leader && took_office {
             self.leader_completeness(at, now)?;
         }
@@ -163,16 +174,54 @@ impl Group {
         Ok(())
     }
 
+    /// Takes what a checkpoint stands for from the history.
+    fn compaction(&mut self, at: usize, now: Status) -> Result<(), Broken> {
+        let Self { history, members, .. } = self;
+        let member = &mut members[at];
+        let floor = now.floor.index.0;
+        if floor == member.floor {
+            return Ok(());
+        }
+        let broken = |kind: &str, message| Err(Broken("commit-history", kind.to_owned(), message));
+        if floor < member.floor {
+            let message = format!("{} begins after {} and began after @{}", name(at), now.floor, member.floor);
+            return broken("a log grows at its beginning", message);
+        }
+        if floor > now.committed.0 {
+            let message = format!("{} begins after {} and has committed {}", name(at), now.floor, now.committed);
+            return broken("a checkpoint of what is not committed", message);
+        }
+        let Some(&((era, _), _)) = history.get(floor as usize - 1) else {
+            let message = format!("{} begins after {} and @{} was committed", name(at), now.floor, history.len());
+            return broken("a checkpoint of what nobody committed", message);
+        };
+        if era != now.floor.era && era != UNSEEN.0 {
+            let message = format!("{} begins after {}, where an entry of {era} was committed", name(at), now.floor);
+            return broken("a checkpoint of another history", message);
+        }
+        let log = &mut member.log;
+        let kept = log.len().min(floor as usize);
+        for (position, (entry, _)) in history.iter().enumerate().take(floor as usize).skip(member.floor as usize) {
+            if position >= kept {
+                log.push(*entry);
+            } else if *entry != UNSEEN {
+                log[position] = *entry;
+            }
+        }
+        member.floor = floor;
+        Ok(())
+    }
+
     /// Brings the known log of a member up to date, and every new entry into the book of all entries.
     fn log_matching(&mut self, at: usize, now: Status, entry: impl Fn(u64) -> Option<Entry>) -> Result<(), Broken> {
         let Self { entries, members, history, .. } = self;
-        let committed = members[at].committed as usize;
+        let (committed, floor) = (members[at].committed as usize, members[at].floor as usize);
         let log = &mut members[at].log;
         let last = now.last.0 as usize;
         log.truncate(last);
         let mut fresh = Vec::new();
         let mut index = last;
-        while index > 0 {
+        while index > floor {
             let here = entry(index as u64).unwrap_or(UNSEEN);
             if index <= log.len() && log[index - 1] == here {
                 break;
@@ -219,6 +268,7 @@ impl Group {
             let here = member.log[index as usize - 1];
             match history.get(index as usize - 1) {
                 None => history.push((here, now.era)),
+                Some(&(UNSEEN, era)) => history[index as usize - 1] = (here, era),
                 Some(&(there, _)) if there == here || here == UNSEEN || there == UNSEEN => {}
                 Some((there, _)) => {
                     let message = format!("{} commits {here:?} at @{index}, where {there:?} was committed", name(at));

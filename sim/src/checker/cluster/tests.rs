@@ -15,10 +15,11 @@ impl Machine for Shown {
         Control::Continue
     }
     fn consensus_status(&self, _: PartitionId) -> Option<Status> {
-        Some(Status { last: LogIndex(self.log.len() as u64), ..self.status })
+        let last = LogIndex(self.status.floor.index.0 + self.log.len() as u64);
+        Some(Status { last, ..self.status })
     }
     fn log_entry(&self, _: PartitionId, index: LogIndex) -> Option<Entry> {
-        self.log.get(index.0 as usize - 1).copied()
+        self.log.get((index.0 as usize).checked_sub(self.status.floor.index.0 as usize + 1)?).copied()
     }
     fn state_digest(&self, _: PartitionId) -> Option<(LogIndex, u128)> {
         self.state
@@ -38,6 +39,12 @@ fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
         lacks_state: false,
     };
     Shown { status, log, state: None }
+}
+
+/// The log begins after that index and era.
+fn after(floor: (u64, u64), member: Shown) -> Shown {
+    let floor = Floor { index: LogIndex(floor.0), era: Era(floor.1) };
+    Shown { status: Status { floor, ..member.status }, ..member }
 }
 
 /// Shows members one after another, as (node, member), and tells who objected.
@@ -94,6 +101,62 @@ fn a_leader_has_what_was_committed_before_it() {
     // A leader of an older era that has not heard of the new one lacks it rightly.
     let old = [(0, shown(Leader, 5, &[(5, 10)], 1)), (1, shown(Leader, 4, &[(4, 1)], 0))];
     assert_eq!(objection(&old), None);
+}
+
+/// Two members have committed (1, 10) (1, 11) (2, 12); the third was away.
+fn three_committed() -> Vec<(usize, Shown)> {
+    let log = [(1, 10), (1, 11), (2, 12)];
+    vec![(0, shown(Leader, 2, &log, 3)), (1, shown(Follower, 2, &log, 3)), (2, shown(Follower, 1, &log[..1], 1))]
+}
+
+fn objection_after(last: &[(usize, Shown)]) -> Option<&'static str> {
+    objection(&[three_committed(), last.to_vec()].concat())
+}
+
+#[test]
+fn a_checkpoint_stands_for_the_log_up_to_it() {
+    let compacted = after((2, 1), shown(Leader, 2, &[(2, 12), (2, 13)], 3));
+    // A snapshot in the place of a log that has gone another way, and of one that ends before it.
+    let replaced =
+        [(2, shown(Follower, 1, &[(1, 10), (1, 11), (1, 99)], 1)), (2, after((3, 2), shown(Follower, 2, &[], 3)))];
+    let installed = (2, after((3, 2), shown(Follower, 2, &[(2, 13)], 4)));
+    let later = (1, after((4, 2), shown(Leader, 3, &[(3, 14)], 4)));
+    let steps = [(0, compacted), replaced[0].clone(), replaced[1].clone(), installed, later];
+    assert_eq!(objection_after(&steps[..4]), None);
+    assert_eq!(objection_after(&steps), None);
+}
+
+#[test]
+fn a_checkpoint_ends_at_a_committed_entry() {
+    let floors = |floor, committed| objection_after(&[(2, after(floor, shown(Follower, 2, &[], committed)))]);
+    assert_eq!(floors((3, 2), 3), None);
+    assert_eq!(floors((3, 1), 3), Some("commit-history"), "another history");
+    assert_eq!(floors((4, 2), 4), Some("commit-history"), "nobody committed that");
+    assert_eq!(floors((3, 2), 2), Some("commit-history"), "beyond what it calls committed");
+    let shrinks = [(0, after((2, 1), shown(Leader, 2, &[(2, 12)], 3))), (0, shown(Leader, 2, &[(1, 10)], 3))];
+    assert_eq!(objection_after(&shrinks), Some("commit-history"));
+}
+
+#[test]
+fn what_was_compacted_is_not_forgotten_here() {
+    let all = |last: Shown| {
+        let compacted = |role| after((3, 2), shown(role, 2, &[], 3));
+        objection_after(&[(0, compacted(Leader)), (1, compacted(Follower)), (2, last)])
+    };
+    assert_eq!(all(shown(Follower, 2, &[(1, 10), (1, 99)], 2)), Some("log-matching"), "another payload");
+    assert_eq!(all(shown(Follower, 3, &[(1, 10), (3, 99)], 2)), Some("commit-history"));
+    assert_eq!(all(shown(Leader, 3, &[(1, 10), (3, 99)], 1)), Some("leader-completeness"));
+    assert_eq!(all(after((1, 1), shown(Leader, 3, &[(1, 11)], 1))), Some("leader-completeness"));
+    // openraft#559: the snapshot's end is called committed, and the log holds something else there.
+    assert_eq!(all(shown(Follower, 2, &[(1, 10), (1, 11), (1, 98), (1, 99)], 3)), Some("commit-history"));
+}
+
+#[test]
+fn a_leader_has_its_state() {
+    let with_state = after((3, 2), shown(Leader, 3, &[], 3));
+    let without = Shown { status: Status { lacks_state: true, ..with_state.status }, ..with_state.clone() };
+    assert_eq!(objection_after(&[(1, with_state)]), None);
+    assert_eq!(objection_after(&[(1, without)]), Some("leader-completeness"));
 }
 
 #[test]
