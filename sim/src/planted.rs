@@ -106,6 +106,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/disk_errors.toml",
     ),
     planted(
+        42,
+        "what did not fit on the disk is acknowledged all the same",
+        "etcd#8214",
+        DISK,
+        "scenarios/chaos/full_disks.toml",
+    ),
+    planted(
         45,
         "a new leader answers reads before its term has begun",
         "redisraft#18; tikv#9208",
@@ -114,6 +121,13 @@ pub const PLANTED: &[Planted] = &[
     ),
     planted(46, "reads are answered without proof of leadership", "VoltDB 6.3", READS, "scenarios/chaos/splits.toml"),
     planted(60, "a retry carries a new identity", "Jepsen classics", ONCE, "scenarios/chaos/lossy.toml"),
+    planted(
+        62,
+        "a late copy of a request that its session has long acknowledged is executed again",
+        "TiDB 2.1.7",
+        ONCE,
+        "scenarios/chaos/lossy.toml",
+    ),
     planted(
         64,
         "now() and random() are evaluated by each replica",

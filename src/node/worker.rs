@@ -141,6 +141,12 @@ impl Worker {
         self.replicas.get(&partition)?.log_entry(index)
     }
 
+    /// Client connections that its gateway knows. For the simulator: nothing may stay of a client that is gone.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gateway.as_ref().map_or(0, Gateway::connections)
+    }
+
     /// For the simulator's checkers: last executed index and the digest of the state there.
     #[must_use]
     pub fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)> {

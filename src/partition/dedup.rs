@@ -10,6 +10,7 @@
 //! - Numbers may be executed in any order (a later one overtaking an earlier is no duplicate).
 
 use crate::partition::message::Outcome;
+use crate::planted;
 use crate::storage::{Snapshot, Store};
 use crate::types::{RequestId, Sequence, SessionId, TreeId};
 use std::ops::Bound;
@@ -56,7 +57,8 @@ impl Dedup {
         if let Some(kept) = self.store.get(OUTCOMES, &request_key(id)) {
             return Seen::Executed(decode(kept).expect("an outcome is decoded once before it comes into the table"));
         }
-        if id.sequence < self.acked_below(&session_key(id.session)) { Seen::Stale } else { Seen::New }
+        let stale = id.sequence < self.acked_below(&session_key(id.session)) && !planted!(62);
+        if stale { Seen::Stale } else { Seen::New }
     }
 
     fn acked_below(&self, session: &[u8]) -> Sequence {

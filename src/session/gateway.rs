@@ -240,6 +240,12 @@ impl Gateway {
         self.connections.is_empty()
     }
 
+    /// Connections that it knows: those whose end it has been told of are gone, with all that was theirs.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// What has been counted.
     #[must_use]
     pub const fn stats(&self) -> GatewayStats {

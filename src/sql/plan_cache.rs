@@ -4,7 +4,7 @@
 //! a hit in the old one makes the plan young again. So a plan in use stays, at the cost of one hash look-up and without a
 //! list to maintain.
 
-use super::{Prepared, Settings, parse, prepare};
+use super::{Parsed, Prepared, Settings, parse, prepare};
 use crate::catalog::Catalog;
 use crate::types::{CatalogVersion, DataType, SqlError};
 use hashbrown::HashTable;
@@ -37,6 +37,13 @@ struct Key<'a> {
     types: &'a [Option<DataType>],
 }
 
+impl<'a> Key<'a> {
+    fn new(catalog: &Catalog, text: &'a str, settings: &'a Settings, types: &'a [Option<DataType>]) -> Self {
+        let version = catalog.version;
+        Self { hash: xxh3_64_with_seed(text.as_bytes(), version.0), text, version, settings, types }
+    }
+}
+
 impl Entry {
     fn is(&self, key: &Key<'_>) -> bool {
         self.hash == key.hash
@@ -65,8 +72,7 @@ impl PlanCache {
         settings: &Settings,
         types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>, SqlError> {
-        let hash = xxh3_64_with_seed(text.as_bytes(), catalog.version.0);
-        let key = Key { hash, text, version: catalog.version, settings, types };
+        let key = Key::new(catalog, text, settings, types);
         if let Some(plan) = self.get(&key) {
             return Ok(plan);
         }
@@ -77,13 +83,41 @@ impl PlanCache {
                 "cannot insert multiple commands into a prepared statement",
             ));
         };
-        let plan = Arc::new(prepare(catalog, statement, settings, types)?);
+        self.plan(catalog, &key, Arc::from(text), statement)
+    }
+
+    /// As [`PlanCache::prepare`], of a statement that was parsed already: it is not parsed again.
+    ///
+    /// # Errors
+    /// Those of [`prepare`].
+    pub fn prepare_parsed(
+        &mut self,
+        catalog: &Catalog,
+        statement: &Parsed,
+        settings: &Settings,
+        types: &[Option<DataType>],
+    ) -> Result<Arc<Prepared>, SqlError> {
+        let key = Key::new(catalog, &statement.text, settings, types);
+        match self.get(&key) {
+            Some(plan) => Ok(plan),
+            None => self.plan(catalog, &key, Arc::clone(&statement.text), statement),
+        }
+    }
+
+    fn plan(
+        &mut self,
+        catalog: &Catalog,
+        key: &Key<'_>,
+        text: Arc<str>,
+        statement: &Parsed,
+    ) -> Result<Arc<Prepared>, SqlError> {
+        let plan = Arc::new(prepare(catalog, statement, key.settings, key.types)?);
         self.insert(Entry {
-            hash,
-            text: Arc::from(text),
-            version: catalog.version,
-            settings: settings.clone(),
-            types: types.to_vec(),
+            hash: key.hash,
+            text,
+            version: key.version,
+            settings: key.settings.clone(),
+            types: key.types.to_vec(),
             plan: Arc::clone(&plan),
         });
         Ok(plan)

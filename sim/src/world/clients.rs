@@ -30,7 +30,7 @@ impl Place {
 pub(super) struct Connection {
     client: usize,
     pub(super) node: usize,
-    worker: usize,
+    pub(super) worker: usize,
     id: ConnectionId,
     life: u64,
     /// Does the node's worker know it?

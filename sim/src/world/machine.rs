@@ -14,6 +14,8 @@ pub trait Machine {
     fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)>;
     /// See [`Worker::state_digest`].
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)>;
+    /// See [`Worker::connections`].
+    fn connections(&self) -> usize;
 }
 
 impl Machine for Worker {
@@ -31,6 +33,10 @@ impl Machine for Worker {
 
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)> {
         Self::state_digest(self, partition)
+    }
+
+    fn connections(&self) -> usize {
+        Self::connections(self)
     }
 }
 

@@ -140,9 +140,26 @@ impl World {
         self.violate(Violation { checker: "liveness", kind: kind.to_owned(), at_ns: self.now, message });
     }
 
+    /// Something that a client has left behind: a connection that its node knows and that has ended.
+    fn left_behind(&self, core: &[bool]) -> Option<String> {
+        for node in self.nodes.iter().zip(core).filter(|(_, member)| **member).map(|(node, _)| node) {
+            for (worker, slot) in node.workers.iter().enumerate() {
+                let open = node.connections.values().filter(|at| self.connections[**at].worker == worker).count();
+                let known = slot.machine.as_ref().map_or(open, |machine| machine.connections());
+                if known != open {
+                    return Some(format!("{}.w{worker} knows {known} connections, {open} are open", node.id));
+                }
+            }
+        }
+        None
+    }
+
     /// What still keeps the core from having converged, in words.
     fn not_converged(&self) -> Option<String> {
         let core = self.core.as_ref()?;
+        if let Some(left) = self.left_behind(core) {
+            return Some(left);
+        }
         for number in 0..=self.plan.cluster.partitions {
             let partition = PartitionId(number);
             let worker = number as usize % usize::from(self.plan.cluster.workers);

@@ -16,13 +16,14 @@ struct Ticker {
     config: WorkerConfig,
     ticks: u64,
     named: bool,
+    connections: usize,
 }
 
 const FILE: &str = "ticks";
 const TICK: Duration = Duration::from_millis(10);
 
 pub(crate) fn ticker(config: WorkerConfig) -> Box<dyn Machine> {
-    Box::new(Ticker { config, ticks: 0, named: false })
+    Box::new(Ticker { config, ticks: 0, named: false, connections: 0 })
 }
 
 impl Ticker {
@@ -51,8 +52,11 @@ impl Machine for Ticker {
                 self.tick(env);
             }
             Event::Wake => self.tick(env),
+            Event::Client { event: ClientEvent::Opened { .. }, .. } => self.connections += 1,
+            Event::Client { event: ClientEvent::Closed, .. } => self.connections -= 1,
             Event::Client { connection, event: ClientEvent::Bytes(bytes) } => {
                 assert!(bytes.as_ref() != b"bomb", "a bomb was sent");
+                self.connections += usize::from(bytes.as_ref() == b"leak");
                 env.client_send(connection, bytes);
             }
             Event::Disk { result: Err(error), .. } if error != DiskError::Exists || self.named => {
@@ -78,6 +82,10 @@ impl Machine for Ticker {
 
     fn state_digest(&self, _: PartitionId) -> Option<(LogIndex, u128)> {
         Some((LogIndex(0), 0))
+    }
+
+    fn connections(&self) -> usize {
+        self.connections
     }
 }
 

@@ -61,6 +61,14 @@ fn a_panic_of_the_product_is_a_violation() {
 }
 
 #[test]
+fn what_a_client_leaves_behind_is_a_violation() {
+    let run = run_with(&plan(1, 3), b"leak");
+    let violation = &run.violations[0];
+    assert_eq!(violation.checker, "liveness");
+    assert!(violation.message.contains("connections"), "{violation:?}");
+}
+
+#[test]
 fn a_core_that_does_not_serve_is_a_violation_unless_only_safety_is_judged() {
     struct Never;
     impl Client for Never {

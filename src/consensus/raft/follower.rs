@@ -76,6 +76,7 @@ impl Follower {
             && core.hard.vote.is_none_or(|vote| vote == from)
             && is_up_to_date(core, last, last_era);
         if granted {
+            sometimes!("raft.vote_granted");
             core.hard.vote = Some(from);
             self.deadline = Some(core.election_deadline());
         }

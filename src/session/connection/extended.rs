@@ -165,7 +165,7 @@ impl Connection {
         types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>, SqlError> {
         let shared = &mut *turn.shared;
-        let plan = shared.plans.prepare(&shared.catalog, &parsed.text, self.settings.travelling(), types);
+        let plan = shared.plans.prepare_parsed(&shared.catalog, parsed, self.settings.travelling(), types);
         plan.map_err(|error| shifted(error, parsed.offset))
     }
 

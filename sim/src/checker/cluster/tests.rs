@@ -24,6 +24,10 @@ impl Machine for Shown {
     fn state_digest(&self, _: PartitionId) -> Option<(LogIndex, u128)> {
         self.state
     }
+
+    fn connections(&self) -> usize {
+        0
+    }
 }
 
 fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
