@@ -17,8 +17,10 @@ pub mod judge; // runs a plan and judges it
 pub mod operation; // what clients do, as data
 pub mod plan; // everything a run will do, drawn before it begins
 pub mod planted; // the planted bugs, and who must catch each
+pub mod report; // a run as one page
 pub mod run; // what a run yields
 pub mod scenario; // what to attack and how hard, written by hand
+pub mod shrink; // a failing plan made smaller
 pub mod stream; // labelled random streams
 pub mod trace; // what happened: typed events, rolling hash
 pub mod verdict; // what is said of a run

@@ -1,10 +1,13 @@
 //! The command line: one subcommand a file.
 
 mod chaos;
+mod diff;
 mod fuzz;
 mod mutants;
 mod replay;
+mod report;
 mod run;
+mod shrink;
 
 use crate::judge::Report;
 use crate::plan::Plan;
@@ -35,6 +38,12 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Runs a plan from a file.
     Replay(replay::Arguments),
+    /// Makes a failing plan smaller: it fails in the same way with fewer faults, operations, nodes and less time.
+    Shrink(shrink::Arguments),
+    /// Shows the first event in which two runs differ.
+    Diff(diff::Arguments),
+    /// Draws a run as one self-contained HTML page.
+    Report(report::Arguments),
     /// Plants each known bug and sees whether the right checker catches it.
     Mutants(mutants::Arguments),
     /// Kills, stops and restarts three real processes under load.
@@ -57,6 +66,9 @@ pub fn main() -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Shrink(arguments) => shrink::shrink_plan(&arguments),
+        Command::Diff(arguments) => diff::diff(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Chaos(arguments) => chaos::chaos(&arguments),
     };
@@ -101,15 +113,34 @@ fn keep(report: &Report) -> Result<PathBuf, String> {
     let planted = if plan.planted == 0 { String::new() } else { format!("-planted{}", plan.planted) };
     let path = Path::new(FAILURES).join(format!("{}-{:x}{planted}.plan.toml", plan.scenario, plan.seed));
     fs::create_dir_all(FAILURES).map_err(told)?;
+    fs::write(&path, remembered(report)?).map_err(told)?;
+    Ok(path)
+}
+
+/// A plan's text, with what came of its run at the head.
+fn remembered(report: &Report) -> Result<String, String> {
     let mut text = String::new();
     for violation in &report.violations {
         text.push_str(&format!("# {} {}\n", FINGERPRINT, violation.fingerprint()));
         text.push_str(&format!("# {}\n", violation.message.replace('\n', "\n# ")));
     }
     text.push_str(&format!("# {} {:032x}\n\n", TRACE_HASH, report.run.trace_hash));
-    text.push_str(&plan.to_text()?);
-    fs::write(&path, text).map_err(told)?;
-    Ok(path)
+    text.push_str(&report.plan.to_text()?);
+    Ok(text)
+}
+
+/// A plan from a file, and the file's text.
+fn read_plan(path: &Path) -> Result<(Plan, String), String> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    let plan = Plan::from_text(&text).map_err(|message| format!("{shown}: {message}"))?;
+    Ok((plan, text))
+}
+
+/// A plan with a planted bug runs in the build that has them: it is made and given the whole command line, and its exit
+/// code is ours. `None`: this build can run the plan.
+fn planted_elsewhere(plan: &Plan) -> Result<Option<Exit>, String> {
+    if plan.planted == 0 || orrery::env::buggify::MUTANTS { Ok(None) } else { mutants::build_and_call().map(Some) }
 }
 
 const FINGERPRINT: &str = "fingerprint:";

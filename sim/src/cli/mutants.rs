@@ -3,7 +3,7 @@
 //! The bugs are compiled in only with the feature `mutants`. Called from a build without it, this builds one into a
 //! target directory of its own and calls that.
 
-use super::{Stopwatch, duration, load, seed, told, workspace};
+use super::{Stopwatch, duration, keep, load, seed, told, workspace};
 use crate::draw::draw;
 use crate::judge::judge;
 use crate::planted::{PLANTED, Planted};
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// First seed.
     #[arg(long, value_parser = seed, default_value = "0")]
     start_seed: u64,
+    /// Keeps the plan that first caught each, in `sim-failures`.
+    #[arg(long)]
+    keep: bool,
     /// Bugs at a time; as many as there are processors if not given.
     #[arg(long)]
     jobs: Option<usize>,
@@ -94,7 +97,8 @@ pub(super) fn mutants(arguments: &Arguments) -> Result<Exit, String> {
 
 /// Builds the simulator with the planted bugs in it, beside this one, and hands the command line over to it: its output
 /// is ours, and so is its exit code.
-fn build_and_call() -> Result<Exit, String> {
+pub(super) fn build_and_call() -> Result<Exit, String> {
+    // Paths are given as from the caller's directory, which the child has too: only cargo works in the workspace.
     let (workspace, target) = (workspace(), workspace().join("target-mutants"));
     if !workspace.join("Cargo.toml").is_file() {
         let workspace = workspace.display();
@@ -122,6 +126,8 @@ fn build_and_call() -> Result<Exit, String> {
     match called.code() {
         Some(0) => Ok(Exit::Pass),
         Some(1) => Ok(Exit::Broken),
+        Some(3) => Ok(Exit::Nondeterminism),
+        Some(4) => Ok(Exit::Unreached),
         // It has told already what is wrong.
         Some(code) => Err(format!("the build with the planted bugs ended with exit code {code}")),
         None => Err(format!("the build with the planted bugs was killed: {called}")),
@@ -147,6 +153,9 @@ fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
         let right = report.violations.iter().find(|violation| planted.caught_by.contains(&violation.checker));
         if let Some(violation) = right {
             detection.caught_by = Some(violation.fingerprint());
+            if arguments.keep {
+                keep(&report)?;
+            }
             break;
         }
         if let Some(other) = report.violations.first() {

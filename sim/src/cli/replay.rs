@@ -1,11 +1,10 @@
 //! `sim replay`: a plan from a file.
 
-use super::{FINGERPRINT, Stopwatch, TAIL, TRACE_HASH, duration, told};
+use super::diff::write_trace;
+use super::{FINGERPRINT, Stopwatch, TAIL, TRACE_HASH, duration, planted_elsewhere, read_plan, told};
 use crate::judge::{Report, judge};
-use crate::plan::Plan;
 use crate::verdict::{self, Exit};
 use crate::world::Options;
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,17 +20,26 @@ pub(super) struct Arguments {
     /// Prints the last events of the trace, this many if more than a few are wanted.
     #[arg(long, num_args = 0..=1, default_missing_value = "200", value_name = "EVENTS")]
     verbose: Option<usize>,
+    /// Writes all events to this file, for `diff` with those of another build.
+    #[arg(long, value_name = "FILE")]
+    trace_out: Option<PathBuf>,
 }
 
 /// Runs it.
 pub(super) fn replay(arguments: &Arguments) -> Result<Exit, String> {
     let shown = arguments.plan.display();
-    let text = fs::read_to_string(&arguments.plan).map_err(|error| format!("{shown}: {error}"))?;
-    let plan = Plan::from_text(&text).map_err(|message| format!("{shown}: {message}"))?;
+    let (plan, text) = read_plan(&arguments.plan)?;
+    if let Some(exit) = planted_elsewhere(&plan)? {
+        return Ok(exit);
+    }
     let until_ns = arguments.until.map(|until| u64::try_from(until.as_nanos()).unwrap_or(u64::MAX));
     let watch = Stopwatch::start();
-    let report = judge(&plan, &Options { until_ns, tail: arguments.verbose.unwrap_or(TAIL), ..Options::default() })?;
+    let record = arguments.trace_out.is_some();
+    let report = judge(&plan, &Options { until_ns, tail: arguments.verbose.unwrap_or(TAIL), record })?;
     let wall = watch.elapsed();
+    if let (Some(path), Some(recording)) = (&arguments.trace_out, &report.run.recording) {
+        write_trace(path, recording)?;
+    }
     let mut out = io::stdout().lock();
     if arguments.verbose.is_some() || !report.violations.is_empty() {
         for line in &report.run.tail {

@@ -64,6 +64,14 @@ pub struct Definition {
     lift: Option<fn(&mut World, &Strike)>,
 }
 
+impl Definition {
+    /// Does it last, until it is lifted?
+    #[must_use]
+    pub const fn lasts(&self) -> bool {
+        self.lift.is_some()
+    }
+}
+
 /// All kinds.
 pub const FAULTS: &[Definition] = &[
     split::FAULT,

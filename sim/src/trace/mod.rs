@@ -10,6 +10,7 @@
 //!   release build. No address, no `usize`, no iteration order of a hash map gets in.
 //! - Two runs with the same hash have given every worker the same events at the same times.
 
+pub mod diff;
 mod event;
 mod mark;
 
