@@ -126,12 +126,12 @@ impl Search<'_> {
         self.thin(step::operations, step::without_operations);
         self.cut_the_rest();
         self.thin(step::closing, step::without_closing);
-        self.first(usize::MAX, |plan, nth| step::fewer_nodes(plan, nth));
-        self.first(usize::MAX, |plan, nth| step::fewer_partitions(plan, nth));
+        self.first(usize::MAX, step::fewer_nodes);
+        self.first(usize::MAX, step::fewer_partitions);
         self.thin(step::clients, step::without_clients);
         self.each(step::unused_workloads, step::without_workload);
-        self.each(|_| step::CALM.len(), |plan, nth| step::calmer(plan, nth));
-        self.first(usize::MAX, |plan, nth| step::closer(plan, nth));
+        self.each(|_| step::CALM.len(), step::calmer);
+        self.first(usize::MAX, step::closer);
         self.thin(step::faults, step::without_faults);
         self.cut_the_rest();
     }
