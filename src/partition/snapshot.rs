@@ -5,15 +5,17 @@
 //! chunks again. Disk and wire carry the same chunks.
 //!
 //! ```text
-//! chunk   = postcard of Chunk::V1(parts)
-//! first   = a Head: catalog, numbers, gateways, violations
-//! others  = Rows: space, tree, the tree's counter, and rows: u32 length, key, u32 length, value, … (little-endian)
+//! chunk  = u8 version (1), then the next bytes of the stream, as many as asked for
+//! stream = items, back to back; one may go on in the next chunk. Numbers are little-endian.
+//! item   = 'H', u32 length, postcard of Head: catalog, numbers, gateways, violations. The first, once.
+//!        | 'T', u8 space, u32 tree, u64 the tree's counter: the rows that follow are this tree's.
+//!        | 'R', u32 length of the key, u32 length of the value, key, value
 //! ```
 //!
 //! # Invariants
 //! - A chunk is a function of the state, of the [`Position`] where it begins and of the size asked for; nothing else. So
 //!   replicas of one state have the same chunks, and a transfer broken off at one goes on at another.
-//! - A chunk ends at the first row that fills the size asked for: it is longer by that row at most.
+//! - No chunk is longer than asked for, whatever the rows are.
 //! - Chunks are taken in order and trees and keys rise: a chunk lost, doubled or misplaced is noticed, if not by that, by
 //!   the digest.
 //! - [`Builder::finish`] yields a state only if its digest is the one that the snapshot was labelled with. It covers rows,
@@ -26,6 +28,7 @@
 
 use crate::catalog::Catalog;
 use crate::partition::StateMachine;
+use crate::planted;
 use crate::storage;
 use crate::types::{Incarnation, LogIndex, NodeId, PartitionId, SqlError, Timestamp, TreeId, WorkerId};
 use bytes::Bytes;
@@ -36,8 +39,8 @@ use std::sync::Arc;
 /// Size asked for of a chunk in production.
 pub const CHUNK_BYTES: usize = 256 << 10;
 
-/// What a tree counts for besides its rows, so that a chunk holds not too many empty ones.
-const TREE_BYTES: usize = 16;
+/// Version of the stream.
+const VERSION: u8 = 1;
 
 /// Frozen state.
 #[derive(Clone)]
@@ -62,46 +65,39 @@ pub(super) struct Head {
 
 /// Where a chunk begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Position {
-    /// At the beginning.
+pub struct Position {
+    /// In which item.
+    at: At,
+    /// So many bytes of it have gone before.
+    offset: u64,
+}
+
+/// An item of the stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum At {
     #[default]
-    Start,
-    /// In a tree, after this key.
-    After {
-        /// Whose trees.
-        space: Space,
-        /// Which tree.
-        tree: TreeId,
-        /// Which key.
-        key: Bytes,
-    },
-    /// At the beginning of a tree.
-    At {
-        /// Whose trees.
-        space: Space,
-        /// Which tree.
-        tree: TreeId,
-    },
+    Head,
+    Tree(Space, TreeId),
+    /// The row after this key; without one, the first.
+    Row(Space, TreeId, Option<Bytes>),
 }
 
 /// Whose trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Space {
+#[repr(u8)]
+enum Space {
     /// Tables and indexes.
-    Rows,
+    Rows = 0,
     /// The deduplication table.
-    Dedup,
+    Dedup = 1,
 }
 
-#[derive(Serialize, Deserialize)]
-enum Chunk {
-    V1(Vec<Part>),
-}
-
-#[derive(Serialize, Deserialize)]
-enum Part {
-    Head(Head),
-    Rows { space: Space, tree: TreeId, last_id: u64, rows: Bytes },
+/// A chunk in the making.
+struct Cut {
+    bytes: Vec<u8>,
+    room: usize,
+    /// Bytes of the present item that are to be left out.
+    skip: u64,
 }
 
 /// Why a snapshot cannot be taken for one.
@@ -138,37 +134,46 @@ impl Snapshot {
     /// The chunk that begins at a position, and where the next one does; `None`: it was the last.
     #[must_use]
     pub fn chunk(&self, from: &Position, bytes: usize) -> (Bytes, Option<Position>) {
-        let mut parts = Vec::new();
-        let mut left = bytes.max(1);
-        let mut next = match from {
-            Position::Start => {
-                parts.push(Part::Head(self.head.clone()));
-                self.tree_at(Space::Rows, TreeId(0))
+        let mut cut =
+            Cut { bytes: Vec::with_capacity(bytes.min(CHUNK_BYTES) + 1), room: bytes.max(1), skip: from.offset };
+        cut.bytes.push(VERSION);
+        let mut next = Some(from.at.clone());
+        while let Some(at) = next {
+            match self.put(at, &mut cut) {
+                Ok(following) => next = following,
+                Err(position) => return (cut.bytes.into(), Some(position)),
             }
-            Position::At { space, tree } => self.tree_at(*space, *tree),
-            // The tree is there if the position came from this state; if it did not, the digest will tell.
-            after @ Position::After { .. } => Some(after.clone()),
-        };
-        while let Some(position) = next.take() {
-            if left == 0 {
-                next = Some(position);
-                break;
-            }
-            let (space, tree, after) = match &position {
-                Position::Start => break,
-                Position::At { space, tree } => (*space, *tree, Bound::Unbounded),
-                Position::After { space, tree, key } => (*space, *tree, Bound::Excluded(&**key)),
-            };
-            let (rows, last) = pack(self.space(space), tree, after, &mut left);
-            parts.push(Part::Rows { space, tree, last_id: self.space(space).last_id(tree), rows });
-            left = left.saturating_sub(TREE_BYTES);
-            next = match last {
-                Some(key) => Some(Position::After { space, tree, key }),
-                None => self.tree_at(space, TreeId(tree.0.saturating_add(1))),
-            };
         }
-        let bytes = postcard::to_stdvec(&Chunk::V1(parts)).expect("a chunk is plain data, always encodable");
-        (bytes.into(), next)
+        (cut.bytes.into(), None)
+    }
+
+    /// Puts an item, and the rows that follow, into a chunk. Yields what comes next, or where the chunk was full.
+    fn put(&self, at: At, cut: &mut Cut) -> Result<Option<At>, Position> {
+        match at {
+            At::Head => {
+                let head = postcard::to_stdvec(&self.head).expect("a head is plain data, always encodable");
+                cut.item(&[b"H", &length(&head), &head]).map_err(|offset| Position { at, offset })?;
+                Ok(self.tree_at(Space::Rows, TreeId(0)))
+            }
+            At::Tree(space, tree) => {
+                let last_id = self.space(space).last_id(tree).to_le_bytes();
+                cut.item(&[b"T", &[space as u8], &tree.0.to_le_bytes(), &last_id])
+                    .map_err(|offset| Position { at, offset })?;
+                Ok(Some(At::Row(space, tree, None)))
+            }
+            At::Row(space, tree, after) => {
+                let mut last = after.as_deref();
+                let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+                for (key, value) in self.space(space).scan(tree, from, Bound::Unbounded) {
+                    if let Err(offset) = cut.item(&[b"R", &length(key), &length(value), key, value]) {
+                        let at = At::Row(space, tree, last.map(Bytes::copy_from_slice));
+                        return Err(Position { at, offset });
+                    }
+                    last = Some(key);
+                }
+                Ok(self.tree_at(space, TreeId(tree.0.saturating_add(1))))
+            }
+        }
     }
 
     fn space(&self, space: Space) -> &storage::Snapshot {
@@ -179,32 +184,39 @@ impl Snapshot {
     }
 
     /// The beginning of the first tree of this number or above.
-    fn tree_at(&self, space: Space, from: TreeId) -> Option<Position> {
-        let found = self.space(space).trees().find(|tree| *tree >= from);
-        match (found, space) {
-            (Some(tree), _) => Some(Position::At { space, tree }),
-            (None, Space::Rows) if !crate::planted!(28) => self.tree_at(Space::Dedup, TreeId(0)),
-            (None, _) => None,
+    fn tree_at(&self, space: Space, from: TreeId) -> Option<At> {
+        match self.space(space).trees().find(|tree| *tree >= from) {
+            Some(tree) => Some(At::Tree(space, tree)),
+            None if space == Space::Rows && !planted!(28) => self.tree_at(Space::Dedup, TreeId(0)),
+            None => None,
         }
     }
 }
 
-/// Rows of a tree until `left` is used up; the last key if it was before the tree's end.
-fn pack(store: &storage::Store, tree: TreeId, after: Bound<&[u8]>, left: &mut usize) -> (Bytes, Option<Bytes>) {
-    let mut packed = Vec::with_capacity((*left).min(CHUNK_BYTES));
-    let mut scan = store.scan(tree, after, Bound::Unbounded);
-    let mut end = None;
-    while *left > 0 {
-        let Some((key, value)) = scan.next() else { return (packed.into(), None) };
-        for bytes in [key, value] {
-            let length = u32::try_from(bytes.len()).expect("a key or value is far shorter than 4 GiB");
-            packed.extend_from_slice(&length.to_le_bytes());
-            packed.extend_from_slice(bytes);
+impl Cut {
+    /// Adds an item, given in pieces, as far as there is room. `Err`: so many bytes of it have gone, and there is more.
+    fn item(&mut self, pieces: &[&[u8]]) -> Result<(), u64> {
+        let mut gone = 0;
+        for piece in pieces {
+            let length = piece.len() as u64;
+            let skipped = self.skip.min(length);
+            self.skip -= skipped;
+            // Not more than the piece's length, which is a usize.
+            let piece = &piece[skipped as usize..];
+            let taken = piece.len().min(self.room);
+            self.bytes.extend_from_slice(&piece[..taken]);
+            self.room -= taken;
+            gone += skipped + taken as u64;
+            if taken < piece.len() {
+                return Err(gone);
+            }
         }
-        *left = left.saturating_sub(8 + key.len() + value.len());
-        end = Some(key);
+        Ok(())
     }
-    (packed.into(), end.map(Bytes::copy_from_slice))
+}
+
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).expect("keys, values and catalogs are far shorter than 4 GiB").to_le_bytes()
 }
 
 /// Makes a state of chunks.
@@ -213,8 +225,12 @@ pub struct Builder {
     head: Option<Head>,
     rows: storage::Store,
     dedup: storage::Store,
-    /// The tree that is being filled, and the last key in it, if any.
-    last: Option<(Space, TreeId, Option<Vec<u8>>)>,
+    /// The tree that is being filled.
+    tree: Option<(Space, TreeId)>,
+    /// The last key in it.
+    last: Option<Vec<u8>>,
+    /// The beginning of an item that goes on in the next chunk.
+    rest: Vec<u8>,
 }
 
 impl Builder {
@@ -229,50 +245,64 @@ impl Builder {
     /// # Errors
     /// [`Malformed`]: nothing more can come of this builder.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Malformed> {
-        let Chunk::V1(parts) = postcard::from_bytes(chunk).map_err(|_| Malformed::Undecodable)?;
-        for part in parts {
-            match part {
-                Part::Head(head) if self.head.is_none() => self.head = Some(head),
-                Part::Head(_) => return Err(Malformed::Nonsense("it begins a second time")),
-                Part::Rows { .. } if self.head.is_none() => {
+        let (&VERSION, chunk) = chunk.split_first().ok_or(Malformed::Undecodable)? else {
+            return Err(Malformed::Undecodable);
+        };
+        let mut joined = std::mem::take(&mut self.rest);
+        let mut left = if joined.is_empty() {
+            chunk
+        } else {
+            joined.extend_from_slice(chunk);
+            &joined
+        };
+        while let Some((item, following)) = Item::split(left)? {
+            self.item(item)?;
+            left = following;
+        }
+        self.rest = left.to_vec();
+        self.rows.commit();
+        self.dedup.commit();
+        Ok(())
+    }
+
+    fn item(&mut self, item: Item<'_>) -> Result<(), Malformed> {
+        match item {
+            Item::Head(head) => {
+                let head = postcard::from_bytes(head).map_err(|_| Malformed::Undecodable)?;
+                if self.head.replace(head).is_some() {
+                    return Err(Malformed::Nonsense("it begins a second time"));
+                }
+            }
+            Item::Tree(space, tree, last_id) => {
+                if self.head.is_none() {
                     return Err(Malformed::Nonsense("its beginning is missing"));
                 }
-                Part::Rows { space, tree, last_id, rows } => self.rows(space, tree, last_id, &rows)?,
+                if self.tree.is_some_and(|before| before >= (space, tree)) {
+                    return Err(Malformed::Nonsense("trees do not rise"));
+                }
+                self.tree = Some((space, tree));
+                self.last = None;
+                self.store(space).restore_tree(tree, last_id);
+            }
+            Item::Row(key, value) => {
+                let Some((space, tree)) = self.tree else { return Err(Malformed::Nonsense("a row of no tree")) };
+                if self.last.as_deref().is_some_and(|last| last >= key) {
+                    return Err(Malformed::Nonsense("keys do not rise"));
+                }
+                self.store(space).put(tree, key, value);
+                let last = self.last.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(key);
             }
         }
         Ok(())
     }
 
-    fn rows(&mut self, space: Space, tree: TreeId, last_id: u64, mut rows: &[u8]) -> Result<(), Malformed> {
-        let store = match space {
+    fn store(&mut self, space: Space) -> &mut storage::Store {
+        match space {
             Space::Rows => &mut self.rows,
             Space::Dedup => &mut self.dedup,
-        };
-        let mut last = match self.last.take() {
-            Some((before, which, key)) if (before, which) == (space, tree) => key,
-            Some((before, which, _)) if (before, which) > (space, tree) => {
-                return Err(Malformed::Nonsense("trees do not rise"));
-            }
-            _ => {
-                store.restore_tree(tree, last_id);
-                None
-            }
-        };
-        let cut = Malformed::Nonsense("a row is cut off");
-        while !rows.is_empty() {
-            let key = take(&mut rows).ok_or(cut.clone())?;
-            let value = take(&mut rows).ok_or(cut.clone())?;
-            if last.as_deref().is_some_and(|last| last >= key) {
-                return Err(Malformed::Nonsense("keys do not rise"));
-            }
-            store.put(tree, key, value);
-            let last = last.get_or_insert_default();
-            last.clear();
-            last.extend_from_slice(key);
         }
-        store.commit();
-        self.last = Some((space, tree, last));
-        Ok(())
     }
 
     /// The state, if it is the one of `partition` that has executed `executed` and has this digest.
@@ -281,6 +311,9 @@ impl Builder {
     /// [`Malformed`].
     pub fn finish(self, partition: PartitionId, executed: LogIndex, digest: u128) -> Result<StateMachine, Malformed> {
         let Some(head) = self.head else { return Err(Malformed::Nonsense("it is empty")) };
+        if !self.rest.is_empty() {
+            return Err(Malformed::Nonsense("its end is missing"));
+        }
         if head.partition != partition {
             return Err(Malformed::Mislabelled("another partition"));
         }
@@ -300,11 +333,52 @@ impl Builder {
     }
 }
 
-fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (taken, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    *bytes = rest;
-    Some(taken)
+/// An item of the stream, borrowed.
+enum Item<'a> {
+    Head(&'a [u8]),
+    Tree(Space, TreeId, u64),
+    Row(&'a [u8], &'a [u8]),
+}
+
+impl<'a> Item<'a> {
+    /// The first item and what follows it; `None`: it is not complete.
+    fn split(bytes: &'a [u8]) -> Result<Option<(Self, &'a [u8])>, Malformed> {
+        let Some((kind, rest)) = bytes.split_first() else { return Ok(None) };
+        let split = match kind {
+            b'H' => u32_of(rest)
+                .and_then(|(length, rest)| rest.split_at_checked(length as usize))
+                .map(|(head, rest)| (Self::Head(head), rest)),
+            b'T' => match rest.split_first_chunk::<13>() {
+                None => None,
+                Some((fixed, rest)) => {
+                    let space = match fixed[0] {
+                        0 => Space::Rows,
+                        1 => Space::Dedup,
+                        _ => return Err(Malformed::Nonsense("trees of an unknown kind")),
+                    };
+                    let (tree, last_id) =
+                        fixed[1..].split_first_chunk().expect("thirteen bytes are one, four and eight");
+                    let last_id = last_id.try_into().map_or(0, u64::from_le_bytes);
+                    Some((Self::Tree(space, TreeId(u32::from_le_bytes(*tree)), last_id), rest))
+                }
+            },
+            b'R' => row_of(rest).map(|(key, value, rest)| (Self::Row(key, value), rest)),
+            _ => return Err(Malformed::Nonsense("an item of an unknown kind")),
+        };
+        Ok(split)
+    }
+}
+
+fn row_of(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (key, bytes) = u32_of(bytes)?;
+    let (value, bytes) = u32_of(bytes)?;
+    let (key, bytes) = bytes.split_at_checked(key as usize)?;
+    let (value, bytes) = bytes.split_at_checked(value as usize)?;
+    Some((key, value, bytes))
+}
+
+fn u32_of(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    bytes.split_first_chunk().map(|(number, rest)| (u32::from_le_bytes(*number), rest))
 }
 
 #[cfg(test)]
