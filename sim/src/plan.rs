@@ -119,6 +119,18 @@ pub struct Knobs {
     pub max_inflight: u64,
     /// See [`WorkerConfig::wal_segment_bytes`].
     pub wal_segment_bytes: u64,
+    /// See [`WorkerConfig::checkpoint_every`].
+    #[serde(default = "never")]
+    pub checkpoint_every: u64,
+    /// See [`WorkerConfig::log_keep_entries`].
+    #[serde(default)]
+    pub log_keep_entries: u64,
+    /// See [`WorkerConfig::wal_bytes_before_checkpoint`].
+    #[serde(default = "never")]
+    pub wal_bytes_before_checkpoint: u64,
+    /// See [`WorkerConfig::snapshot_chunk_bytes`].
+    #[serde(default)]
+    pub snapshot_chunk_bytes: u64,
     /// See [`WorkerConfig::digest_every`].
     pub digest_every: u64,
     /// See [`WorkerConfig::max_pending`].
@@ -129,6 +141,11 @@ pub struct Knobs {
     pub statement_timeout_ns: u64,
     /// See [`WorkerConfig::max_connections`].
     pub max_connections: u64,
+}
+
+/// What a plan of before there were checkpoints means by saying nothing of them.
+const fn never() -> u64 {
+    1 << 60
 }
 
 /// The network. A message takes `latency_min` plus an exponential part around `latency_mean − latency_min`, each drawn
@@ -514,6 +531,10 @@ impl Plan {
             max_batch_bytes: size(knobs.max_batch_bytes),
             max_inflight: size(knobs.max_inflight),
             wal_segment_bytes: knobs.wal_segment_bytes,
+            checkpoint_every: knobs.checkpoint_every,
+            log_keep_entries: knobs.log_keep_entries,
+            wal_bytes_before_checkpoint: knobs.wal_bytes_before_checkpoint,
+            snapshot_chunk_bytes: size(knobs.snapshot_chunk_bytes),
             digest_every: knobs.digest_every,
             max_pending: size(knobs.max_pending),
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),

@@ -1,6 +1,7 @@
 //! What a worker is told when it is built. The same for production and simulation; the simulator draws the knobs.
 
 use crate::cluster::facts::About;
+use crate::partition::snapshot::CHUNK_BYTES;
 use crate::types::{NodeId, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,15 @@ pub struct WorkerConfig {
     pub max_inflight: usize,
     /// Size of a WAL segment in bytes; a multiple of 4096.
     pub wal_segment_bytes: u64,
+    /// A checkpoint of a partition is made after so many log entries.
+    pub checkpoint_every: u64,
+    /// So many entries before a checkpoint stay in memory, so that a follower that is a little behind needs no snapshot.
+    pub log_keep_entries: u64,
+    /// A worker's log beyond this many bytes (or beyond the size of its last checkpoints, if they are larger) is shortened:
+    /// by a checkpoint of the partition that holds its oldest segment.
+    pub wal_bytes_before_checkpoint: u64,
+    /// Size of a chunk of a checkpoint or snapshot in bytes; at most 1 MiB.
+    pub snapshot_chunk_bytes: usize,
     /// Replicas compare their digests at every log index that is a multiple of this.
     pub digest_every: u64,
     /// Most requests of one partition that may wait for their commit; beyond it the answer is "overloaded".
@@ -60,6 +70,10 @@ impl Default for WorkerConfig {
             max_batch_bytes: 1 << 20,
             max_inflight: 16,
             wal_segment_bytes: 64 << 20,
+            checkpoint_every: 500_000,
+            log_keep_entries: 10_000,
+            wal_bytes_before_checkpoint: 256 << 20,
+            snapshot_chunk_bytes: CHUNK_BYTES,
             digest_every: 256,
             max_pending: 10_000,
             attempt_timeout: Duration::from_millis(750),

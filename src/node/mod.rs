@@ -1,6 +1,7 @@
 //! **Node**: machines put together into workers, and driven.
 
 pub mod config;
+mod durable;
 mod events;
 pub mod wire;
 mod worker;

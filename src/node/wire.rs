@@ -6,6 +6,7 @@
 use crate::catalog::Catalog;
 use crate::cluster::facts::{Ask, Facts};
 use crate::partition::message::{Reply, Request};
+use crate::partition::transfer::SnapshotMessage;
 use crate::types::{Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,13 @@ pub enum Body {
     Ask(Ask),
     /// A worker answers a session of the receiving worker.
     Facts(Facts),
+    /// Replicas of a partition about a snapshot.
+    Snapshot {
+        /// Partition.
+        partition: PartitionId,
+        /// What.
+        message: SnapshotMessage,
+    },
 }
 
 impl Frame {

@@ -5,11 +5,13 @@
 //! sent. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
 //! promises its durability waits under it until the WAL reports it.
 
+mod keeping;
 mod observe;
 
 pub use observe::{Health, PartitionHealth};
 
 use super::WorkerConfig;
+use super::durable::{Durable, DurableEvent, Found};
 use super::events::Events;
 use super::wire::{Body, Frame, FrameV1};
 use crate::catalog::Catalog;
@@ -21,7 +23,7 @@ use crate::session::{Gateway, GatewayConfig, GatewayOutput};
 use crate::sometimes;
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, Rng, Timestamp, WorkerId};
-use crate::wal::{self, Wal, WalEvent};
+use crate::wal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -33,7 +35,8 @@ pub struct Worker {
     config: WorkerConfig,
     phase: Phase,
     incarnation: Incarnation,
-    wal: Option<Wal>,
+    /// Log and checkpoints.
+    durable: Option<Durable>,
     replicas: BTreeMap<PartitionId, Replica>,
     gateway: Option<Gateway>,
     /// Latest life heard of each peer worker.
@@ -43,6 +46,8 @@ pub struct Worker {
     next_ticket: u64,
     /// Highest ticket of each partition that is not yet durable.
     last_ticket: BTreeMap<PartitionId, u64>,
+    /// The partition whose checkpoint is being made: one at a time.
+    saving: Option<PartitionId>,
     /// Messages to this worker itself.
     local: VecDeque<Body>,
     /// When the operator asked for a stop.
@@ -84,7 +89,8 @@ impl Worker {
             config,
             phase: Phase::Recovering,
             incarnation: Incarnation(0),
-            wal: None,
+            durable: None,
+            saving: None,
             replicas: BTreeMap::new(),
             gateway: None,
             peers: BTreeMap::new(),
@@ -108,8 +114,8 @@ impl Worker {
             Event::Client { connection, event } => self.client(env, connection, event),
             Event::Wake => self.timeouts(now, wall),
             Event::Disk { result, .. } => {
-                if let Some(wal) = &mut self.wal {
-                    wal.completed(result);
+                if let Some(durable) = &mut self.durable {
+                    durable.completed(result);
                 }
             }
             Event::Shutdown => self.shut_down(now),
@@ -161,14 +167,12 @@ impl Worker {
 
     fn start(&mut self, env: &mut dyn Env) {
         let mut wal_dice = Rng::from_seed(env.seed("wal"));
-        let mut wal = Wal::new(wal::Config {
+        self.durable = Some(Durable::start(wal::Config {
             node: self.config.node,
             worker: self.config.worker,
             segment_bytes: self.config.wal_segment_bytes,
             seed: crate::types::random::RngCore::next_u64(&mut wal_dice),
-        });
-        wal.start();
-        self.wal = Some(wal);
+        }));
         let config = GatewayConfig {
             node: self.config.node,
             worker: self.config.worker,
@@ -186,21 +190,20 @@ impl Worker {
     fn recovered(
         &mut self,
         env: &mut dyn Env,
-        mut groups: BTreeMap<PartitionId, wal::RecoveredGroup>,
+        mut found: BTreeMap<PartitionId, Found>,
         incarnation: Incarnation,
     ) -> Result<(), StopReason> {
         let (now, wall) = (env.now(), env.wall());
         self.incarnation = incarnation;
         self.phase = Phase::Running;
-        let damaged: Vec<_> =
-            groups.iter().filter(|(_, group)| group.damaged.is_some()).map(|(partition, _)| *partition).collect();
-        self.note_start(wall, groups.values().map(|group| group.records.len()).sum(), &damaged);
+        self.note_start(wall, &found);
         for number in 0..=self.config.partitions {
             let partition = PartitionId(number);
             if Port::Partition(partition).worker(self.config.workers) != self.config.worker {
                 continue;
             }
-            let recovered = consensus::Recovered::from(groups.remove(&partition).unwrap_or_default());
+            let Found { recovered, machine, .. } =
+                found.remove(&partition).unwrap_or_else(|| Found::nothing(partition));
             let config = consensus::Config {
                 node: self.config.node,
                 voters: self.config.nodes.clone(),
@@ -217,8 +220,9 @@ impl Worker {
                 max_pending: self.config.max_pending,
                 digest_every: self.config.digest_every,
                 rng: Rng::from_seed(env.seed("entries")),
+                keeping: self.keeping_config(),
             };
-            self.replicas.insert(partition, Replica::new(partition, consensus, config));
+            self.replicas.insert(partition, Replica::new(consensus, machine, config));
         }
         if let Some(gateway) = &mut self.gateway {
             gateway.start(now, wall, incarnation);
@@ -255,6 +259,11 @@ impl Worker {
             Body::Request { partition, request } => {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
                     replica.request(now, wall, from, request);
+                }
+            }
+            Body::Snapshot { partition, message } => {
+                if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.snapshot_message(now, from.node, message);
                 }
             }
             Body::Reply(reply) => {
@@ -314,10 +323,11 @@ impl Worker {
     /// Goes round until no machine has anything left to say, then hands over to the disk and sets the alarm.
     fn drive(&mut self, env: &mut dyn Env, now: Instant, wall: Timestamp) -> Control {
         loop {
-            if let Some(stop) = self.drive_wal(env, now) {
-                return Control::Stop(stop);
-            }
-            let mut quiet = self.drive_gateway(env, wall);
+            let mut quiet = match self.drive_durable(env, now) {
+                Ok(nothing) => nothing,
+                Err(stop) => return Control::Stop(stop),
+            };
+            quiet &= self.drive_gateway(env, wall);
             self.send_facts(env);
             while let Some(body) = self.local.pop_front() {
                 quiet = false;
@@ -329,14 +339,15 @@ impl Worker {
                 Err(stop) => return Control::Stop(stop),
             }
             if quiet {
-                break;
+                if let Some(durable) = &mut self.durable {
+                    durable.flush();
+                }
+                match self.drive_durable(env, now) {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(stop) => return Control::Stop(stop),
+                }
             }
-        }
-        if let Some(wal) = &mut self.wal {
-            wal.flush();
-        }
-        if let Some(stop) = self.drive_wal(env, now) {
-            return Control::Stop(stop);
         }
         if self.is_stopped(now) {
             return Control::Stop(StopReason::Shutdown);
@@ -345,22 +356,32 @@ impl Worker {
         Control::Continue
     }
 
-    /// Submits what the log wants written and takes what it has to tell.
-    fn drive_wal(&mut self, env: &mut dyn Env, now: Instant) -> Option<StopReason> {
+    /// Submits what is to be written and takes what log and checkpoints have to tell. Returns whether there was nothing.
+    fn drive_durable(&mut self, env: &mut dyn Env, now: Instant) -> Result<bool, StopReason> {
+        let mut quiet = true;
         loop {
-            let wal = self.wal.as_mut()?;
-            for op in wal.take_ops() {
+            let Some(durable) = &mut self.durable else { return Ok(quiet) };
+            for op in durable.take_ops() {
                 env.submit(op);
             }
-            match wal.poll()? {
-                WalEvent::Recovered { groups, incarnation } => {
-                    if let Err(stop) = self.recovered(env, groups, incarnation) {
-                        return Some(stop);
+            let Some(event) = durable.poll() else { return Ok(quiet) };
+            quiet = false;
+            match event {
+                DurableEvent::Recovered { found, incarnation } => self.recovered(env, found, incarnation)?,
+                DurableEvent::Persisted { ticket } => self.persisted(env, now, ticket),
+                DurableEvent::Wants { partition } => {
+                    if let Some(replica) = self.replicas.get_mut(&partition) {
+                        replica.file_wants(now);
+                        self.keep(env, partition);
                     }
                 }
-                WalEvent::Persisted { ticket } => self.persisted(env, now, ticket),
-                WalEvent::Failed(reason) => return Some(StopReason::Disk(reason)),
-                WalEvent::Corrupt(reason) | WalEvent::Unusable(reason) => return Some(StopReason::Unusable(reason)),
+                DurableEvent::Published { partition, header } => {
+                    if let Some(replica) = self.replicas.get_mut(&partition) {
+                        replica.published(now, header);
+                        self.keep(env, partition);
+                    }
+                }
+                DurableEvent::Ended(reason) => return Err(reason),
             }
         }
     }
@@ -417,6 +438,10 @@ impl Worker {
             self.note_leader(wall, partition);
             let Some(replica) = self.replicas.get_mut(&partition) else { continue };
             replica.check_digests().map_err(StopReason::Diverged)?;
+            if self.saving.is_none() && replica.checkpoint_is_due() {
+                replica.begin_checkpoint();
+                self.saving = Some(partition);
+            }
             let output = replica.take_output();
             quiet &= output.replies.is_empty();
             for (origin, reply) in output.replies {
@@ -430,7 +455,9 @@ impl Worker {
             for (index, digest) in output.digests {
                 self.announce_digest(env, partition, index, digest);
             }
+            quiet &= self.carry_out_keeping(env, partition, output.keeping);
         }
+        self.shorten_log(env);
         Ok(quiet)
     }
 
@@ -438,11 +465,11 @@ impl Worker {
         for message in ready.messages_now {
             self.send_consensus(env, partition, message);
         }
-        let Some(wal) = &mut self.wal else { return };
-        if !ready.records.is_empty() || ready.hard_state.is_some() {
+        let Some(durable) = &mut self.durable else { return };
+        if !ready.records.is_empty() || ready.hard_state.is_some() || ready.reset.is_some() {
             let number = self.next_ticket;
             self.next_ticket += 1;
-            wal.append(number, partition, &ready.records, ready.hard_state);
+            durable.append(number, partition, ready.reset, &ready.records, ready.hard_state);
             self.last_ticket.insert(partition, number);
         }
         // What is promised stands behind everything of this group that is still on its way to the disk.
@@ -471,7 +498,8 @@ impl Worker {
 
     fn is_stopped(&self, now: Instant) -> bool {
         let Some(asked) = self.stopping else { return false };
-        let idle = self.gateway.as_ref().is_none_or(Gateway::is_idle) && self.wal.as_ref().is_none_or(Wal::is_idle);
+        let idle =
+            self.gateway.as_ref().is_none_or(Gateway::is_idle) && self.durable.as_ref().is_none_or(Durable::is_idle);
         idle || now.since(asked) >= SHUTDOWN_GRACE
     }
 

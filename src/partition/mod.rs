@@ -31,8 +31,9 @@ pub mod message;
 mod replica;
 pub mod snapshot;
 mod state_machine;
+pub mod transfer;
 #[cfg(test)]
 mod tests;
 
-pub use replica::{Origin, Replica, ReplicaConfig, ReplicaOutput};
+pub use replica::{Keep, KeepingConfig, Origin, Replica, ReplicaConfig, ReplicaOutput};
 pub use state_machine::StateMachine;

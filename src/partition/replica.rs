@@ -1,5 +1,9 @@
 //! A replica: a consensus member, the state it feeds, and the requests that wait for either.
 
+mod keeping;
+
+pub use keeping::{Keep, KeepingConfig};
+
 use crate::catalog::Catalog;
 use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
@@ -9,6 +13,7 @@ use crate::partition::state_machine::StateMachine;
 use crate::types::random::RngCore;
 use crate::types::{CatalogVersion, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
 use crate::{planted, sometimes};
+use keeping::Keeping;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,6 +38,8 @@ pub struct ReplicaOutput {
     pub catalog: Option<Arc<Catalog>>,
     /// This leader's digest at an index, for its followers to compare.
     pub digests: Vec<(LogIndex, u128)>,
+    /// Checkpoints and snapshots.
+    pub keeping: Keep,
 }
 
 /// One copy of a partition.
@@ -56,6 +63,7 @@ pub struct Replica {
     announced_digests: BTreeMap<LogIndex, u128>,
     leads: bool,
     rng: Rng,
+    keeping: Keeping,
     output: ReplicaOutput,
 }
 
@@ -80,16 +88,22 @@ pub struct ReplicaConfig {
     pub digest_every: u64,
     /// Seeds of entries.
     pub rng: Rng,
+    /// Checkpoints and snapshots.
+    pub keeping: KeepingConfig,
 }
 
 impl Replica {
-    /// A replica whose state is empty: its consensus member hands it the committed log from the start.
+    /// A replica in this state: its consensus member, which knows of it, hands it the committed log from there on.
     #[must_use]
-    pub fn new(partition: PartitionId, consensus: Box<dyn Consensus>, config: ReplicaConfig) -> Self {
-        Self {
+    pub fn new(consensus: Box<dyn Consensus>, machine: StateMachine, config: ReplicaConfig) -> Self {
+        let partition = machine.partition();
+        // A state that the member does not acknowledge is none: an older one than the log begins after, for example.
+        let machine = if consensus.status().lacks_state { StateMachine::new(partition) } else { machine };
+        let mut replica = Self {
             partition,
             consensus,
-            machine: StateMachine::new(partition),
+            keeping: Keeping::new(config.keeping, machine.executed()),
+            machine,
             pending: BTreeMap::new(),
             max_pending: config.max_pending,
             arriving_reads: Vec::new(),
@@ -102,7 +116,10 @@ impl Replica {
             leads: false,
             rng: config.rng,
             output: ReplicaOutput::default(),
-        }
+        };
+        replica.announce_restored();
+        replica.forget();
+        replica
     }
 
     /// Takes a consensus message.
@@ -113,12 +130,13 @@ impl Replica {
     /// When [`Replica::handle_timeout`] wants to be called.
     #[must_use]
     pub fn next_timeout(&self) -> Instant {
-        self.consensus.next_timeout()
+        self.consensus.next_timeout().min(self.keeping.next_timeout().unwrap_or(Instant(u64::MAX)))
     }
 
     /// Time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.consensus.handle_timeout(now);
+        self.keeping_timeout(now);
     }
 
     /// What was handed out up to this number is durable.
@@ -168,6 +186,10 @@ impl Replica {
         }
         if let Some(role) = ready.role {
             self.role_changed(role);
+        }
+        self.drop_overtaken_download();
+        if let Some(fetch) = ready.fetch.take() {
+            self.fetch(now, fetch);
         }
         Some(ready)
     }

@@ -71,6 +71,12 @@ impl StateMachine {
         }
     }
 
+    /// Whose state.
+    #[must_use]
+    pub const fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
     /// Last executed index.
     #[must_use]
     pub const fn executed(&self) -> LogIndex {
@@ -132,6 +138,11 @@ impl StateMachine {
             catalog: Arc::clone(catalog),
         };
         Snapshot::new(head, store.snapshot(), dedup.snapshot(), self.digest())
+    }
+
+    /// For a planted bug: the state after a log that left nothing.
+    pub(super) fn emptied(partition: PartitionId, executed: LogIndex) -> Self {
+        Self { executed, ..Self::new(partition) }
     }
 
     /// The state that a snapshot's parts make. Its digest is the caller's to compare.

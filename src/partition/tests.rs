@@ -1,13 +1,15 @@
 //! A replica over a consensus that does what the test says: what is refused, retried, executed once, and read when.
 
 use super::message::{Batch, Outcome, Reply, ReplyBody, Request, RequestBody, Settings, Statement};
-use super::{Origin, Replica, ReplicaConfig};
+use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
 use crate::catalog::Catalog;
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
+use crate::partition::snapshot::Builder;
+use crate::partition::transfer::FileOrder;
 use crate::types::random::SeedableRng;
 use crate::types::{
-    CatalogVersion, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence, SessionId,
-    Timestamp, Value, WorkerId,
+    CatalogVersion, Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence,
+    SessionId, Timestamp, Value, WorkerId,
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
@@ -21,6 +23,8 @@ struct Script {
     barriers: Vec<u64>,
     ready: Vec<Ready>,
     last: u64,
+    compacted: Vec<LogIndex>,
+    installed: Vec<Floor>,
 }
 
 struct Scripted(Arc<Mutex<Script>>);
@@ -65,9 +69,14 @@ impl Consensus for Scripted {
         }
     }
 
-    fn compact(&mut self, _: LogIndex) {}
+    fn compact(&mut self, through: LogIndex) {
+        self.0.lock().unwrap().compacted.push(through);
+    }
 
-    fn installed(&mut self, _: Instant, _: Floor) -> bool {
+    fn installed(&mut self, _: Instant, floor: Floor) -> bool {
+        let mut script = self.0.lock().unwrap();
+        script.last = floor.index.0;
+        script.installed.push(floor);
         true
     }
 
@@ -90,9 +99,17 @@ const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
 impl Bench {
     fn new(partition: PartitionId) -> Self {
         let script = Arc::new(Mutex::new(Script { leads: true, ..Script::default() }));
-        let config = ReplicaConfig { max_pending: 2, digest_every: 2, rng: Rng::seed_from_u64(7) };
-        let mut bench =
-            Self { replica: Replica::new(partition, Box::new(Scripted(Arc::clone(&script))), config), script };
+        let keeping = KeepingConfig {
+            checkpoint_every: 4,
+            log_keep_entries: 1,
+            chunk_bytes: 200,
+            patience: Duration::from_millis(100),
+        };
+        let config = ReplicaConfig { max_pending: 2, digest_every: 2, rng: Rng::seed_from_u64(7), keeping };
+        let mut bench = Self {
+            replica: Replica::new(Box::new(Scripted(Arc::clone(&script))), StateMachine::new(partition), config),
+            script,
+        };
         bench.push(Ready { role: Some(Role::Leader), ..Ready::default() });
         bench.pump();
         bench
@@ -347,4 +364,94 @@ fn a_follower_that_differs_from_its_leader_is_found() {
 fn requests_of_the_other_kind_of_partition_are_refused() {
     let mut bench = Bench::new(PartitionId::CLUSTER);
     assert_eq!(bench.ask(1, write(&["INSERT INTO t VALUES (1, 1)"]))[0].body, ReplyBody::Stale);
+}
+
+/// Feeds a replica's checkpoint file until it is finished; yields the chunks.
+fn save(replica: &mut Replica) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
+    loop {
+        replica.file_wants(Instant(0));
+        match replica.take_keep().files.remove(0) {
+            FileOrder::Append(chunk) => chunks.push(chunk),
+            FileOrder::Finish => return chunks,
+            other => panic!("{other:?} in the middle of a file"),
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_is_made_chunk_by_chunk_while_work_goes_on() {
+    let mut bench = Bench::with_table();
+    assert!(!bench.replica.checkpoint_is_due());
+    for number in 2..=4 {
+        bench.commit(number, write(&[&format!("INSERT INTO t VALUES ({number}, 1)")]));
+    }
+    assert!(bench.replica.checkpoint_is_due(), "every four entries");
+    let (index, digest) = bench.replica.state_digest();
+    bench.replica.begin_checkpoint();
+    assert!(bench.replica.is_saving() && !bench.replica.checkpoint_is_due());
+    let FileOrder::Begin(header) = bench.replica.take_keep().files.remove(0) else { panic!("a file is begun first") };
+    bench.commit(5, write(&["UPDATE t SET n = 99"]));
+    let chunks = save(&mut bench.replica);
+    assert_eq!((header.floor.index, header.digest), (index, digest), "the state as it was at the beginning");
+    assert!(chunks.len() > 1);
+    let mut builder = Builder::new();
+    chunks.iter().for_each(|chunk| builder.push(chunk).unwrap());
+    assert!(builder.finish(PartitionId(1), index, digest).is_ok());
+    bench.script.lock().unwrap().compacted.clear();
+    bench.replica.published(Instant(0), header);
+    assert_eq!(bench.replica.take_keep().release, Some(header.floor), "the log may go");
+    assert_eq!(bench.script.lock().unwrap().compacted, [index.previous()], "but one entry is kept in memory");
+    assert_eq!(bench.replica.has_news(), 1);
+}
+
+#[test]
+fn a_replica_that_lacks_a_state_pulls_saves_and_installs_one() {
+    let mut source = Bench::with_table();
+    for number in 2..=9 {
+        source.commit(number, write(&[&format!("INSERT INTO t VALUES ({number}, {number})")]));
+    }
+    let mut behind = Bench::with_table();
+    // A checkpoint of the old state is under way: it gives way.
+    behind.commit(2, write(&["INSERT INTO t VALUES (2, 2)"]));
+    behind.replica.begin_checkpoint();
+    assert_eq!(behind.replica.take_keep().files.len(), 1);
+    let fetch = crate::consensus::Fetch { from: NodeId(2), at_least: LogIndex(9) };
+    behind.push(Ready { fetch: Some(fetch), ..Ready::default() });
+    behind.pump();
+    let mut keep = behind.replica.take_keep();
+    assert_eq!(keep.files, [FileOrder::Abandon]);
+    let mut header = None;
+    let mut finished = false;
+    while !finished {
+        for (to, ask) in keep.snapshots {
+            assert_eq!(to, NodeId(2));
+            source.replica.snapshot_message(Instant(0), NodeId(1), ask);
+        }
+        for (to, answer) in source.replica.take_keep().snapshots {
+            assert_eq!(to, NodeId(1));
+            behind.replica.snapshot_message(Instant(0), NodeId(2), answer);
+        }
+        keep = behind.replica.take_keep();
+        while !keep.files.is_empty() {
+            match keep.files.remove(0) {
+                FileOrder::Begin(begun) => header = Some(begun),
+                FileOrder::Append(_) => {}
+                FileOrder::Finish => finished = true,
+                FileOrder::Abandon => panic!("nothing is given up"),
+            }
+            behind.replica.file_wants(Instant(0));
+            let more = behind.replica.take_keep();
+            keep.files.extend(more.files);
+            keep.snapshots.extend(more.snapshots);
+        }
+    }
+    assert_eq!(behind.replica.state_digest().0, LogIndex(2), "nothing is installed before it is durable");
+    behind.replica.published(Instant(0), header.unwrap());
+    assert_eq!(behind.replica.state_digest(), source.replica.state_digest());
+    assert_eq!(behind.script.lock().unwrap().installed.len(), 1);
+    // Deduplication came along: a retry of what the other replica executed is answered, not executed.
+    let again = behind.ask(9, write(&["INSERT INTO t VALUES (9, 9)"]));
+    assert_eq!(affected(&again[0].body), [1]);
+    assert_eq!(affected(&behind.commit(10, write(&["INSERT INTO t VALUES (10, 10)"]))), [1]);
 }

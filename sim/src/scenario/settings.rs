@@ -56,6 +56,10 @@ settings! {
     "knobs"   "max_batch_bytes"   Count       "[512, 4096, 65536]"                     in 1..=1 << 30    => knobs.max_batch_bytes;
     "knobs"   "max_inflight"      Count       "1..=16"                                 in 1..=1_000_000  => knobs.max_inflight;
     "knobs"   "wal_segment_bytes" Count       "[65536, 262144, 1048576]"               in 65_536..=1 << 40 => knobs.wal_segment_bytes;
+    "knobs"   "checkpoint_every"  Count       "[20, 100, 500, 100000]"                 in 1..=1 << 40    => knobs.checkpoint_every;
+    "knobs"   "log_keep_entries"  Count       "[0, 5, 50, 1000]"                       in 0..=1 << 40    => knobs.log_keep_entries;
+    "knobs"   "wal_bytes_before_checkpoint" Count "[131072, 1048576]"                  in 1..=1 << 40    => knobs.wal_bytes_before_checkpoint;
+    "knobs"   "snapshot_chunk_bytes" Count    "[300, 2000, 262144]"                    in 1..=1 << 20    => knobs.snapshot_chunk_bytes;
     "knobs"   "digest_every"      Count       "[1, 8, 64]"                             in 1..=1_000_000  => knobs.digest_every;
     "knobs"   "max_pending"       Count       "[16, 100, 1000]"                        in 1..=1_000_000  => knobs.max_pending;
     "knobs"   "attempt_timeout"   Duration    "250ms..1s"                              in 1_000..=HOUR   => knobs.attempt_timeout_ns;

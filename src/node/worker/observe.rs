@@ -4,6 +4,7 @@ use super::{Worker, WorkerConfig};
 use crate::cluster::facts::{Ask, EventFacts, Facts, ReplicaFacts, WorkerFacts};
 use crate::consensus::Status;
 use crate::env::{Endpoint, Env, Port};
+use crate::node::durable::Found;
 use crate::node::wire::Body;
 use crate::session::Gateway;
 use crate::types::{Duration, Era, Incarnation, NodeId, PartitionId, Timestamp, WorkerId};
@@ -133,15 +134,24 @@ impl Worker {
         }
     }
 
-    /// The log has been read.
-    pub(super) fn note_start(&mut self, wall: Timestamp, records: usize, damaged: &[PartitionId]) {
+    /// Log and checkpoints have been read.
+    pub(super) fn note_start(&mut self, wall: Timestamp, found: &BTreeMap<PartitionId, Found>) {
         self.observed.started_at = wall;
-        let worker = self.config.worker.0;
-        let text = format!("worker {worker} begins its life {} with {records} log records", self.incarnation.0);
+        let (worker, life) = (self.config.worker.0, self.incarnation.0);
+        let records: usize = found.values().map(|found| found.recovered.records.len()).sum();
+        let states = found.values().filter(|found| found.recovered.state.is_some()).count();
+        let text =
+            format!("worker {worker} begins its life {life} with {states} checkpoints and {records} log records");
         self.events.info(wall, "start", None, text);
-        for partition in damaged {
-            let text = "its log is damaged here: it does not lead until a leader has refilled it".to_owned();
-            self.events.warning(wall, "damage", Some(*partition), text);
+        for (partition, found) in found {
+            if found.recovered.damaged.is_some() {
+                let text = "its log is damaged here: it does not lead until a leader has refilled it".to_owned();
+                self.events.warning(wall, "damage", Some(*partition), text);
+            }
+            if let Some(reason) = &found.refused {
+                let text = format!("a checkpoint cannot be used: {reason}");
+                self.events.warning(wall, "checkpoint_refused", Some(*partition), text);
+            }
         }
     }
 
@@ -179,6 +189,7 @@ pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String,
     let milliseconds = |duration: Duration| format!("{}ms", duration.as_millis());
     vec![
         ("attempt_timeout", milliseconds(config.attempt_timeout), "A session tries the next node after this long."),
+        ("checkpoint_every", config.checkpoint_every.to_string(), "Log entries after which a checkpoint is made."),
         ("digest_every", config.digest_every.to_string(), "Replicas compare digests at multiples of this position."),
         (
             "election_timeout",
@@ -186,12 +197,18 @@ pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String,
             "Shortest silence after which a leader is replaced.",
         ),
         ("heartbeat", milliseconds(config.heartbeat), "Interval of a leader's heartbeats."),
+        ("log_keep_entries", config.log_keep_entries.to_string(), "Log entries kept in memory before a checkpoint."),
         ("max_connections", config.max_connections.to_string(), "Most client sessions of a worker."),
         ("max_pending", config.max_pending.to_string(), "Most requests of a partition that wait for their commit."),
         ("node", config.node.0.to_string(), "Number of the node."),
         ("partitions", config.partitions.to_string(), "Data partitions of the cluster."),
         ("slow_statement", milliseconds(config.slow_statement), "A statement that takes as long is noted as an event."),
         ("statement_timeout", milliseconds(config.statement_timeout), "A statement ends after this long."),
+        (
+            "wal_bytes_before_checkpoint",
+            config.wal_bytes_before_checkpoint.to_string(),
+            "Size of a log beyond which checkpoints shorten it.",
+        ),
         ("wal_segment_bytes", config.wal_segment_bytes.to_string(), "Size of a file of the log."),
         ("workers", config.workers.to_string(), "Worker threads of the node."),
     ]

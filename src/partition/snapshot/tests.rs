@@ -151,6 +151,10 @@ fn build(chunks: &[Bytes], partition: PartitionId, label: &Snapshot) -> Result<S
 }
 
 /// A state with something of everything in it.
+pub(in crate::partition) fn full_state() -> StateMachine {
+    full().data
+}
+
 fn full() -> Pair {
     let mut pair = Pair::new();
     for number in 0..200 {

@@ -1,0 +1,289 @@
+//! What a replica keeps of its state beyond the log: checkpoints of its own, snapshots for others, a snapshot it lacks.
+//!
+//! Of the two things that write this partition's checkpoint file, one at a time is at work: the checkpoint that the replica
+//! makes of itself, or the snapshot that it pulls from another. A pull goes first: a state that is too far behind is not worth
+//! saving.
+
+use super::Replica;
+use crate::checkpoint::Header;
+use crate::consensus::{Fetch, Floor};
+use crate::partition::snapshot::{Position, Snapshot};
+use crate::partition::state_machine::StateMachine;
+use crate::partition::transfer::{Download, FileOrder, GivenUp, SnapshotMessage, Sources};
+use crate::sometimes;
+use crate::types::{Duration, Instant, LogIndex, NodeId, PartitionId};
+
+/// How a replica keeps its state.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepingConfig {
+    /// A checkpoint is due after so many entries.
+    pub checkpoint_every: u64,
+    /// So many entries before the checkpoint stay in memory, for followers that are a little behind.
+    pub log_keep_entries: u64,
+    /// Size of a chunk.
+    pub chunk_bytes: usize,
+    /// A request for a chunk is repeated after this time.
+    pub patience: Duration,
+}
+
+/// What is to be carried out for it.
+#[derive(Debug, Default)]
+pub struct Keep {
+    /// Orders for the checkpoint file, in order.
+    pub files: Vec<FileOrder>,
+    /// A published checkpoint covers the log up to here.
+    pub release: Option<Floor>,
+    /// What other replicas are told.
+    pub snapshots: Vec<(NodeId, SnapshotMessage)>,
+}
+
+/// What a replica keeps, and what it is about.
+pub(super) struct Keeping {
+    config: KeepingConfig,
+    /// The latest published checkpoint.
+    saved: LogIndex,
+    work: Work,
+    sources: Sources,
+    /// Bytes of the checkpoint in the making, and of the last one.
+    written: u64,
+    saved_bytes: u64,
+}
+
+/// What writes the checkpoint file.
+enum Work {
+    Idle,
+    /// A checkpoint of the own state.
+    Own {
+        header: Header,
+        snapshot: Box<Snapshot>,
+        /// Where the next chunk begins; `None`: there are no more.
+        next: Option<Position>,
+    },
+    /// A snapshot of another replica.
+    Download(Box<Download>),
+}
+
+impl Keeping {
+    pub(super) fn new(config: KeepingConfig, saved: LogIndex) -> Self {
+        Self { config, saved, work: Work::Idle, sources: Sources::default(), written: 0, saved_bytes: 0 }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let download = match &self.work {
+            Work::Download(download) => download.next_timeout(),
+            Work::Idle | Work::Own { .. } => None,
+        };
+        self.sources.next_timeout().into_iter().chain(download).min()
+    }
+}
+
+impl Replica {
+    /// Is a checkpoint due by the number of entries executed since the last one?
+    #[must_use]
+    pub fn checkpoint_is_due(&self) -> bool {
+        self.has_news() >= self.keeping.config.checkpoint_every
+    }
+
+    /// Could a checkpoint begin, and how many entries would it cover that the last does not? 0: it could not.
+    #[must_use]
+    pub fn has_news(&self) -> u64 {
+        match self.keeping.work {
+            Work::Idle => self.machine.executed().0.saturating_sub(self.keeping.saved.0),
+            Work::Own { .. } | Work::Download(_) => 0,
+        }
+    }
+
+    /// Is this replica writing a checkpoint of its own state?
+    #[must_use]
+    pub const fn is_saving(&self) -> bool {
+        matches!(self.keeping.work, Work::Own { .. })
+    }
+
+    /// Bytes of the last checkpoint made here; 0: none was made in this life.
+    #[must_use]
+    pub const fn saved_bytes(&self) -> u64 {
+        self.keeping.saved_bytes
+    }
+
+    /// Begins a checkpoint of the state as it is. Its chunks are made one at a time, as the file wants them.
+    pub fn begin_checkpoint(&mut self) {
+        if self.has_news() == 0 {
+            return;
+        }
+        let Some((header, snapshot)) = frozen(&self.machine, |index| self.consensus.position(index)) else { return };
+        sometimes!("partition.checkpoint_begun");
+        self.keeping.work = Work::Own { header, snapshot: Box::new(snapshot), next: Some(Position::default()) };
+        self.keeping.written = 0;
+        self.output.keeping.files.push(FileOrder::Begin(header));
+    }
+
+    /// Takes what is to be carried out.
+    pub fn take_keep(&mut self) -> Keep {
+        std::mem::take(&mut self.output.keeping)
+    }
+
+    /// The checkpoint file takes another chunk.
+    pub fn file_wants(&mut self, now: Instant) {
+        let result = match &mut self.keeping.work {
+            // An order to abandon has crossed this.
+            Work::Idle => return,
+            Work::Own { snapshot, next, .. } => {
+                let order = match next.take() {
+                    Some(from) => {
+                        let (bytes, following) = snapshot.chunk(&from, self.keeping.config.chunk_bytes);
+                        sometimes!("partition.checkpoint_of_several_chunks", following.is_some());
+                        *next = following;
+                        self.keeping.written += bytes.len() as u64;
+                        FileOrder::Append(bytes)
+                    }
+                    None => FileOrder::Finish,
+                };
+                self.output.keeping.files.push(order);
+                Ok(())
+            }
+            Work::Download(download) => download.file_wants(now),
+        };
+        self.download_went(result);
+    }
+
+    /// A checkpoint is durable under its name.
+    pub fn published(&mut self, now: Instant, header: Header) {
+        let floor = header.floor;
+        match std::mem::replace(&mut self.keeping.work, Work::Idle) {
+            Work::Own { header: own, .. } if own == header => {
+                self.keeping.saved_bytes = self.keeping.written;
+                sometimes!("partition.checkpoint_behind_execution", self.machine.executed() > floor.index);
+            }
+            Work::Download(download) if download.header() == Some(header) => {
+                if let Some(machine) = download.into_built()
+                    && self.consensus.installed(now, floor)
+                {
+                    self.install(machine);
+                } else {
+                    sometimes!("partition.snapshot_overtaken_when_whole");
+                }
+            }
+            // The last order of a checkpoint that was given up for a download had been to finish it.
+            other => {
+                sometimes!("partition.checkpoint_published_behind_a_download");
+                self.keeping.work = other;
+            }
+        }
+        self.keeping.saved = self.keeping.saved.max(floor.index);
+        self.output.keeping.release = Some(floor);
+        self.forget();
+    }
+
+    /// Takes a message about snapshots.
+    pub fn snapshot_message(&mut self, now: Instant, from: NodeId, message: SnapshotMessage) {
+        match message {
+            SnapshotMessage::Fetch { at_least, resume } => self.serve(now, from, at_least, resume),
+            SnapshotMessage::Chunk { header, from: position, next, bytes } => {
+                if let Work::Download(download) = &mut self.keeping.work {
+                    let result = download.chunk(now, from, header, &position, next, bytes);
+                    self.download_went(result);
+                }
+            }
+            SnapshotMessage::Unavailable => {
+                if let Work::Download(download) = &mut self.keeping.work {
+                    let result = download.unavailable(from);
+                    self.download_went(result);
+                }
+            }
+        }
+    }
+
+    /// Consensus wants a snapshot.
+    pub(super) fn fetch(&mut self, now: Instant, fetch: Fetch) {
+        if let Work::Download(download) = &mut self.keeping.work {
+            download.redirect(now, fetch);
+        } else {
+            sometimes!("partition.snapshot_wanted");
+            if self.is_saving() {
+                sometimes!("partition.checkpoint_abandoned_for_a_snapshot");
+                self.output.keeping.files.push(FileOrder::Abandon);
+            }
+            let download = Download::new(self.partition, now, fetch, self.keeping.config.patience);
+            self.keeping.work = Work::Download(Box::new(download));
+        }
+        self.download_went(Ok(()));
+    }
+
+    /// A download of what has been executed here in the meantime is of no use.
+    pub(super) fn drop_overtaken_download(&mut self) {
+        if let Work::Download(download) = &self.keeping.work
+            && download.is_overtaken(self.machine.executed())
+        {
+            sometimes!("partition.snapshot_overtaken");
+            self.give_up_download();
+        }
+    }
+
+    pub(super) fn keeping_timeout(&mut self, now: Instant) {
+        if self.keeping.sources.expire(now) {
+            sometimes!("partition.snapshot_source_let_go");
+            self.forget();
+        }
+        if let Work::Download(download) = &mut self.keeping.work {
+            let result = download.handle_timeout(now);
+            self.download_went(result);
+        }
+    }
+
+    fn serve(&mut self, now: Instant, to: NodeId, at_least: LogIndex, resume: Option<(Header, Position)>) {
+        let (machine, consensus) = (&self.machine, &self.consensus);
+        let take = || {
+            let far_enough = machine.executed() >= at_least.max(LogIndex(1));
+            far_enough.then(|| frozen(machine, |index| consensus.position(index))).flatten()
+        };
+        let answer = self.keeping.sources.serve(now, at_least, resume, self.keeping.config.chunk_bytes, take);
+        self.output.keeping.snapshots.push((to, answer));
+    }
+
+    /// Takes what the download wants done; or the download has come to nothing, and consensus will ask again.
+    fn download_went(&mut self, result: Result<(), GivenUp>) {
+        let Work::Download(download) = &mut self.keeping.work else { return };
+        self.output.keeping.snapshots.append(&mut download.asks);
+        self.output.keeping.files.append(&mut download.orders);
+        if let Err(GivenUp(reason)) = result {
+            sometimes!("partition.snapshot_given_up");
+            tracing::info!(partition = self.partition.0, reason, "a snapshot could not be had");
+            self.give_up_download();
+        }
+    }
+
+    fn give_up_download(&mut self) {
+        self.keeping.work = Work::Idle;
+        self.output.keeping.files.push(FileOrder::Abandon);
+    }
+
+    /// Puts another replica's state in the place of this one's.
+    fn install(&mut self, machine: StateMachine) {
+        sometimes!("partition.snapshot_installed");
+        sometimes!("partition.snapshot_installed_over_a_state", self.machine.executed() > LogIndex(0));
+        assert!(machine.executed() > self.machine.executed(), "a snapshot is installed over an older state only");
+        self.machine = machine;
+        self.announce_restored();
+    }
+
+    /// Sessions learn of a catalog when it is executed; one that came with a state is executed too.
+    pub(super) fn announce_restored(&mut self) {
+        if self.partition == PartitionId::CLUSTER && self.machine.executed() > LogIndex(0) {
+            self.output.catalog = Some(std::sync::Arc::clone(self.machine.catalog()));
+        }
+    }
+
+    /// Lets the log go as far as nobody is expected to need it.
+    pub(super) fn forget(&mut self) {
+        let kept = self.keeping.saved.0.saturating_sub(self.keeping.config.log_keep_entries);
+        let through = self.keeping.sources.lowest().map_or(kept, |lowest| kept.min(lowest.0));
+        self.consensus.compact(LogIndex(through));
+    }
+}
+
+/// The state as it is, labelled with its place in the log; `None` if the log does not know it, or nothing is executed.
+fn frozen(machine: &StateMachine, position: impl FnOnce(LogIndex) -> Option<Floor>) -> Option<(Header, Snapshot)> {
+    let snapshot = machine.snapshot();
+    let floor = position(snapshot.executed())?;
+    Some((Header { floor, digest: snapshot.digest() }, snapshot))
+}
