@@ -33,7 +33,7 @@ mod outage;
 mod recorder;
 mod report;
 
-pub use outage::{Outage, write_outages};
+pub use outage::Outage;
 pub use report::Report;
 
 use crate::judge::judge_history;

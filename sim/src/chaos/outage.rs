@@ -62,8 +62,12 @@ pub struct Outage {
     pub node: u32,
     /// When.
     pub at_ns: u64,
+    /// When all nodes were running again.
+    pub back_ns: u64,
     /// The longest time from then until the return, and a write after it, in which no write was acknowledged.
     pub length_ns: u64,
+    /// When that began.
+    pub silent_ns: u64,
 }
 
 /// From the blows and the times of acknowledgements, both in order of time.
@@ -72,12 +76,15 @@ pub(super) fn outages(blows: &[Blow], acknowledged: &[u64]) -> Vec<Outage> {
         let first = acknowledged.partition_point(|at| *at <= blow.from_ns);
         let within = acknowledged[first..].iter().copied().take_while(|at| *at <= blow.until_ns);
         let mut before = blow.from_ns;
-        let mut longest = 0;
+        let (mut longest, mut silent_ns) = (0, before);
         for at in within.chain([blow.until_ns]) {
-            longest = longest.max(at - before);
+            if at - before > longest {
+                (longest, silent_ns) = (at - before, before);
+            }
             before = at;
         }
-        Outage { kind: blow.kind, node: blow.node, at_ns: blow.from_ns, length_ns: longest }
+        let Blow { kind, node, from_ns, back_ns, .. } = *blow;
+        Outage { kind, node, at_ns: from_ns, back_ns, length_ns: longest, silent_ns }
     };
     debug_assert!(blows.iter().all(|blow| blow.from_ns <= blow.back_ns && blow.back_ns <= blow.until_ns));
     blows.iter().map(outage).collect()
@@ -90,7 +97,7 @@ const BARS: &[u64] = &[10, 20, 50, 100, 200, 350, 500, 750, 1000, 2000, 5000, 10
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_outages(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> {
+pub(super) fn write_outages(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> {
     writeln!(out, "\noutage, ms       blows     min     p50     p90     p99     max")?;
     for kind in Kind::ALL {
         let mut lengths: Vec<u64> =
@@ -120,6 +127,28 @@ pub fn write_outages(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> 
     Ok(())
 }
 
+/// Writes every blow, in order of time, with its outage.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn write_blows(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> {
+    writeln!(out, "\nblow             node        at, s   back, ms   silent for, ms   from, ms")?;
+    for outage in outages {
+        let since = |ns: u64| millis(ns.saturating_sub(outage.at_ns));
+        writeln!(
+            out,
+            "  {:<14}{:>5}{:>13.3}{:>11.1}{:>17.1}{:>11.1}",
+            outage.kind.name(),
+            outage.node,
+            millis(outage.at_ns) / 1000.0,
+            since(outage.back_ns),
+            millis(outage.length_ns),
+            since(outage.silent_ns)
+        )?;
+    }
+    Ok(())
+}
+
 fn millis(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
@@ -142,7 +171,8 @@ mod tests {
     fn the_longest_silence_between_the_blow_and_the_first_write_after_the_return_counts() {
         let blows = [blow(100, 200, 230), blow(300, 400, 450)];
         let found = outages(&blows, &[90, 110, 160, 190, 229, 240, 310, 320, 330, 440, 900]);
-        assert_eq!(found[0], Outage { kind: Kind::Kill, node: 2, at_ns: 100, length_ns: 50 });
+        let first = Outage { kind: Kind::Kill, node: 2, at_ns: 100, back_ns: 200, length_ns: 50, silent_ns: 110 };
+        assert_eq!(found[0], first);
         assert_eq!(found[1].length_ns, 110, "the return is part of it");
         assert_eq!(outages(&[blow(10, 20, 60)], &[])[0].length_ns, 50, "no write at all is the whole time");
     }

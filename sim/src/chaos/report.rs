@@ -1,6 +1,6 @@
 //! What is said of a run.
 
-use super::outage::{Outage, write_outages};
+use super::outage::{Outage, write_blows, write_outages};
 use super::{NODES, Settings};
 use crate::checker::history::time;
 use crate::judge::Judged;
@@ -81,6 +81,7 @@ impl Report {
         writeln!(out, "seed        {:#x}", self.seed)?;
         writeln!(out, "cluster     {}", self.shape)?;
         verdict::outcomes(out, &self.outcomes, &self.reasons)?;
+        write_blows(out, &self.outages)?;
         write_outages(out, &self.outages)?;
         let (kills, blows) = (self.kills(), self.outages.len());
         writeln!(out, "\nreached     {} acknowledged operations", self.acknowledged)?;

@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// Data and logs of the nodes go into a new directory below this one.
     #[arg(long, value_name = "DIR", default_value = "target/chaos")]
     directory: PathBuf,
+    /// Keeps that directory even when nothing is broken.
+    #[arg(long)]
+    keep: bool,
     /// Data partitions.
     #[arg(long, default_value_t = 2)]
     partitions: u32,
@@ -50,7 +53,7 @@ pub(super) fn chaos(arguments: &Arguments) -> Result<Exit, String> {
     };
     let report = run(&settings)?;
     report.write(&mut io::stdout().lock()).map_err(told)?;
-    if report.exit() == Exit::Pass {
+    if report.exit() == Exit::Pass && !arguments.keep {
         std::fs::remove_dir_all(&settings.directory).map_err(told)?;
     }
     Ok(report.exit())
