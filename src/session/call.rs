@@ -243,6 +243,18 @@ impl Call {
         }
     }
 
+    /// A replica beside the gateway has found a leader: an attempt that went elsewhere, or waits for there to be one, is
+    /// repeated there at once. Otherwise a dead leader costs every statement the rest of an attempt's time.
+    pub(super) fn leader_found(&mut self, leader: NodeId, around: &mut Surroundings<'_>) -> Step {
+        let elsewhere = matches!(self.phase, Phase::Asked(_)) && self.node != leader;
+        let waits = matches!(self.phase, Phase::BackOff(_)) && self.obstacle != Obstacle::Overloaded;
+        if !elsewhere && !waits {
+            return Step::Wait;
+        }
+        sometimes!("session.leader_found");
+        self.send(around)
+    }
+
     /// Is this an answer to one of this call's attempts?
     pub(super) fn is_answered_by(&self, reply: &Reply) -> bool {
         // Planted 86: whatever the session is answered is the answer to what it last asked.
@@ -466,6 +478,26 @@ mod tests {
             Step::End(End::Done(_)) => "done".to_owned(),
             Step::End(end) => format!("{end:?}"),
         }
+    }
+
+    impl Story {
+        fn find_leader(&mut self, leader: u32) -> String {
+            self.router.learn(P, NodeId(leader));
+            self.with(|call, around| call.leader_found(NodeId(leader), around))
+        }
+    }
+
+    #[test]
+    fn a_leader_that_is_found_is_asked_at_once() {
+        let (mut story, first) = Story::of(write());
+        assert_eq!(first, "send n1 s4.2#7 attempt 11");
+        assert_eq!(story.find_leader(1), "wait", "it is being asked");
+        assert_eq!(story.find_leader(2), "send n2 s4.2#7 attempt 12");
+        assert_eq!(story.reply(2, 12, not_leader(None)), "wait");
+        assert_eq!(story.find_leader(2), "send n2 s4.2#7 attempt 13", "it leads after all");
+        assert_eq!(story.reply(2, 13, ReplyBody::Overloaded), "wait");
+        assert_eq!(story.find_leader(3), "wait", "who has too much to do is given the pause");
+        assert!(story.doubt(), "any of the attempts may be executed");
     }
 
     fn not_leader(leader: Option<u32>) -> ReplyBody {

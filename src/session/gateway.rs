@@ -196,6 +196,26 @@ impl Gateway {
         self.shared.adopt(catalog);
     }
 
+    /// A local replica of `partition` follows another leader than before, or leads.
+    pub fn leader(&mut self, now: Instant, wall: Timestamp, partition: PartitionId, leader: NodeId) {
+        self.shared.router.learn(partition, leader);
+        if partition == PartitionId::CLUSTER
+            && let Some(mut call) = self.registration.take()
+        {
+            let step = call.leader_found(leader, &mut self.around_registration(now));
+            self.registration = Some(call);
+            self.follow_registration(now, wall, step);
+        }
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        for id in all {
+            let mut turn = Turn { now, wall, shared: &mut self.shared };
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.leader_found(&mut turn, partition, leader);
+            }
+            self.settle(id);
+        }
+    }
+
     /// When [`Gateway::handle_timeout`] wants to be called. Ask again after every other call.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {

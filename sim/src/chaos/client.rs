@@ -165,7 +165,7 @@ impl Writer {
         };
         self.seen.learn(operation, &outcome);
         let done = matches!(outcome, Outcome::Done(_));
-        self.recorder.finish(id, operation, invoked, outcome);
+        self.recorder.finish(self.place.workload, id, operation, invoked, outcome);
         done
     }
 

@@ -7,9 +7,13 @@ use super::recorder::Recorder;
 use crate::stream::{between, stream};
 use orrery::types::Rng;
 use std::time::Duration;
+use tokio_postgres::NoTls;
 
 /// How often it is looked whether writes go on.
 const POLL: Duration = Duration::from_millis(2);
+
+/// A node that is asked who leads must answer by then.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What went wrong: the checker's name, and what was seen.
 type Broken = (&'static str, String);
@@ -40,12 +44,14 @@ pub(super) async fn strike(cluster: &mut Cluster, recorder: &Recorder, settings:
     let mut nemesis = Nemesis { cluster, recorder, patience: settings.patience, last: 0 };
     nemesis.progress(recorder.now(), "the start").await?;
     for kind in schedule(&mut rng, settings.kills) {
-        nemesis.pause(&mut rng, 100, 700).await;
-        let victim = nemesis.victim(&mut rng);
+        nemesis.pause(&mut rng, 50, 400).await;
+        let leads = nemesis.leaders().await;
+        let victim = nemesis.victim(&mut rng, &leads);
+        let led = leads[victim];
         let from_ns = recorder.now();
         let back_ns = nemesis.blow(kind, victim, &mut rng).await?;
         nemesis.progress(back_ns, "a return").await?;
-        recorder.blow(Blow { kind, node: victim as u32 + 1, from_ns, back_ns, until_ns: recorder.now() });
+        recorder.blow(Blow { kind, node: victim as u32 + 1, led, from_ns, back_ns, until_ns: recorder.now() });
     }
     Ok(())
 }
@@ -58,11 +64,29 @@ struct Nemesis<'a> {
 }
 
 impl Nemesis<'_> {
-    /// By turn half of the time, so that each is struck; anybody otherwise.
-    fn victim(&mut self, rng: &mut Rng) -> usize {
-        self.last = match between(rng, 0, 1) {
-            0 => (self.last + 1) % NODES,
-            _ => between(rng, 0, NODES as i64 - 1) as usize,
+    /// How many data partitions each node leads, as far as the cluster tells.
+    async fn leaders(&self) -> [u32; NODES] {
+        let mut leads = [0; NODES];
+        for address in self.cluster.addresses() {
+            if let Ok(Ok(rows)) = tokio::time::timeout(LOOK, leaders(&address)).await {
+                for node in rows {
+                    if let Some(place) = node.checked_sub(1).and_then(|place| leads.get_mut(place)) {
+                        *place += 1;
+                    }
+                }
+                break;
+            }
+        }
+        leads
+    }
+
+    /// A leader half of the time; otherwise by turn, so that each is struck.
+    fn victim(&mut self, rng: &mut Rng, leads: &[u32; NODES]) -> usize {
+        let leading: Vec<usize> = (0..NODES).filter(|place| leads[*place] > 0).collect();
+        let nth = between(rng, 0, 2 * NODES as i64 - 1) as usize;
+        self.last = match leading.get(nth % leading.len().max(1)) {
+            Some(leader) if nth < NODES => *leader,
+            _ => (self.last + 1) % NODES,
         };
         self.last
     }
@@ -74,7 +98,7 @@ impl Nemesis<'_> {
             Kind::Kill | Kind::KillAgain => {
                 self.cluster.kill(victim).map_err(harness)?;
                 self.progress(struck, "a kill").await?;
-                self.pause(rng, 0, 800).await;
+                self.pause(rng, 0, 500).await;
                 if kind == Kind::KillAgain {
                     // While it still reads its log, or has just begun to follow.
                     self.cluster.start(victim).map_err(harness)?;
@@ -87,7 +111,7 @@ impl Nemesis<'_> {
             Kind::Stop => {
                 self.cluster.stop(victim).map_err(harness)?;
                 self.progress(struck, "a stop").await?;
-                self.pause(rng, 0, 1500).await;
+                self.pause(rng, 0, 1000).await;
                 self.cluster.go_on(victim).map_err(harness)?;
             }
             Kind::Restart => {
@@ -97,7 +121,7 @@ impl Nemesis<'_> {
             }
             Kind::PowerLoss => {
                 self.cluster.kill_all().map_err(harness)?;
-                self.pause(rng, 0, 500).await;
+                self.pause(rng, 0, 300).await;
                 for nth in 0..NODES {
                     self.cluster.start((victim + nth) % NODES).map_err(harness)?;
                     self.pause(rng, 0, 200).await;
@@ -123,6 +147,16 @@ impl Nemesis<'_> {
     async fn pause(&self, rng: &mut Rng, least_ms: i64, most_ms: i64) {
         tokio::time::sleep(Duration::from_millis(between(rng, least_ms, most_ms) as u64)).await;
     }
+}
+
+/// The nodes that lead, once for each data partition.
+async fn leaders(address: &str) -> Result<Vec<usize>, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(&format!("{address} user=nemesis dbname=orrery"), NoTls).await?;
+    let task = tokio::task::spawn_local(async move { drop(connection.await) });
+    let query = "SELECT node FROM system.replicas WHERE role = 'leader' AND partition > 0";
+    let rows = client.query(query, &[]).await;
+    task.abort();
+    Ok(rows?.iter().filter_map(|row| usize::try_from(row.get::<_, i32>(0)).ok()).collect())
 }
 
 fn harness(what: String) -> Broken {

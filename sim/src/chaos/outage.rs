@@ -1,5 +1,6 @@
 //! How long nobody could write, blow by blow, and the distribution of it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// A kind of blow.
@@ -18,9 +19,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Kill, Self::KillAgain, Self::PowerLoss, Self::Stop, Self::Restart];
-
     /// Its name in tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -45,6 +43,8 @@ impl Kind {
 pub(super) struct Blow {
     pub(super) kind: Kind,
     pub(super) node: u32,
+    /// Data partitions that it led.
+    pub(super) led: u32,
     /// It was struck.
     pub(super) from_ns: u64,
     /// All nodes were running again.
@@ -60,6 +60,8 @@ pub struct Outage {
     pub kind: Kind,
     /// The node that was struck (the first to be started again, if all were).
     pub node: u32,
+    /// Data partitions that it led.
+    pub led: u32,
     /// When.
     pub at_ns: u64,
     /// When all nodes were running again.
@@ -68,6 +70,17 @@ pub struct Outage {
     pub length_ns: u64,
     /// When that began.
     pub silent_ns: u64,
+}
+
+impl Outage {
+    /// Was it a leader that was struck?
+    const fn role(&self) -> &'static str {
+        match (self.kind, self.led) {
+            (Kind::PowerLoss, _) => "",
+            (_, 0) => ", a follower",
+            _ => ", a leader",
+        }
+    }
 }
 
 /// From the blows and the times of acknowledgements, both in order of time.
@@ -83,8 +96,8 @@ pub(super) fn outages(blows: &[Blow], acknowledged: &[u64]) -> Vec<Outage> {
             }
             before = at;
         }
-        let Blow { kind, node, from_ns, back_ns, .. } = *blow;
-        Outage { kind, node, at_ns: from_ns, back_ns, length_ns: longest, silent_ns }
+        let Blow { kind, node, led, from_ns, back_ns, .. } = *blow;
+        Outage { kind, node, led, at_ns: from_ns, back_ns, length_ns: longest, silent_ns }
     };
     debug_assert!(blows.iter().all(|blow| blow.from_ns <= blow.back_ns && blow.back_ns <= blow.until_ns));
     blows.iter().map(outage).collect()
@@ -98,15 +111,14 @@ const BARS: &[u64] = &[10, 20, 50, 100, 200, 350, 500, 750, 1000, 2000, 5000, 10
 /// # Errors
 /// When it cannot be written.
 pub(super) fn write_outages(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> {
-    writeln!(out, "\noutage, ms       blows     min     p50     p90     p99     max")?;
-    for kind in Kind::ALL {
-        let mut lengths: Vec<u64> =
-            outages.iter().filter(|outage| outage.kind == *kind).map(|outage| outage.length_ns).collect();
-        if lengths.is_empty() {
-            continue;
-        }
+    writeln!(out, "\noutage, ms                 blows     min     p50     p90     p99     max")?;
+    let mut groups: BTreeMap<(Kind, &str), Vec<u64>> = BTreeMap::new();
+    for outage in outages {
+        groups.entry((outage.kind, outage.role())).or_default().push(outage.length_ns);
+    }
+    for ((kind, role), mut lengths) in groups {
         lengths.sort_unstable();
-        write!(out, "  {:<14}{:>6}", kind.name(), lengths.len())?;
+        write!(out, "  {:<24}{:>6}", format!("{}{role}", kind.name()), lengths.len())?;
         for per_cent in [0, 50, 90, 99, 100] {
             write!(out, "{:>8.1}", millis(quantile(&lengths, per_cent)))?;
         }
@@ -132,14 +144,15 @@ pub(super) fn write_outages(out: &mut dyn Write, outages: &[Outage]) -> io::Resu
 /// # Errors
 /// When it cannot be written.
 pub(super) fn write_blows(out: &mut dyn Write, outages: &[Outage]) -> io::Result<()> {
-    writeln!(out, "\nblow             node        at, s   back, ms   silent for, ms   from, ms")?;
+    writeln!(out, "\nblow             node  leads        at, s   back, ms   silent for, ms   from, ms")?;
     for outage in outages {
         let since = |ns: u64| millis(ns.saturating_sub(outage.at_ns));
         writeln!(
             out,
-            "  {:<14}{:>5}{:>13.3}{:>11.1}{:>17.1}{:>11.1}",
+            "  {:<14}{:>5}{:>7}{:>13.3}{:>11.1}{:>17.1}{:>11.1}",
             outage.kind.name(),
             outage.node,
+            outage.led,
             millis(outage.at_ns) / 1000.0,
             since(outage.back_ns),
             millis(outage.length_ns),
@@ -164,14 +177,15 @@ mod tests {
     use super::*;
 
     fn blow(from_ns: u64, back_ns: u64, until_ns: u64) -> Blow {
-        Blow { kind: Kind::Kill, node: 2, from_ns, back_ns, until_ns }
+        Blow { kind: Kind::Kill, node: 2, led: 1, from_ns, back_ns, until_ns }
     }
 
     #[test]
     fn the_longest_silence_between_the_blow_and_the_first_write_after_the_return_counts() {
         let blows = [blow(100, 200, 230), blow(300, 400, 450)];
         let found = outages(&blows, &[90, 110, 160, 190, 229, 240, 310, 320, 330, 440, 900]);
-        let first = Outage { kind: Kind::Kill, node: 2, at_ns: 100, back_ns: 200, length_ns: 50, silent_ns: 110 };
+        let first =
+            Outage { kind: Kind::Kill, node: 2, led: 1, at_ns: 100, back_ns: 200, length_ns: 50, silent_ns: 110 };
         assert_eq!(found[0], first);
         assert_eq!(found[1].length_ns, 110, "the return is part of it");
         assert_eq!(outages(&[blow(10, 20, 60)], &[])[0].length_ns, 50, "no write at all is the whole time");

@@ -14,8 +14,8 @@ pub(super) struct Recorder {
     events: RefCell<Vec<(u64, HistoryEvent)>>,
     /// When writes were acknowledged, in order.
     acknowledged: RefCell<Vec<u64>>,
-    /// When the acknowledged write was sent that was sent last.
-    newest: Cell<u64>,
+    /// By workload: when the acknowledged write was sent that was sent last.
+    newest: RefCell<[u64; WORKLOADS.len()]>,
     blows: RefCell<Vec<Blow>>,
     over: Cell<bool>,
 }
@@ -26,7 +26,7 @@ impl Recorder {
             start: Instant::now(),
             events: RefCell::default(),
             acknowledged: RefCell::default(),
-            newest: Cell::new(0),
+            newest: RefCell::default(),
             blows: RefCell::default(),
             over: Cell::new(false),
         }
@@ -45,20 +45,21 @@ impl Recorder {
     }
 
     /// What came of it.
-    pub(super) fn finish(&self, id: OperationId, operation: Operation, invoked: u64, outcome: Outcome) {
+    pub(super) fn finish(&self, workload: u32, id: OperationId, operation: Operation, invoked: u64, outcome: Outcome) {
         let now = self.now();
         // What is written is unique, and so new when it is tried again; what is read is the same.
         let is_write = operation.renewed() != operation;
         if is_write && matches!(outcome, Outcome::Done(_)) {
             self.acknowledged.borrow_mut().push(now);
-            self.newest.set(self.newest.get().max(invoked));
+            let newest = &mut self.newest.borrow_mut()[workload as usize];
+            *newest = (*newest).max(invoked);
         }
         self.events.borrow_mut().push((now, HistoryEvent::Return { id, outcome }));
     }
 
-    /// Has a write been acknowledged that was sent after this?
+    /// Has every workload had a write acknowledged that was sent after this?
     pub(super) fn has_written_since(&self, at: u64) -> bool {
-        self.newest.get() > at
+        self.newest.borrow().iter().all(|newest| *newest > at)
     }
 
     pub(super) fn blow(&self, blow: Blow) {

@@ -27,10 +27,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     keep: bool,
     /// Data partitions.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     partitions: u32,
     /// Workers of each node.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     workers: u16,
     /// Milliseconds between two operations of each of the clients.
     #[arg(long, default_value_t = 25)]

@@ -163,12 +163,12 @@ impl Worker {
         }
     }
 
-    /// A replica has been driven: does somebody else lead?
-    pub(super) fn note_leader(&mut self, wall: Timestamp, partition: PartitionId) {
-        let Some(status) = self.replicas.get(&partition).map(crate::partition::Replica::status) else { return };
+    /// A replica has been driven: who leads now, if that is news?
+    pub(super) fn note_leader(&mut self, wall: Timestamp, partition: PartitionId) -> Option<NodeId> {
+        let status = self.replicas.get(&partition).map(crate::partition::Replica::status)?;
         let (leader, era) = self.observed.leaders.entry(partition).or_default();
         if *leader == status.leader && (*era == status.era || status.leader.is_none()) {
-            return;
+            return None;
         }
         (*leader, *era) = (status.leader, status.era);
         match status.leader {
@@ -181,6 +181,7 @@ impl Worker {
                 self.events.warning(wall, "no_leader", Some(partition), text);
             }
         }
+        status.leader
     }
 }
 

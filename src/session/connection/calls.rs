@@ -103,6 +103,16 @@ impl Connection {
         }
     }
 
+    /// A replica beside the gateway has found the leader of a partition, which the router knows by now.
+    pub(in crate::session) fn leader_found(&mut self, turn: &mut Turn<'_>, partition: PartitionId, leader: NodeId) {
+        for index in 0..self.calls.len() {
+            if self.calls[index].1.partition() == partition {
+                let step = self.calls[index].1.leader_found(leader, &mut around(turn, &mut self.attempts));
+                self.follow(turn, index, step);
+            }
+        }
+    }
+
     /// A call has ended or waits to be resumed.
     pub(super) fn ended(&mut self, turn: &mut Turn<'_>, index: usize, end: End) {
         let role = self.calls[index].0;
