@@ -15,4 +15,5 @@ pub mod cluster; // routing
 pub mod session; // a client connection as a machine
 pub mod node; // workers: machines put together and driven
 pub mod server; // the client-facing edge
+pub mod client; // a small client for the command line
 pub mod cli; // the command line

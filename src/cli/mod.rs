@@ -3,9 +3,13 @@
 //! Bad input is answered with one line on stderr that says what to do, and exit code 2; what breaks later, with one
 //! line and exit code 1. Normal output goes to stdout, logs to stderr (`RUST_LOG`, default `info`).
 
+mod connect;
 mod file;
 mod nodes;
+mod shell;
 mod start;
+mod status;
+mod table;
 
 use crate::server::Failure;
 use clap::error::ErrorKind;
@@ -26,9 +30,16 @@ struct Arguments {
 enum Command {
     /// Start a node
     Start(Box<start::Start>),
+    /// Type SQL at a node
+    Sql(Box<shell::Sql>),
+    /// Show nodes, partitions and replicas of the cluster
+    Status(Box<status::Status>),
     /// Print the version
     Version,
 }
+
+/// Commands with flags of their own.
+const COMMANDS: [&str; 4] = ["start", "sql", "status", "demo"];
 
 /// Version, with the commit when the build was told of it: `ORRERY_BUILD="0.1.0 ($(git describe --always))" cargo build`.
 const VERSION: &str = match option_env!("ORRERY_BUILD") {
@@ -38,15 +49,19 @@ const VERSION: &str = match option_env!("ORRERY_BUILD") {
 
 /// Runs the program with these arguments (the first is its name).
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.collect();
+    let named = arguments.get(1).and_then(|word| word.to_str()).filter(|word| COMMANDS.contains(word));
+    let arguments = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return answer(&error),
+        Err(error) => return answer(&error, named),
     };
     let outcome = match arguments.command {
         Command::Start(start) => {
             start_logging();
             start::run(*start)
         }
+        Command::Sql(sql) => shell::run(*sql),
+        Command::Status(status) => status::run(&status),
         Command::Version => {
             say(&format!("orrery {VERSION}"));
             Ok(())
@@ -62,7 +77,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// What clap has to say: help and version as they are, mistakes in one line.
-fn answer(error: &clap::Error) -> ExitCode {
+fn answer(error: &clap::Error, command: Option<&str>) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             say(error.render().to_string().trim_end());
@@ -75,7 +90,8 @@ fn answer(error: &clap::Error) -> ExitCode {
         _ => {
             let text = error.render().to_string();
             let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            complain(&format!("{first}: see `orrery start --help`"));
+            let command = command.map(|command| format!(" {command}")).unwrap_or_default();
+            complain(&format!("{first}: see `orrery{command} --help`"));
             ExitCode::from(2)
         }
     }

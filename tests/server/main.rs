@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the edge live in the real world")]
 
 mod cli;
+mod client;
 mod directory;
 mod files;
 mod node;
