@@ -93,6 +93,16 @@ pub enum IndexState {
     Building,
     /// In use.
     Active,
+    /// As `Building`, and its columns take no NULL: it becomes the table's primary key, and its tree that of the rows.
+    BecomingPrimary,
+}
+
+impl IndexState {
+    /// Not yet proved to hold everywhere?
+    #[must_use]
+    pub const fn is_building(self) -> bool {
+        matches!(self, Self::Building | Self::BecomingPrimary)
+    }
 }
 
 /// A CHECK constraint.
@@ -187,6 +197,12 @@ impl Table {
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The index that is becoming the primary key.
+    #[must_use]
+    pub fn becoming_primary(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.state == IndexState::BecomingPrimary)
     }
 
     /// The tree of rows and those of the indexes.

@@ -3,7 +3,7 @@
 //! Everything here runs in the same order with the same result on every replica. Two things are this replica's own and
 //! marked as such: the plan cache, which changes only how fast an answer comes, and the wall clock that reads are given.
 
-use crate::catalog::{Catalog, IndexState};
+use crate::catalog::Catalog;
 use crate::consensus::Payload;
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
@@ -386,5 +386,5 @@ fn digest_of(data: &impl serde::Serialize) -> u128 {
 /// Is this the tree of an index that is not yet in use?
 fn is_building(catalog: &Catalog, tree: TreeId) -> bool {
     let mut indexes = catalog.tables.values().flat_map(|table| &table.indexes);
-    indexes.any(|index| index.tree == tree && index.state == IndexState::Building)
+    indexes.any(|index| index.tree == tree && index.state.is_building())
 }

@@ -1,7 +1,7 @@
 //! A store from one catalog to the next.
 
 use super::execute::{entry_of, key_text, row_key};
-use crate::catalog::{Catalog, Index, Table};
+use crate::catalog::{Catalog, Index, IndexState, Table};
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
 use crate::types::{SqlError, SqlState, TreeId, Value, row};
@@ -16,11 +16,16 @@ pub fn install(store: &mut Store, old: &Catalog, new: &Catalog) -> Vec<(TreeId, 
     let trees =
         |catalog: &Catalog| catalog.tables.values().flat_map(|table| table.trees().collect::<Vec<_>>()).collect();
     let (before, after): (BTreeSet<TreeId>, BTreeSet<TreeId>) = (trees(old), trees(new));
-    for tree in before.difference(&after) {
-        store.drop_tree(*tree);
-    }
     for tree in after.difference(&before) {
         store.create_tree(*tree);
+    }
+    for table in new.tables.values() {
+        if let Some(old) = old.tables.values().find(|old| old.id == table.id && old.tree != table.tree) {
+            move_rows(store, old, table);
+        }
+    }
+    for tree in before.difference(&after) {
+        store.drop_tree(*tree);
     }
     let mut violations = Vec::new();
     for table in new.tables.values().filter(|table| before.contains(&table.tree)) {
@@ -42,6 +47,23 @@ pub fn fill(store: &mut Store, table: &Table, rows: impl IntoIterator<Item = Vec
     }
 }
 
+/// A table has got a primary key: its rows go from their hidden ids to their keys. That no two have the same key was
+/// proved before, and kept true since (see [`crate::catalog::IndexState::BecomingPrimary`]).
+fn move_rows(store: &mut Store, old: &Table, new: &Table) {
+    let mut wanted = vec![false; new.columns.len()];
+    for column in &new.primary_key {
+        wanted[*column] = true;
+    }
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = store
+        .scan(old.tree, Bound::Unbounded, Bound::Unbounded)
+        .filter_map(|(_, bytes)| Some((row_key(new, &row::decode_columns(bytes, &wanted).ok()?), bytes.to_vec())))
+        .collect();
+    store.clear(new.tree);
+    for (key, bytes) in rows {
+        store.put(new.tree, &key, &bytes);
+    }
+}
+
 fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError> {
     let mut wanted = vec![false; table.columns.len()];
     for (column, _) in &index.columns {
@@ -49,9 +71,13 @@ fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError
     }
     let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(store.len(table.tree));
     let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
-    let mut violation = None;
+    let (mut violation, mut null) = (None, None);
     for (key, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
         let row = row::decode_columns(bytes, &wanted)?;
+        if index.state == IndexState::BecomingPrimary {
+            null =
+                null.or_else(|| index.columns.iter().map(|(column, _)| *column).find(|column| row[*column].is_null()));
+        }
         let (entry, unique) = entry_of(table, index, &row, key);
         if unique && !seen.insert(entry.clone()) {
             violation.get_or_insert_with(|| duplicate(table, index, &row));
@@ -62,7 +88,19 @@ fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError
     for (entry, key) in entries {
         store.put(index.tree, &entry, &key);
     }
-    violation.map_or(Ok(()), Err)
+    match violation.or_else(|| null.map(|column| contains_nulls(table, column))) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn contains_nulls(table: &Table, column: usize) -> SqlError {
+    let column = &table.columns[column].name;
+    let message = format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
+    let mut error = SqlError::new(SqlState::NOT_NULL_VIOLATION, message);
+    error.table = Some(table.name.clone());
+    error.column = Some(column.clone());
+    error
 }
 
 fn duplicate(table: &Table, index: &Index, row: &[Value]) -> SqlError {

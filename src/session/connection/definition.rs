@@ -4,7 +4,7 @@
 //!    version. When it is executed there, it is committed.
 //! 2. Every data partition is brought to the new catalog. Only then is the client told: a definition that has been
 //!    acknowledged is in force everywhere.
-//! 3. A UNIQUE index over rows that were there is *building* until every partition has found it to hold: a second
+//! 3. A UNIQUE index over rows that were there, or a primary key, is *building* until every partition has found it to hold: a second
 //!    definition puts it in use, or drops it, and then the client gets the 23505 of the first partition that objected.
 //!
 //! A session that ends in the middle leaves a committed definition that partitions take when they are next asked under
@@ -13,7 +13,7 @@
 use super::calls::{Role, around};
 use super::extended::shifted;
 use super::{Connection, Job, Origin, Task};
-use crate::catalog::{Catalog, IndexState};
+use crate::catalog::Catalog;
 use crate::partition::message::{Outcome, RequestBody};
 use crate::session::call::Call;
 use crate::session::shared::Turn;
@@ -75,6 +75,10 @@ impl Connection {
     }
 
     fn check_definition(&self, turn: &Turn<'_>, statement: &Parsed) -> Result<(), SqlError> {
+        if statement.is_internal() {
+            // Whoever said it too early would put an index in use that does not hold.
+            return Err(SqlError::unsupported("ALTER INDEX … SET ACTIVE is said by the cluster itself"));
+        }
         sql::define(&turn.shared.catalog, statement, &self.settings.travelling().search_path).map(drop)
     }
 
@@ -197,8 +201,5 @@ impl Connection {
 /// Trees of building indexes that are new: numbered from `next_tree`.
 fn building(catalog: &Catalog, next_tree: u32) -> Vec<TreeId> {
     let indexes = catalog.tables.values().flat_map(|table| &table.indexes);
-    indexes
-        .filter(|index| index.state == IndexState::Building && index.tree.0 >= next_tree)
-        .map(|index| index.tree)
-        .collect()
+    indexes.filter(|index| index.state.is_building() && index.tree.0 >= next_tree).map(|index| index.tree).collect()
 }

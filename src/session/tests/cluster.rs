@@ -1,6 +1,6 @@
 //! Partitions that execute at once, or fail as told.
 
-use crate::catalog::{Catalog, IndexState};
+use crate::catalog::Catalog;
 use crate::partition::message::{Batch, Outcome, Reply, ReplyBody, Request, RequestBody, StatementResult};
 use crate::sql::{self, PlanCache};
 use crate::storage::Store;
@@ -153,7 +153,7 @@ impl Partition {
             self.store.commit();
             self.catalog = Arc::clone(catalog);
             let indexes: Vec<_> = catalog.tables.values().flat_map(|table| &table.indexes).collect();
-            let building = |tree: &TreeId| indexes.iter().any(|i| i.tree == *tree && i.state == IndexState::Building);
+            let building = |tree: &TreeId| indexes.iter().any(|i| i.tree == *tree && i.state.is_building());
             self.violations.retain(|tree, _| building(tree));
         }
         let violations = self.violations.iter().map(|(tree, error)| (*tree, error.clone())).collect();

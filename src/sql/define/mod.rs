@@ -3,6 +3,7 @@
 //! Nothing is touched here: [`super::install()`] brings a store to the new catalog. Expressions are compiled once to see
 //! that they are sound and then kept as text.
 
+mod alter;
 mod index;
 mod names;
 mod table;
@@ -35,6 +36,7 @@ pub fn define(catalog: &Catalog, statement: &Parsed, search_path: &[String]) -> 
         None => next.activate(&statement.text)?,
         Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
         Some(Statement::CreateIndex(create)) => index::create(&mut next, create)?,
+        Some(Statement::AlterTable(alter)) => alter::table(&mut next, alter)?,
         Some(Statement::CreateSchema { schema_name, if_not_exists, .. }) => {
             next.create_schema(schema_name, *if_not_exists)?
         }
@@ -60,7 +62,7 @@ pub fn define(catalog: &Catalog, statement: &Parsed, search_path: &[String]) -> 
 pub fn finish_building(catalog: &Catalog, tree: TreeId, holds: bool) -> Option<String> {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     catalog.tables.values().find_map(|table| {
-        let building = |index: &&Index| index.tree == tree && index.state == IndexState::Building;
+        let building = |index: &&Index| index.tree == tree && index.state.is_building();
         let index = table.indexes.iter().find(building)?;
         let name = format!("{}.{}", quoted(&table.schema), quoted(&index.name));
         Some(if holds { format!("ALTER INDEX {name} SET ACTIVE") } else { format!("DROP INDEX {name}") })
@@ -181,7 +183,8 @@ impl Change<'_> {
                 None => Ok(Some((SqlState::UNDEFINED_OBJECT, format!("index \"{name}\" does not exist")))),
             };
         };
-        if index.constraint {
+        // One that is being built is no constraint yet.
+        if index.constraint && !index.state.is_building() {
             return Err(required_by_constraint(&name, &table.name));
         }
         let mut table = Table::clone(&table);
@@ -226,6 +229,9 @@ impl Change<'_> {
             .find_index(schema, &name)
             .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
         let mut table = Table::clone(&table);
+        if index.state == IndexState::BecomingPrimary {
+            alter::promote(self, &mut table, &index);
+        }
         for other in table.indexes.iter_mut().filter(|other| other.tree == index.tree) {
             other.state = IndexState::Active;
         }

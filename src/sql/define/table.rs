@@ -305,7 +305,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, SqlError> {
+pub(super) fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, SqlError> {
     columns
         .iter()
         .map(|column| match &column.column.expr {
@@ -315,7 +315,7 @@ fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, SqlError> {
         .collect()
 }
 
-fn no_foreign_keys() -> SqlError {
+pub(super) fn no_foreign_keys() -> SqlError {
     SqlError::unsupported("foreign keys are not supported")
         .hint("Leave REFERENCES out and check the reference in the transaction that writes the row.")
 }

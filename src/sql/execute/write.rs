@@ -44,8 +44,10 @@ pub(in crate::sql) fn entry_of(table: &Table, index: &Index, row: &[Value], row_
 /// NOT NULL and CHECK, in PostgreSQL's order.
 pub(super) fn check_row(target: &Target, row: &[Value], at: &mut Run<'_>) -> Result<(), SqlError> {
     let table = &target.table;
-    for (column, value) in table.columns.iter().zip(row) {
-        if column.not_null && value.is_null() {
+    let becoming = table.becoming_primary();
+    for (place, (column, value)) in table.columns.iter().zip(row).enumerate() {
+        let key = becoming.is_some_and(|index| index.columns.iter().any(|(column, _)| *column == place));
+        if (column.not_null || key) && value.is_null() {
             let message = format!(
                 "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
                 column.name, table.name

@@ -41,6 +41,14 @@ pub struct Parsed {
     pub(in crate::sql) statement: Option<Arc<ast::Statement>>,
 }
 
+impl Parsed {
+    /// Is it a definition that only sessions make, to end the building of an index?
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.kind == Kind::Define && self.statement.is_none()
+    }
+}
+
 /// Splits a text into its statements. Never empty: a text without statements is one of [`Kind::Empty`].
 ///
 /// # Errors
