@@ -1,7 +1,7 @@
 //! What the replicated log of a partition holds.
 
 use crate::catalog::Catalog;
-use crate::partition::message::{Settings, Statement};
+use crate::partition::message::{Commitment, Settings, Statement};
 use crate::types::random::SeedableRng;
 use crate::types::{CatalogVersion, Incarnation, NodeId, RequestId, Rng, Sequence, Timestamp, WorkerId};
 use bytes::Bytes;
@@ -51,6 +51,8 @@ pub enum CommandBody {
         /// Version under which it was checked.
         catalog_version: CatalogVersion,
     },
+    /// COMMIT of a transaction.
+    Commit(Arc<Commitment>),
     /// A data partition's copy of the catalog.
     InstallCatalog(Arc<Catalog>),
     /// A gateway's new life (cluster partition).
@@ -82,12 +84,18 @@ impl Command {
 }
 
 impl CommandV1 {
-    /// The dice of statement `number` of this entry. Each statement has its own, so that one drawing more moves no other.
+    /// The dice of statement `number` of this entry.
     #[must_use]
     pub fn dice(&self, number: usize) -> Rng {
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
-        seed[8..16].copy_from_slice(&(number as u64).to_le_bytes());
-        Rng::from_seed(seed)
+        dice(self.seed, number)
     }
+}
+
+/// The dice of statement `number` under a seed. Each statement has its own, so that one drawing more moves no other.
+#[must_use]
+pub fn dice(seed: u64, number: usize) -> Rng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&(number as u64).to_le_bytes());
+    Rng::from_seed(bytes)
 }

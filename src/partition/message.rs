@@ -31,6 +31,16 @@ pub enum RequestBody {
     Execute(Batch),
     /// Statements that only read: linearizable, not logged, not deduplicated.
     Query(Batch),
+    /// Statements of an open transaction: executed on its private fork, which only this replica knows. Not logged: what
+    /// comes of them is nothing until [`RequestBody::Commit`].
+    Step(Step),
+    /// COMMIT: logged, executed once. Answers [`Outcome::Committed`], or 40001.
+    Commit(Arc<Commitment>),
+    /// An open transaction is over without a COMMIT: its fork may be forgotten. Not answered.
+    Abandon {
+        /// Its number in its session.
+        transaction: u64,
+    },
     /// DDL. Cluster partition only; logged, executed once. Answers [`Outcome::Defined`].
     Define {
         /// One DDL statement's text, default schema resolved by `search_path` below.
@@ -85,6 +95,45 @@ pub struct Statement {
     pub max_rows: u32,
 }
 
+/// Some statements of an open transaction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The transaction's number in its session.
+    pub transaction: u64,
+    /// How many of its statements were executed on the fork before these. 0: the fork is to be made.
+    pub done: u32,
+    /// `now()` of all its statements.
+    pub began: Timestamp,
+    /// Seed of all its dice.
+    pub seed: u64,
+    /// The statements.
+    pub batch: Batch,
+}
+
+/// A whole transaction, to be executed again: everything its client did, with a digest of everything its client saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commitment {
+    /// Its number in its session: the fork of it is of no more use.
+    pub transaction: u64,
+    /// Catalog version it was planned under.
+    pub catalog_version: CatalogVersion,
+    /// See [`Step::began`].
+    pub began: Timestamp,
+    /// See [`Step::seed`].
+    pub seed: u64,
+    /// In order.
+    pub parts: Vec<Part>,
+}
+
+/// Statements of a transaction that were executed under the same settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Settings of the session then.
+    pub settings: Arc<Settings>,
+    /// In order, each with the digest of what was seen of it ([`crate::partition::seen`]).
+    pub statements: Vec<(Statement, u128)>,
+}
+
 /// The answer to one attempt of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -135,6 +184,8 @@ pub enum Outcome {
         /// Why.
         error: SqlError,
     },
+    /// The transaction is committed: re-executed, it showed what its client saw.
+    Committed,
     /// Executed earlier, once; its result was too large to be kept for a retry.
     ResultNotKept,
     /// DDL is committed in the cluster partition; data partitions are still to be brought there.

@@ -4,6 +4,9 @@
 //! [`command::Command`]s, come back committed, and are executed strictly in log order; the outcome goes to whoever waits.
 //! Reads wait for a proof of leadership and run on the state that has executed at least what was committed when they came.
 //!
+//! Interactive transactions run on private forks of the leader's state and come into the log as one command that is
+//! executed again: [`message::Step`], [`message::Commitment`] and `transaction` say how.
+//!
 //! # Invariants
 //! - *Lockstep*: executing an entry depends on the replicated state and the entry alone (rules A1). What differs by node —
 //!   wall clock, dice, memory, time-outs — is decided before proposing and fixed in the entry.
@@ -34,6 +37,8 @@ mod state_machine;
 pub mod transfer;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use replica::{Keep, KeepingConfig, Origin, Replica, ReplicaConfig, ReplicaOutput};
 pub use state_machine::StateMachine;
+pub use transaction::{MAX_TRANSACTION_BYTES, seen};

@@ -8,8 +8,9 @@ use crate::catalog::Catalog;
 use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
-use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
+use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Step};
 use crate::partition::state_machine::StateMachine;
+use crate::partition::transaction::{self, Forks, Found};
 use crate::types::random::RngCore;
 use crate::types::{CatalogVersion, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
 use crate::{planted, sometimes};
@@ -56,6 +57,8 @@ pub struct Replica {
     /// Reads by the token of the barrier that they wait for.
     barriers: BTreeMap<u64, Vec<(Origin, Request)>>,
     next_token: u64,
+    /// Forks of open transactions. This leader's own: no replicated state, and lost with the leadership.
+    forks: Forks,
     /// Proved reads that wait until this index is executed.
     proved_reads: BTreeMap<LogIndex, Vec<(Origin, Request)>>,
     digest_every: u64,
@@ -109,6 +112,7 @@ impl Replica {
             arriving_reads: Vec::new(),
             barriers: BTreeMap::new(),
             next_token: 1,
+            forks: Forks::default(),
             proved_reads: BTreeMap::new(),
             digest_every: config.digest_every.max(1),
             own_digests: BTreeMap::new(),
@@ -157,6 +161,13 @@ impl Replica {
             }
             RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if leads => {
                 self.arriving_reads.push((origin, request))
+            }
+            RequestBody::Abandon { transaction } => self.forks.forget(request.id.session, *transaction),
+            RequestBody::Step(_) if leads => self.step_requested(origin, request),
+            RequestBody::Commit(commitment) if leads => {
+                // Its work is done, and while it is there every leaf that is written has to be copied.
+                self.forks.forget(request.id.session, commitment.transaction);
+                self.propose(now, wall, origin, request);
             }
             _ if leads => self.propose(now, wall, origin, request),
             _ => {
@@ -255,8 +266,55 @@ impl Replica {
 
     /// Is this a request for this kind of partition? Anything else comes from a peer that is not ours.
     fn serves(&self, body: &RequestBody) -> bool {
-        let for_rows = matches!(body, RequestBody::Execute(_) | RequestBody::Query(_) | RequestBody::InstallCatalog(_));
+        let for_rows = matches!(
+            body,
+            RequestBody::Execute(_)
+                | RequestBody::Query(_)
+                | RequestBody::Step(_)
+                | RequestBody::Commit(_)
+                | RequestBody::Abandon { .. }
+                | RequestBody::InstallCatalog(_)
+        );
         for_rows != (self.partition == PartitionId::CLUSTER)
+    }
+
+    /// Statements of an open transaction. The first ones make its fork, as a read does that has to be proved; what
+    /// follows needs no proof: all that the transaction sees is of that moment.
+    fn step_requested(&mut self, origin: Origin, request: Request) {
+        let RequestBody::Step(step) = &request.body else { return };
+        match self.forks.look_up(request.id.session, step) {
+            Found::Nothing if step.done == 0 => self.arriving_reads.push((origin, request)),
+            Found::Nothing => {
+                sometimes!("partition.fork_lost");
+                let outcome = transaction::lost();
+                self.answer(origin, &request, ReplyBody::Done(outcome));
+            }
+            Found::Next(fork) => {
+                let outcome = self.machine.step(fork, step);
+                self.answer(origin, &request, ReplyBody::Done(outcome));
+            }
+            Found::Again(outcome) => {
+                sometimes!("partition.step_answered_again");
+                self.answer(origin, &request, ReplyBody::Done(outcome));
+            }
+            Found::Stale => self.answer(origin, &request, ReplyBody::Stale),
+        }
+    }
+
+    fn make_fork(&mut self, request: &Request, step: &Step) -> ReplyBody {
+        match self.forks.look_up(request.id.session, step) {
+            // Another attempt was proved before this one.
+            Found::Again(outcome) => return ReplyBody::Done(outcome),
+            Found::Stale | Found::Next(_) => return ReplyBody::Stale,
+            Found::Nothing => {}
+        }
+        if let Some(version) = self.machine.replan(&request.body) {
+            return ReplyBody::Replan { version };
+        }
+        let mut fork = self.machine.fork();
+        let outcome = self.machine.step(&mut fork, step);
+        self.forks.keep(request.id.session, step.transaction, fork);
+        ReplyBody::Done(outcome)
     }
 
     fn propose(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request) {
@@ -330,6 +388,8 @@ impl Replica {
         if !led || self.leads {
             return;
         }
+        sometimes!("partition.leadership_lost_with_forks", !self.forks.is_empty());
+        self.forks = Forks::default();
         sometimes!("partition.leadership_lost_with_pending", !self.pending.is_empty());
         for (id, Pending { origin, attempt, .. }) in std::mem::take(&mut self.pending) {
             let reply = Reply { id, attempt, partition: self.partition, body: ReplyBody::Lost };
@@ -375,6 +435,7 @@ impl Replica {
     fn run_read(&mut self, wall: Timestamp, origin: Origin, request: &Request) {
         let body = match &request.body {
             RequestBody::Query(batch) => self.machine.query(wall, batch, &mut self.rng),
+            RequestBody::Step(step) => self.make_fork(request, step),
             RequestBody::ReadCatalog { have } => {
                 let catalog = self.machine.catalog();
                 ReplyBody::Done(Outcome::Catalog((catalog.version != *have).then(|| Arc::clone(catalog))))
@@ -412,7 +473,11 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
         RequestBody::RegisterGateway { node, worker, incarnation } => {
             CommandBody::RegisterGateway { node: *node, worker: *worker, incarnation: *incarnation }
         }
-        RequestBody::Query(_) | RequestBody::ReadCatalog { .. } => return None,
+        RequestBody::Commit(commitment) => CommandBody::Commit(Arc::clone(commitment)),
+        RequestBody::Query(_)
+        | RequestBody::ReadCatalog { .. }
+        | RequestBody::Step(_)
+        | RequestBody::Abandon { .. } => return None,
     })
 }
 

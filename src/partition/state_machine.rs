@@ -7,8 +7,11 @@ use crate::catalog::Catalog;
 use crate::consensus::Payload;
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
-use crate::partition::message::{Batch, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult};
+use crate::partition::message::{
+    Batch, Commitment, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult, Step,
+};
 use crate::partition::snapshot::{Head, Snapshot};
+use crate::partition::transaction::{self, Fork};
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
@@ -183,6 +186,8 @@ impl StateMachine {
     pub fn replan(&self, body: &RequestBody) -> Option<CatalogVersion> {
         let planned = match body {
             RequestBody::Execute(batch) | RequestBody::Query(batch) => batch.catalog_version,
+            RequestBody::Step(step) => step.batch.catalog_version,
+            RequestBody::Commit(commitment) => commitment.catalog_version,
             RequestBody::Define { catalog_version, .. } => *catalog_version,
             _ => return None,
         };
@@ -225,7 +230,7 @@ impl StateMachine {
                 let outcome = self.install(catalog);
                 return Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog: None };
             }
-            CommandBody::Execute { .. } | CommandBody::Define { .. } => {}
+            CommandBody::Execute { .. } | CommandBody::Define { .. } | CommandBody::Commit(_) => {}
         }
         self.dedup.acknowledge(id.session, command.acked_below);
         match self.dedup.look_up(id) {
@@ -244,6 +249,7 @@ impl StateMachine {
             CommandBody::Execute { catalog_version, statements, settings } if *catalog_version == before => {
                 self.execute_statements(&command, statements, settings)
             }
+            CommandBody::Commit(commitment) if commitment.catalog_version == before => self.commit(commitment),
             CommandBody::Define { text, search_path, catalog_version } if *catalog_version == before => {
                 self.define(text, search_path)
             }
@@ -285,6 +291,28 @@ impl StateMachine {
         let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
         let mut context = context(settings, command.timestamp, command.dice(number), statement.max_rows);
         plan.execute(&mut self.store, &statement.parameters, &mut context)
+    }
+
+    /// A private copy of the rows as they are, for an open transaction.
+    #[must_use]
+    pub(super) fn fork(&self) -> Fork {
+        Fork::new(self.store.snapshot().into_store(), Arc::clone(&self.catalog))
+    }
+
+    /// Executes statements of an open transaction on its fork.
+    pub(super) fn step(&mut self, fork: &mut Fork, step: &Step) -> Outcome {
+        fork.step(&mut self.plans, step)
+    }
+
+    /// Executes a transaction again. It is committed if it shows what its client saw, and otherwise changes nothing.
+    fn commit(&mut self, commitment: &Commitment) -> Outcome {
+        let mark = self.store.mark();
+        let outcome = transaction::execute_again(&mut self.store, &self.catalog, &mut self.plans, commitment);
+        if outcome != Outcome::Committed {
+            self.store.rollback(mark);
+        }
+        self.store.commit();
+        outcome
     }
 
     /// Runs reads on the state as it is. `own_clock` and `dice` are this replica's own: a read is in no log.

@@ -17,7 +17,7 @@
 //! attempt's number, which the session never uses twice.
 
 use crate::cluster::Router;
-use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
+use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Statement};
 use crate::types::random::below;
 use crate::types::{CatalogVersion, Duration, Instant, NodeId, PartitionId, RequestId, Rng, Sequence, Value};
 use crate::{planted, sometimes};
@@ -120,20 +120,29 @@ pub(super) struct Call {
 /// Time that a body of this size is given beyond what any other is: a large COPY takes its time to travel, to be
 /// written and to be executed, and another copy of it helps nobody.
 fn allowance(body: &RequestBody) -> Duration {
-    let batch = match body {
-        RequestBody::Execute(batch) | RequestBody::Query(batch) => batch,
+    let size = |statement: &Statement| -> usize {
+        let bytes = |value: &Value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 };
+        statement.parameters.iter().map(bytes).sum()
+    };
+    let bytes: usize = match body {
+        RequestBody::Execute(batch) => batch.statements.iter().map(size).sum(),
+        RequestBody::Commit(commitment) => {
+            commitment.parts.iter().flat_map(|part| &part.statements).map(|(statement, _)| size(statement)).sum()
+        }
         _ => return Duration::ZERO,
     };
-    let parameters = batch.statements.iter().flat_map(|statement| &statement.parameters);
-    let bytes: usize = parameters.map(|value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 }).sum();
     Duration::from_millis((bytes >> 20) as u64 * MEGABYTE_MS)
 }
 
 /// Is a request of this kind logged, and so deduplicated?
 const fn is_logged(body: &RequestBody) -> bool {
     match body {
-        RequestBody::Query(_) | RequestBody::ReadCatalog { .. } => false,
+        RequestBody::Query(_)
+        | RequestBody::ReadCatalog { .. }
+        | RequestBody::Step(_)
+        | RequestBody::Abandon { .. } => false,
         RequestBody::Execute(_)
+        | RequestBody::Commit(_)
         | RequestBody::Define { .. }
         | RequestBody::InstallCatalog(_)
         | RequestBody::RegisterGateway { .. } => true,
@@ -339,10 +348,13 @@ impl Call {
         around.router.learn(self.partition, from);
         let planned = match &self.body {
             RequestBody::Execute(batch) | RequestBody::Query(batch) => Some(batch.catalog_version),
+            RequestBody::Step(step) => Some(step.batch.catalog_version),
+            RequestBody::Commit(commitment) => Some(commitment.catalog_version),
             RequestBody::Define { catalog_version, .. } => Some(*catalog_version),
-            RequestBody::InstallCatalog(_) | RequestBody::ReadCatalog { .. } | RequestBody::RegisterGateway { .. } => {
-                None
-            }
+            RequestBody::InstallCatalog(_)
+            | RequestBody::ReadCatalog { .. }
+            | RequestBody::RegisterGateway { .. }
+            | RequestBody::Abandon { .. } => None,
         };
         match planned {
             Some(planned) if planned < version => {

@@ -182,6 +182,12 @@ impl Settings {
         SETTINGS.iter().filter_map(|setting| self.reset_one(setting)).collect()
     }
 
+    /// Goes back to the settings that were before; returns the changes that the client wants to know.
+    pub(super) fn restore(&mut self, before: Self) -> Vec<(&'static str, String)> {
+        let now = std::mem::replace(self, before);
+        self.reported().filter(|(name, value)| now.reported().any(|(n, v)| n == *name && v != *value)).collect()
+    }
+
     fn reset_one(&mut self, setting: &Setting) -> Report {
         let before = self.get(setting);
         match self.at_start.get(setting.name) {

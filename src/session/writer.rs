@@ -120,8 +120,9 @@ impl Writer {
         self.put(&BackendKeyData::new(process, SecretKey::Bytes(secret.clone())));
     }
 
-    pub(super) fn ready_for_query(&mut self) {
-        self.buffer.put_slice(&[b'Z', 0, 0, 0, 5, b'I']);
+    /// With the status of the transaction block: `I`, `T` or `E`.
+    pub(super) fn ready_for_query(&mut self, status: u8) {
+        self.buffer.put_slice(&[b'Z', 0, 0, 0, 5, status]);
     }
 
     /// CopyInResponse: text, that many columns.

@@ -138,6 +138,12 @@ impl Prepared {
         }
     }
 
+    /// The command's name, as errors give it.
+    #[must_use]
+    pub fn command(&self) -> &'static str {
+        if self.tag == "COPY" { "COPY FROM" } else { self.tag }
+    }
+
     /// For a COPY: how many fields a line of its data has.
     #[must_use]
     pub fn copy_width(&self) -> usize {

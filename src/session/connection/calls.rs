@@ -40,7 +40,7 @@ pub(super) fn around<'a>(turn: &'a mut Turn<'_>, attempts: &'a mut u32) -> Surro
 impl Connection {
     /// Sends a request, under a number of its own if it is logged.
     pub(super) fn start_call(&mut self, turn: &mut Turn<'_>, role: Role, partition: PartitionId, body: RequestBody) {
-        let logged = !matches!(body, RequestBody::Query(_) | RequestBody::ReadCatalog { .. });
+        let logged = !matches!(body, RequestBody::Query(_) | RequestBody::Step(_) | RequestBody::ReadCatalog { .. });
         let sequence = self.next_sequence;
         if logged {
             self.next_sequence = sequence.next();
@@ -171,6 +171,7 @@ impl Connection {
         match self.job.take() {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, job, outcome),
+            Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
             Some(Job::Confirm(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
@@ -209,6 +210,8 @@ impl Connection {
         match self.job.take() {
             Some(Job::Batch(job)) => self.replan_batch(turn, job, call),
             Some(Job::Define(job)) => self.redefine(turn, job, call),
+            Some(Job::Commit(_)) if call.is_in_doubt() => self.give_up_on(turn, &call),
+            Some(Job::Commit(job)) => self.commit_outdated(turn, job),
             Some(Job::Confirm(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! The data are cut into pieces of whole lines, each a statement of its own with the COPY's text: what a piece means is
 //! the replicas' business. All pieces are executed as one command when the client has said that there is no more:
-//! a COPY happens or does not, as in PostgreSQL.
+//! a COPY happens or does not, as in PostgreSQL. In a transaction block they go to the block's fork as they come.
 //!
 //! # Caveats
 //! - So the data are held here until then, and are limited to [`MAX_COPY`] (54000 beyond): copy larger files in parts.
 
-use super::execution::{Item, route};
+use super::execution::Item;
 use super::{Connection, Mode, Origin, Task};
 use crate::session::shared::Turn;
 use crate::sometimes;
@@ -30,6 +30,10 @@ pub(super) struct CopyIn {
     /// Pieces so far.
     items: Vec<Item>,
     bytes: usize,
+    /// In a block: rows that are on the fork already.
+    rows: u64,
+    /// All data have come.
+    ended: bool,
 }
 
 impl Connection {
@@ -54,12 +58,22 @@ impl Connection {
             Err(error) => return self.confirm(turn, task, error),
         };
         // Better said before the client has sent everything.
-        if let Err(error) = route(turn, &[Item::new(&parsed, Arc::clone(&plan), Vec::new(), Vec::new())]) {
+        if let Err(error) = self.route_in_block(turn, &[Item::new(&parsed, Arc::clone(&plan), Vec::new(), Vec::new())])
+        {
             return self.fail(turn, error);
         }
         self.writer.copy_in(plan.copy_width());
         self.flush = true;
-        self.copy = Some(Box::new(CopyIn { parsed, plan, origin, splitter, items: Vec::new(), bytes: 0 }));
+        self.copy = Some(Box::new(CopyIn {
+            parsed,
+            plan,
+            origin,
+            splitter,
+            items: Vec::new(),
+            bytes: 0,
+            rows: 0,
+            ended: false,
+        }));
     }
 
     /// A message while COPY data are expected.
@@ -91,11 +105,42 @@ impl Connection {
                 .hint("Copy the data in several parts.");
             return self.fail(turn, error);
         }
+        if self.in_block() {
+            return self.copy_goes_on(turn, 0);
+        }
+        if let Some(copy) = &mut self.copy {
+            copy.take_piece(PIECE);
+        }
+    }
+
+    /// In a block: pieces go to the fork as they come, one at a time.
+    pub(super) fn copy_goes_on(&mut self, turn: &mut Turn<'_>, rows: u64) {
+        let Some(copy) = &mut self.copy else { return };
+        copy.rows += rows;
         copy.take_piece(PIECE);
+        if copy.ended && copy.items.is_empty() {
+            copy.take_rest();
+        }
+        if let Some(item) = copy.items.pop() {
+            self.begin(turn);
+            // Where the rows are counted and what follows is known here, not in the job.
+            return self.execute_batch(turn, vec![item], Origin::Simple(std::collections::VecDeque::new()));
+        }
+        if copy.ended
+            && let Some(copy) = self.copy.take()
+        {
+            self.copy_done(turn, copy.origin, copy.rows);
+        }
     }
 
     /// All data have come.
     fn copy_ends(&mut self, turn: &mut Turn<'_>) {
+        if self.in_block() {
+            if let Some(copy) = &mut self.copy {
+                copy.ended = true;
+            }
+            return self.copy_goes_on(turn, 0);
+        }
         let Some(mut copy) = self.copy.take() else { return };
         copy.take_rest();
         if copy.items.is_empty() {

@@ -52,7 +52,7 @@ impl Connection {
         if items.iter().any(|item| item.plan.system_tables().next().is_some()) {
             return self.observe(turn, items, origin);
         }
-        let partition = match route(turn, &items) {
+        let partition = match self.route_in_block(turn, &items) {
             Ok(Some(partition)) => partition,
             Ok(None) => return self.execute_here(turn, &items, origin),
             Err(error) => return self.fail(turn, error),
@@ -63,25 +63,23 @@ impl Connection {
     }
 
     fn batch_body(&self, turn: &Turn<'_>, items: &[Item]) -> RequestBody {
-        let statements = items
-            .iter()
-            .map(|item| Statement {
-                text: Arc::clone(&item.parsed.text),
-                parameter_types: item.types.clone(),
-                parameters: item.parameters.clone(),
-                max_rows: 0,
-            })
-            .collect();
-        let batch = Batch {
-            catalog_version: turn.shared.catalog.version,
-            statements,
-            settings: Arc::clone(self.settings.travelling()),
-            wall: turn.wall,
-        };
+        if let Some(step) = self.step_body(turn, items) {
+            return step;
+        }
+        let batch = self.batch(turn, items);
         if items.iter().all(|item| item.plan.is_read_only()) {
             RequestBody::Query(batch)
         } else {
             RequestBody::Execute(batch)
+        }
+    }
+
+    pub(super) fn batch(&self, turn: &Turn<'_>, items: &[Item]) -> Batch {
+        Batch {
+            catalog_version: turn.shared.catalog.version,
+            statements: items.iter().map(statement).collect(),
+            settings: Arc::clone(self.settings.travelling()),
+            wall: turn.wall,
         }
     }
 
@@ -100,7 +98,7 @@ impl Connection {
     ) {
         let mut results = Vec::with_capacity(items.len());
         for item in items {
-            let mut context = super::utility::context(turn, &self.settings, self.process);
+            let mut context = super::utility::context(turn, self.clock(turn), &self.settings, self.process);
             let store = gathered.unwrap_or(&turn.shared.nothing);
             match item.plan.query(store, &item.parameters, &mut context) {
                 Ok(result) => results.push(result),
@@ -114,6 +112,7 @@ impl Connection {
     pub(super) fn batch_done(&mut self, turn: &mut Turn<'_>, job: BatchJob, outcome: Outcome) {
         match outcome {
             Outcome::Results(results) if results.len() == job.items.len() => {
+                self.record(&job.items, &results);
                 self.render(turn, &job.items, job.origin, results);
             }
             Outcome::Error { statement, error } => {
@@ -138,7 +137,7 @@ impl Connection {
         if let Err(error) = self.plan_again(turn, &mut job.items) {
             return if doubtful { self.give_up_on(turn, &call) } else { self.fail(turn, error) };
         }
-        let partition = match route(turn, &job.items) {
+        let partition = match self.route_in_block(turn, &job.items) {
             Ok(Some(partition)) => partition,
             Ok(None) if !doubtful => return self.execute_here(turn, &job.items, job.origin),
             Err(error) if !doubtful => return self.fail(turn, error),
@@ -174,6 +173,9 @@ impl Connection {
 
     fn render(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin, results: Vec<StatementResult>) {
         if items.first().is_some_and(|item| matches!(item.parsed.kind, Kind::Copy(_))) {
+            if self.copy.is_some() {
+                return self.copy_goes_on(turn, results.iter().map(|result| result.affected).sum());
+            }
             return self.copy_done(turn, origin, results.iter().map(|result| result.affected).sum());
         }
         match &origin {
@@ -224,6 +226,16 @@ impl Connection {
             Step::Send(node, request) => self.send(turn, index, node, request),
             Step::End(end) => self.ended(turn, index, end),
         }
+    }
+}
+
+/// As it travels.
+pub(super) fn statement(item: &Item) -> Statement {
+    Statement {
+        text: Arc::clone(&item.parsed.text),
+        parameter_types: item.types.clone(),
+        parameters: item.parameters.clone(),
+        max_rows: 0,
     }
 }
 

@@ -123,6 +123,9 @@ impl Connection {
             Ok(parsed) => parsed,
             Err(error) => return self.fail(turn, error),
         };
+        if let (false, Err(error)) = (self.in_block(), self.allowed(&parsed.kind)) {
+            return self.fail(turn, error);
+        }
         let declared = match declared_types(&parse.type_oids) {
             Ok(declared) => declared,
             Err(error) => return self.fail(turn, error),
@@ -194,6 +197,9 @@ impl Connection {
 
     fn bind(&mut self, turn: &Turn<'_>, bind: Bind) -> Result<(), SqlError> {
         let statement = Arc::clone(self.statement(bind.statement_name.as_deref().unwrap_or_default())?);
+        if !self.in_block() {
+            self.allowed(&statement.parsed.kind)?;
+        }
         let name = bind.portal_name.clone().unwrap_or_default();
         if !name.is_empty() && self.portals.contains_key(&name) {
             let message = format!("cursor \"{name}\" already exists");
@@ -202,7 +208,7 @@ impl Connection {
         if self.portals.len() >= MAX_NAMES {
             return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many portals"));
         }
-        let time = TimeContext { now: turn.wall, zone: self.zone.clone() };
+        let time = TimeContext { now: self.clock(turn), zone: self.zone.clone() };
         let parameters = self.parameters(&time, &bind, &statement)?;
         let formats = Formats::new(bind.result_column_format_codes);
         if let Some(code) = formats.unknown_code() {
@@ -309,7 +315,14 @@ impl Connection {
                 return self.fail(turn, SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
             }
         }
+        if let Err(error) = self.allowed(&statement.parsed.kind) {
+            return self.fail(turn, error);
+        }
         match statement.parsed.kind {
+            Kind::Transaction(ref transaction) => {
+                self.finish_portal(&name);
+                self.transact(turn, transaction, Origin::Portal(name, max_rows));
+            }
             Kind::Query | Kind::Write => match self.plan_of(turn, &statement) {
                 Ok(plan) => {
                     // A portal runs once.

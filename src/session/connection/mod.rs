@@ -10,6 +10,7 @@
 //! - `definition`: DDL, in several requests.
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
+//! - `block`: transaction blocks.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -19,6 +20,7 @@
 //!   (rules B4).
 //! - Sequence numbers of logged requests only rise; one whose outcome is unknown is never used again.
 
+mod block;
 mod calls;
 mod copy;
 mod definition;
@@ -41,6 +43,7 @@ use crate::sometimes;
 use crate::sql::Parsed;
 use crate::types::datetime::TimeZone;
 use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp};
+use block::{Block, CommitJob};
 use bytes::{Bytes, BytesMut};
 use calls::Role;
 use copy::CopyIn;
@@ -103,6 +106,8 @@ enum Job {
     Define(Box<DefineJob>),
     /// Queries of system tables.
     Observe(Box<ObserveJob>),
+    /// COMMIT of a block that has written.
+    Commit(CommitJob),
 }
 
 /// Who wants the results of a job.
@@ -140,6 +145,9 @@ pub(super) struct Connection {
     calls: Vec<(Role, Call)>,
     /// A COPY whose data are coming.
     copy: Option<Box<CopyIn>>,
+    block: Block,
+    /// Number of the last transaction block.
+    transactions: u64,
     /// The catalog has been read since the current statement came.
     confirmed: bool,
     /// End of the current statement's patience.
@@ -182,6 +190,8 @@ impl Connection {
             job: None,
             calls: Vec::new(),
             copy: None,
+            block: Block::Idle,
+            transactions: 0,
             confirmed: false,
             deadline: now,
             cancelled: false,
@@ -377,6 +387,7 @@ impl Connection {
         self.writer.error(Severity::Error, &error);
         self.flush = true;
         self.copy = None;
+        self.fail_block(turn);
         match self.mode {
             Mode::Simple => self.ready_for_query(),
             Mode::Extended => self.skipping = true,
@@ -391,9 +402,11 @@ impl Connection {
     }
 
     fn ready_for_query(&mut self) {
-        // There are no transactions that outlive it, so no portal does.
-        self.portals.clear();
-        self.writer.ready_for_query();
+        // Portals live as long as their transaction.
+        if !self.in_block() {
+            self.portals.clear();
+        }
+        self.writer.ready_for_query(self.status());
         self.flush = true;
     }
 
@@ -425,6 +438,7 @@ impl Connection {
         if self.is_session() {
             turn.shared.sessions -= 1;
         }
+        self.leave_block(turn);
         self.phase = Phase::Closed;
         self.task = None;
         self.job = None;

@@ -26,6 +26,9 @@ impl Connection {
     /// Begins, or begins again, what is in front.
     pub(super) fn perform_simple(&mut self, turn: &mut Turn<'_>, mut statements: VecDeque<Parsed>) {
         let Some(first) = statements.front() else { return self.ready_for_query() };
+        if let Err(error) = self.allowed(&first.kind) {
+            return self.fail(turn, error);
+        }
         match first.kind {
             Kind::Query | Kind::Write => self.perform_batch(turn, statements),
             Kind::Explain => self.perform_explain(turn, statements),
@@ -33,6 +36,11 @@ impl Connection {
                 let statement = first.clone();
                 statements.pop_front();
                 self.define(turn, statement, Origin::Simple(statements));
+            }
+            Kind::Transaction(_) => {
+                if let Some(Parsed { kind: Kind::Transaction(transaction), .. }) = statements.pop_front() {
+                    self.transact(turn, &transaction, Origin::Simple(statements));
+                }
             }
             Kind::Copy(_) => self.begin_copy(turn, Task::Simple(statements)),
             Kind::Maintain(ref maintain) => match self.maintain(turn, maintain) {

@@ -1,11 +1,11 @@
-//! What the session itself answers: settings, prepared statements, and transaction control as far as there is any.
+//! What the session itself answers: settings and prepared statements.
 
 use super::Connection;
 use crate::session::settings::{Report, Settings};
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
-use crate::sql::{self, Discard, Kind, Maintain, Modes, SetScope, SetValue, Transaction};
-use crate::types::{SqlError, SqlState, Value};
+use crate::sql::{self, Discard, Kind, Maintain, Modes, SetScope, SetValue};
+use crate::types::{SqlError, SqlState, Timestamp, Value};
 
 /// An answer that no partition was asked for.
 #[derive(Default)]
@@ -20,13 +20,23 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn tag(tag: &'static str) -> Self {
+    pub(super) fn tag(tag: &'static str) -> Self {
         Self { tag: Some(tag), ..Self::default() }
     }
 
-    fn warning(tag: &'static str, message: &str) -> Self {
-        let warning = SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
-        Self { notices: vec![(Severity::Warning, warning)], ..Self::tag(tag) }
+    /// With a warning that no block is open.
+    pub(super) fn warning(tag: &'static str, message: &str) -> Self {
+        Self::notice(tag, SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+    }
+
+    /// With a warning.
+    pub(super) fn notice(tag: &'static str, state: SqlState, message: &str) -> Self {
+        Self { notices: vec![(Severity::Warning, SqlError::new(state, message))], ..Self::tag(tag) }
+    }
+
+    pub(super) fn reporting_all(mut self, reports: Vec<(&'static str, String)>) -> Self {
+        self.reports.extend(reports);
+        self
     }
 
     fn reporting(mut self, report: Report) -> Self {
@@ -44,8 +54,11 @@ impl Connection {
 
     /// Answers a statement that is the session's own business.
     pub(super) fn utility(&mut self, kind: &Kind) -> Result<Answer, SqlError> {
+        if let Kind::Set { scope: SetScope::Local, name, .. } = kind {
+            self.remember_local(name);
+        }
         let answer = match kind {
-            Kind::Set { scope: SetScope::Local, .. } => {
+            Kind::Set { scope: SetScope::Local, .. } if !self.in_block() => {
                 Answer::warning("SET", "SET LOCAL can only be used in transaction blocks")
             }
             Kind::Set { name, value: SetValue::Default, .. } => {
@@ -57,7 +70,6 @@ impl Connection {
             Kind::Show { name } => self.show(name)?,
             Kind::Reset { name: Some(name) } => Answer::tag("RESET").reporting(self.settings.reset(name)?),
             Kind::Reset { name: None } => Answer { reports: self.settings.reset_all(), ..Answer::tag("RESET") },
-            Kind::Transaction(transaction) => self.transaction(transaction)?,
             Kind::Discard(what) => self.discard(*what),
             Kind::Deallocate { name } => self.deallocate(name.as_deref())?,
             Kind::Empty
@@ -66,7 +78,8 @@ impl Connection {
             | Kind::Explain
             | Kind::Define
             | Kind::Copy(_)
-            | Kind::Maintain(_) => Answer::default(),
+            | Kind::Maintain(_)
+            | Kind::Transaction(_) => Answer::default(),
         };
         self.look_up_zone();
         Ok(answer)
@@ -94,28 +107,7 @@ impl Connection {
         Ok(Answer { rows: Some(rows), ..Answer::tag("SHOW") })
     }
 
-    fn transaction(&mut self, transaction: &Transaction) -> Result<Answer, SqlError> {
-        let chain = |word: &str| {
-            let message = format!("{word} AND CHAIN can only be used in transaction blocks");
-            SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
-        };
-        match transaction {
-            Transaction::Commit { chain: true } => Err(chain("COMMIT")),
-            Transaction::Rollback { chain: true } => Err(chain("ROLLBACK")),
-            Transaction::Commit { .. } => Ok(Answer::warning("COMMIT", "there is no transaction in progress")),
-            Transaction::Rollback { .. } => Ok(Answer::warning("ROLLBACK", "there is no transaction in progress")),
-            Transaction::SetModes(_) => {
-                Ok(Answer::warning("SET", "SET TRANSACTION can only be used in transaction blocks"))
-            }
-            Transaction::SetSessionModes(modes) => self.session_modes(modes),
-            Transaction::Begin(_) => Err(no_transactions("BEGIN")),
-            Transaction::Savepoint(_) => Err(no_transactions("SAVEPOINT")),
-            Transaction::RollbackTo(_) => Err(no_transactions("ROLLBACK TO SAVEPOINT")),
-            Transaction::Release(_) => Err(no_transactions("RELEASE SAVEPOINT")),
-        }
-    }
-
-    fn session_modes(&mut self, modes: &Modes) -> Result<Answer, SqlError> {
+    pub(super) fn session_modes(&mut self, modes: &Modes) -> Result<Answer, SqlError> {
         if modes.read_only == Some(true) {
             return Err(SqlError::unsupported("read-only sessions are not supported yet"));
         }
@@ -159,13 +151,6 @@ fn all_columns() -> Vec<String> {
     ["name", "setting", "description"].map(str::to_owned).to_vec()
 }
 
-fn no_transactions(what: &str) -> SqlError {
-    SqlError::unsupported(format!("{what} is not supported yet")).hint(
-        "Each statement is a transaction of its own; statements of one query text, separated by semicolons, are one \
-         transaction together.",
-    )
-}
-
 /// Values of a SET as one text. Names of a search path keep their spelling by quotes.
 fn joined(name: &str, values: &[String]) -> String {
     let quoted = |value: &String| {
@@ -177,9 +162,9 @@ fn joined(name: &str, values: &[String]) -> String {
 }
 
 /// Surroundings of a statement that is evaluated here.
-pub(super) fn context(turn: &mut Turn<'_>, settings: &Settings, process: i32) -> sql::Context {
+pub(super) fn context(turn: &mut Turn<'_>, now: Timestamp, settings: &Settings, process: i32) -> sql::Context {
     let travelling = settings.travelling();
-    let mut context = sql::Context::new(turn.wall, turn.shared.dice(), &travelling.time_zone, 0);
+    let mut context = sql::Context::new(now, turn.shared.dice(), &travelling.time_zone, 0);
     context.session.database.clone_from(&travelling.database);
     context.session.user.clone_from(&travelling.user);
     context.session.schema = {

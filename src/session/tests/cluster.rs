@@ -1,11 +1,14 @@
 //! Partitions that execute at once, or fail as told.
 
 use crate::catalog::Catalog;
-use crate::partition::message::{Batch, Outcome, Reply, ReplyBody, Request, RequestBody, StatementResult};
+use crate::partition::message::{
+    Batch, Commitment, Outcome, Reply, ReplyBody, Request, RequestBody, StatementResult, Step,
+};
+use crate::partition::seen;
 use crate::sql::{self, PlanCache};
 use crate::storage::Store;
 use crate::types::random::SeedableRng;
-use crate::types::{NodeId, PartitionId, RequestId, Rng, SqlError, TreeId};
+use crate::types::{NodeId, PartitionId, RequestId, Rng, SessionId, SqlError, SqlState, TreeId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -35,6 +38,8 @@ pub(super) struct Cluster {
     partitions: Vec<Partition>,
     outcomes: BTreeMap<RequestId, Outcome>,
     pub(super) faults: VecDeque<Fault>,
+    /// Forks of open transactions.
+    forks: BTreeMap<(SessionId, u64), Store>,
     plans: PlanCache,
 }
 
@@ -45,6 +50,7 @@ impl Cluster {
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             outcomes: BTreeMap::new(),
             faults: VecDeque::new(),
+            forks: BTreeMap::new(),
             plans: PlanCache::new(100),
         }
     }
@@ -66,6 +72,10 @@ impl Cluster {
 
     /// Deals with a request; `None`: no answer comes.
     pub(super) fn request(&mut self, partition: PartitionId, request: &Request) -> Option<Reply> {
+        if let RequestBody::Abandon { transaction } = request.body {
+            self.forks.remove(&(request.id.session, transaction));
+            return None;
+        }
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
         let body = match fault {
             Fault::Drop => return None,
@@ -78,11 +88,15 @@ impl Cluster {
     }
 
     fn once(&mut self, partition: PartitionId, request: &Request) -> ReplyBody {
-        let logged = matches!(request.body, RequestBody::Execute(_) | RequestBody::Define { .. });
+        let logged =
+            matches!(request.body, RequestBody::Execute(_) | RequestBody::Define { .. } | RequestBody::Commit(_));
         if let Some(outcome) = self.outcomes.get(&request.id).filter(|_| logged) {
             return ReplyBody::Done(outcome.clone());
         }
-        let body = self.run(partition, &request.body);
+        let body = match &request.body {
+            RequestBody::Step(step) => self.step(partition, request.id.session, step),
+            body => self.run(partition, body),
+        };
         if let (ReplyBody::Done(outcome), true) = (&body, logged) {
             self.outcomes.insert(request.id, outcome.clone());
         }
@@ -110,6 +124,14 @@ impl Cluster {
                 }
             }
             RequestBody::InstallCatalog(catalog) => self.partition(partition).install(catalog),
+            RequestBody::Commit(commitment) => {
+                let version = self.partition(partition).catalog.version;
+                if version != commitment.catalog_version {
+                    return ReplyBody::Replan { version };
+                }
+                self.commit(partition, commitment)
+            }
+            RequestBody::Step(_) | RequestBody::Abandon { .. } => return ReplyBody::Stale,
             RequestBody::Execute(batch) | RequestBody::Query(batch) => {
                 let version = self.partition(partition).catalog.version;
                 if version != batch.catalog_version {
@@ -126,24 +148,69 @@ impl Cluster {
 
     fn batch(&mut self, partition: PartitionId, batch: &Batch) -> Outcome {
         let own = &mut self.partitions[partition.0 as usize - 1];
-        let mark = own.store.mark();
-        let mut results: Vec<StatementResult> = Vec::new();
-        for (number, statement) in batch.statements.iter().enumerate() {
-            let rng = Rng::seed_from_u64(1);
-            let mut context = sql::Context::new(batch.wall, rng, &batch.settings.time_zone, statement.max_rows);
-            let plan = self.plans.prepare(&own.catalog, &statement.text, &batch.settings, &statement.parameter_types);
-            match plan.and_then(|plan| plan.execute(&mut own.store, &statement.parameters, &mut context)) {
-                Ok(result) => results.push(result),
-                Err(error) => {
-                    own.store.rollback(mark);
-                    own.store.commit();
-                    return Outcome::Error { statement: number as u32, error };
+        execute(&mut self.plans, &mut own.store, &own.catalog, batch)
+    }
+
+    /// On a fork, which is made with the first statements.
+    fn step(&mut self, partition: PartitionId, session: SessionId, step: &Step) -> ReplyBody {
+        let own = &mut self.partitions[partition.0 as usize - 1];
+        let key = (session, step.transaction);
+        if step.done == 0 {
+            if own.catalog.version != step.batch.catalog_version {
+                return ReplyBody::Replan { version: own.catalog.version };
+            }
+            self.forks.insert(key, own.store.snapshot().into_store());
+        }
+        let Some(fork) = self.forks.get_mut(&key) else { return ReplyBody::Stale };
+        ReplyBody::Done(execute(&mut self.plans, fork, &own.catalog, &step.batch))
+    }
+
+    fn commit(&mut self, partition: PartitionId, commitment: &Commitment) -> Outcome {
+        let own = &mut self.partitions[partition.0 as usize - 1];
+        let mut next = own.store.snapshot().into_store();
+        for part in &commitment.parts {
+            for (statement, digest) in &part.statements {
+                let plan =
+                    self.plans.prepare(&own.catalog, &statement.text, &part.settings, &statement.parameter_types);
+                let ordered = plan.as_ref().is_ok_and(|plan| plan.orders_rows());
+                let batch = Batch {
+                    catalog_version: commitment.catalog_version,
+                    statements: vec![statement.clone()],
+                    settings: Arc::clone(&part.settings),
+                    wall: commitment.began,
+                };
+                match execute(&mut self.plans, &mut next, &own.catalog, &batch) {
+                    Outcome::Results(results) if seen(&results[0], ordered) == *digest => {}
+                    _ => {
+                        let error = SqlError::new(SqlState::SERIALIZATION_FAILURE, "something seen has changed");
+                        return Outcome::Error { statement: 0, error };
+                    }
                 }
             }
         }
-        own.store.commit();
-        Outcome::Results(results)
+        own.store = next;
+        Outcome::Committed
     }
+}
+
+fn execute(plans: &mut PlanCache, store: &mut Store, catalog: &Catalog, batch: &Batch) -> Outcome {
+    let mark = store.mark();
+    let mut results: Vec<StatementResult> = Vec::new();
+    for (number, statement) in batch.statements.iter().enumerate() {
+        let rng = Rng::seed_from_u64(1);
+        let mut context = sql::Context::new(batch.wall, rng, &batch.settings.time_zone, statement.max_rows);
+        let plan = plans.prepare(catalog, &statement.text, &batch.settings, &statement.parameter_types);
+        match plan.and_then(|plan| plan.execute(store, &statement.parameters, &mut context)) {
+            Ok(result) => results.push(result),
+            Err(error) => {
+                store.rollback(mark);
+                store.commit();
+                return Outcome::Error { statement: number as u32, error };
+            }
+        }
+    }
+    store.commit();
+    Outcome::Results(results)
 }
 
 impl Partition {

@@ -1,6 +1,6 @@
 //! Messages of the server and requests to partitions, as a reader wants them.
 
-use crate::partition::message::{Request, RequestBody};
+use crate::partition::message::{Commitment, Request, RequestBody, Statement, Step};
 use bytes::Buf;
 use std::fmt::Write;
 
@@ -127,16 +127,25 @@ pub(super) fn request(request: &Request) -> String {
     let what = match &request.body {
         RequestBody::Execute(batch) | RequestBody::Query(batch) => {
             let kind = if matches!(request.body, RequestBody::Execute(_)) { "Execute" } else { "Query" };
-            let texts: Vec<_> = batch
-                .statements
+            format!("{kind} {} {{{}}}", batch.catalog_version, texts(&batch.statements))
+        }
+        RequestBody::Step(step) => {
+            let Step { transaction, done, began, batch, .. } = step;
+            let texts = texts(&batch.statements);
+            format!("Step {done} of transaction {transaction}, {} {began:?} {{{texts}}}", batch.catalog_version)
+        }
+        RequestBody::Commit(commitment) => {
+            let Commitment { transaction, catalog_version, began, parts, .. } = commitment.as_ref();
+            let parts: Vec<_> = parts
                 .iter()
-                .map(|statement| match statement.parameters.as_slice() {
-                    [] => statement.text.to_string(),
-                    parameters => format!("{} {parameters:?}", statement.text),
+                .map(|part| {
+                    let statements: Vec<_> = part.statements.iter().map(|(statement, _)| statement.clone()).collect();
+                    format!("{{{}}}", texts(&statements))
                 })
                 .collect();
-            format!("{kind} {} {{{}}}", batch.catalog_version, texts.join("; "))
+            format!("Commit transaction {transaction}, {catalog_version} {began:?} {}", parts.join(" "))
         }
+        RequestBody::Abandon { transaction } => format!("Abandon transaction {transaction}"),
         RequestBody::Define { text, catalog_version, .. } => format!("Define {catalog_version} {{{text}}}"),
         RequestBody::InstallCatalog(catalog) => format!("InstallCatalog {}", catalog.version),
         RequestBody::ReadCatalog { have } => format!("ReadCatalog, have {have}"),
@@ -145,4 +154,12 @@ pub(super) fn request(request: &Request) -> String {
         }
     };
     format!("{} acked below {} attempt {}: {what}", request.id, request.acked_below, request.attempt)
+}
+
+fn texts(statements: &[Statement]) -> String {
+    let texts = statements.iter().map(|statement| match statement.parameters.as_slice() {
+        [] => statement.text.to_string(),
+        parameters => format!("{} {parameters:?}", statement.text),
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }

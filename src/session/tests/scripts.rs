@@ -104,15 +104,212 @@ fn settings() {
 }
 
 #[test]
-fn transactions_are_still_to_come() {
+fn outside_of_a_block() {
     shows!(
         "session
-         query BEGIN
          query COMMIT
          query ROLLBACK
          query SAVEPOINT s
+         query ROLLBACK TO s
+         query RELEASE s
          query COMMIT AND CHAIN
-         query SHOW jit; BEGIN; SHOW jit"
+         query ROLLBACK AND CHAIN
+         query SET LOCAL timezone = 'UTC'
+         query SET TRANSACTION READ ONLY"
+    );
+}
+
+#[test]
+fn a_transaction_block() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b int)
+         query INSERT INTO t VALUES (1, 10), (2, 20)
+         query BEGIN
+         query SELECT b FROM t WHERE a = 1
+         query UPDATE t SET b = b + 1 WHERE a = 1
+         query SELECT 1, now() = now(); SELECT b FROM t WHERE a = 1; INSERT INTO t VALUES (3, 30)
+         2: session
+         2: query SELECT count(*), sum(b) FROM t
+         query COMMIT
+         2: query SELECT count(*), sum(b) FROM t
+         query BEGIN; DELETE FROM t; ROLLBACK; SELECT count(*) FROM t
+         query START TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY
+         query SELECT count(*) FROM t
+         query COMMIT
+         query BEGIN; BEGIN; COMMIT AND CHAIN
+         query INSERT INTO t VALUES (4, 40)
+         query COMMIT AND CHAIN
+         query ROLLBACK AND CHAIN
+         query END"
+    );
+}
+
+#[test]
+fn what_was_seen_has_changed() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b int); INSERT INTO t VALUES (1, 10), (2, 20)
+         2: session
+         quiet
+         query BEGIN
+         query SELECT b FROM t WHERE a = 1
+         2: query UPDATE t SET b = 11 WHERE a = 1
+         query UPDATE t SET b = 99 WHERE a = 2
+         query COMMIT
+         query SELECT * FROM t
+         query BEGIN
+         query UPDATE t SET b = b + 1 WHERE a = 1
+         2: query UPDATE t SET b = b + 1 WHERE a = 1
+         query COMMIT
+         query SELECT * FROM t
+         query BEGIN
+         query UPDATE t SET b = 0
+         2: query ALTER TABLE t ADD UNIQUE (b)
+         query COMMIT
+         query SELECT * FROM t"
+    );
+}
+
+#[test]
+fn a_failed_block() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY)
+         quiet
+         query BEGIN; INSERT INTO t VALUES (1)
+         query INSERT INTO t VALUES (1)
+         query SELECT 1
+         + parse - - SELECT 1
+         sync
+         query SHOW jit
+         query BEGIN
+         query COMMIT
+         query SELECT count(*) FROM t
+         query BEGIN; SELECT 1/0
+         query ROLLBACK AND CHAIN
+         query SELECT nonsense
+         query ROLLBACK
+         query BEGIN; CREATE TABLE u (a int)
+         query ROLLBACK
+         query BEGIN; VACUUM t
+         query ROLLBACK
+         query BEGIN; SAVEPOINT s
+         query ROLLBACK TO s
+         query ROLLBACK
+         query BEGIN READ ONLY; INSERT INTO t VALUES (1)
+         query ROLLBACK
+         query BEGIN; SET TRANSACTION READ ONLY; TRUNCATE t
+         query END
+         query BEGIN; SELECT 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE
+         query END
+         query SELEC"
+    );
+}
+
+#[test]
+fn settings_of_a_block() {
+    shows!(
+        "session
+         query BEGIN; SET application_name = 'a'; SET LOCAL TimeZone = 'Europe/Berlin'; SHOW TimeZone
+         query COMMIT; SHOW TimeZone; SHOW application_name
+         query BEGIN; SET application_name = 'b'; SET LOCAL TimeZone = 'Europe/Berlin'
+         query ROLLBACK; SHOW TimeZone; SHOW application_name"
+    );
+}
+
+#[test]
+fn a_block_in_the_extended_protocol() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b int)
+         quiet
+         + parse begin - BEGIN
+         + parse end - END
+         + parse insert - INSERT INTO t VALUES ($1, $2)
+         + parse select - SELECT * FROM t ORDER BY a
+         sync
+         + bind - begin
+         + execute -
+         sync
+         + bind - insert 1 10
+         + execute -
+         + bind - insert 2 20
+         + execute -
+         sync
+         + bind rows select
+         + execute rows 1
+         sync
+         + execute rows 1
+         + bind - end
+         + execute -
+         sync
+         + execute rows 1
+         sync
+         query SELECT * FROM t
+         + bind - begin
+         + execute -
+         + bind - insert 1 10
+         + execute -
+         + bind - insert 3 30
+         + execute -
+         sync
+         + bind - insert 3 30
+         + execute -
+         sync
+         + bind - end
+         + execute -
+         sync
+         query SELECT count(*) FROM t"
+    );
+}
+
+#[test]
+fn copy_in_a_block() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int, b text)
+         query begin
+         query truncate t
+         query copy t from stdin with (freeze on)
+         data 1\\tone\\n2\\ttwo\\n
+         data \\\\.\\n
+         done
+         query SELECT count(*) FROM t
+         query commit
+         quiet
+         query SELECT * FROM t
+         query BEGIN; COPY t FROM STDIN; SELECT 2
+         data x
+         done
+         query COMMIT
+         query SELECT count(*) FROM t"
+    );
+}
+
+#[test]
+fn a_block_and_its_leader() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY)
+         query BEGIN
+         fault drop-reply
+         query INSERT INTO t VALUES (1)
+         sleep 150
+         fault lost
+         query COMMIT
+         sleep 150
+         query BEGIN
+         query INSERT INTO t VALUES (2)
+         fault drop-reply
+         fault drop
+         fault drop
+         fault drop
+         query COMMIT
+         sleep 1100
+         query SELECT a FROM t
+         query BEGIN; SELECT a FROM t
+         gone"
     );
 }
 

@@ -73,8 +73,10 @@ pub enum SetValue {
 /// Transaction control.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transaction {
-    /// BEGIN, START TRANSACTION.
+    /// BEGIN.
     Begin(Modes),
+    /// START TRANSACTION.
+    Start(Modes),
     /// SET TRANSACTION.
     SetModes(Modes),
     /// SET SESSION CHARACTERISTICS AS TRANSACTION.

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
         }
         "start" => {
             words.expect("transaction")?;
-            Kind::Transaction(Transaction::Begin(words.modes()?))
+            Kind::Transaction(Transaction::Start(words.modes()?))
         }
         "commit" | "end" => {
             words.optional_work();
