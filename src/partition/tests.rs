@@ -1,7 +1,9 @@
 //! A replica over a consensus that does what the test says: what is refused, retried, executed once, and read when.
 
-use super::message::{Batch, Outcome, Reply, ReplyBody, Request, RequestBody, Settings, Statement};
-use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
+use super::message::{
+    Batch, Commitment, Outcome, Part, Reply, ReplyBody, Request, RequestBody, Settings, Statement, Step,
+};
+use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen};
 use crate::catalog::Catalog;
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
 use crate::partition::snapshot::Builder;
@@ -177,7 +179,11 @@ impl Bench {
     }
 
     fn read(&mut self, sequence: u64, text: &str) -> ReplyBody {
-        assert!(self.ask(sequence, RequestBody::Query(batch(1, &[text]))).is_empty(), "a read waits for its proof");
+        self.prove(sequence, RequestBody::Query(batch(1, &[text])))
+    }
+
+    fn prove(&mut self, sequence: u64, body: RequestBody) -> ReplyBody {
+        assert!(self.ask(sequence, body).is_empty(), "a read waits for its proof");
         let (token, index) = {
             let mut script = self.script.lock().unwrap();
             (script.barriers.remove(0), LogIndex(script.last))
@@ -454,4 +460,146 @@ fn a_replica_that_lacks_a_state_pulls_saves_and_installs_one() {
     let again = behind.ask(9, write(&["INSERT INTO t VALUES (9, 9)"]));
     assert_eq!(affected(&again[0].body), [1]);
     assert_eq!(affected(&behind.commit(10, write(&["INSERT INTO t VALUES (10, 10)"]))), [1]);
+}
+
+/// A transaction as its session sees it: what it has asked and what it was shown.
+struct Transaction {
+    number: u64,
+    statements: Vec<(Statement, u128)>,
+}
+
+const BEGAN: Timestamp = Timestamp(77);
+
+impl Transaction {
+    const fn new(number: u64) -> Self {
+        Self { number, statements: Vec::new() }
+    }
+
+    fn step(&self, done: usize, text: &str) -> RequestBody {
+        let done = u32::try_from(done).unwrap();
+        RequestBody::Step(Step { transaction: self.number, done, began: BEGAN, seed: 5, batch: batch(1, &[text]) })
+    }
+
+    fn saw(&mut self, text: &str, reply: &ReplyBody) {
+        let ReplyBody::Done(Outcome::Results(results)) = reply else { panic!("not executed: {reply:?}") };
+        let statement = batch(1, &[text]).statements.remove(0);
+        self.statements.push((statement, seen(&results[0], text.contains("ORDER BY"))));
+    }
+
+    fn ask(&mut self, bench: &mut Bench, text: &str) -> ReplyBody {
+        let body = self.step(self.statements.len(), text);
+        let reply = match self.statements.is_empty() {
+            true => bench.prove(9, body),
+            false => bench.ask(9, body).remove(0).body,
+        };
+        self.saw(text, &reply);
+        reply
+    }
+
+    fn commit(self) -> RequestBody {
+        RequestBody::Commit(Arc::new(Commitment {
+            transaction: self.number,
+            catalog_version: CatalogVersion(1),
+            began: BEGAN,
+            seed: 5,
+            parts: vec![Part { settings: Arc::new(Settings::default()), statements: self.statements }],
+        }))
+    }
+}
+
+fn is_conflict(body: &ReplyBody) -> bool {
+    matches!(body, ReplyBody::Done(Outcome::Error { error, .. }) if error.state.as_str() == "40001")
+}
+
+#[test]
+fn a_transaction_is_executed_again_and_commits_if_it_shows_the_same() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10), (2, 20)"]));
+    let mut one = Transaction::new(1);
+    one.ask(&mut bench, "UPDATE t SET n = n + 1 WHERE id = 1");
+    // Its own writes are seen, by nobody else; its clock is its beginning.
+    assert_eq!(rows(&one.ask(&mut bench, "SELECT n FROM t WHERE id = 1")), [[Value::Int4(11)]]);
+    assert_eq!(rows(&bench.read(3, "SELECT n FROM t WHERE id = 1")), [[Value::Int4(10)]]);
+    assert_eq!(rows(&one.ask(&mut bench, "SELECT now()")), [[Value::TimestampTz(BEGAN.0)]]);
+    one.ask(&mut bench, "SELECT random(), gen_random_uuid()");
+    // Others write beside it what it has not seen.
+    bench.commit(3, write(&["UPDATE t SET n = 21 WHERE id = 2"]));
+    assert_eq!(bench.commit(4, one.commit()), ReplyBody::Done(Outcome::Committed));
+    let sum = rows(&bench.read(5, "SELECT n FROM t ORDER BY id"));
+    assert_eq!(sum, [[Value::Int4(11)], [Value::Int4(21)]]);
+}
+
+#[test]
+fn a_transaction_fails_when_something_seen_has_changed_and_not_when_something_else_has() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"]));
+    let mut counting = Transaction::new(1);
+    counting.ask(&mut bench, "UPDATE t SET n = n + 1 WHERE id = 1");
+    let mut reading = Transaction::new(2);
+    reading.ask(&mut bench, "SELECT n FROM t WHERE id = 1");
+    reading.ask(&mut bench, "UPDATE t SET n = 11 WHERE id = 1");
+    bench.commit(3, write(&["UPDATE t SET n = 12 WHERE id = 1"]));
+    // "UPDATE 1" both times: no update is lost.
+    assert_eq!(bench.commit(4, counting.commit()), ReplyBody::Done(Outcome::Committed));
+    assert!(is_conflict(&bench.commit(5, reading.commit())), "what was computed from a stale row is not written");
+    assert_eq!(rows(&bench.read(6, "SELECT n FROM t")), [[Value::Int4(13)]]);
+}
+
+#[test]
+fn a_commit_is_executed_once() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"]));
+    let mut one = Transaction::new(1);
+    one.ask(&mut bench, "UPDATE t SET n = n + 1 WHERE id = 1");
+    let commit = one.commit();
+    assert!(bench.ask(3, commit.clone()).is_empty());
+    assert_eq!(bench.commit_all(2).remove(0).body, ReplyBody::Done(Outcome::Committed));
+    assert_eq!(bench.ask(3, commit).remove(0).body, ReplyBody::Done(Outcome::Committed), "from the table");
+    assert_eq!(rows(&bench.read(4, "SELECT n FROM t")), [[Value::Int4(11)]]);
+}
+
+#[test]
+fn a_step_that_is_asked_again_is_answered_again() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"]));
+    let mut one = Transaction::new(1);
+    one.ask(&mut bench, "SELECT count(*) FROM t");
+    let text = "UPDATE t SET n = n + 1 RETURNING n";
+    let step = one.step(1, text);
+    let first = bench.ask(9, step.clone()).remove(0).body;
+    assert_eq!(bench.ask(9, step).remove(0).body, first);
+    one.saw(text, &first);
+    one.ask(&mut bench, "SELECT n FROM t");
+    let late = one.step(0, "SELECT count(*) FROM t");
+    assert_eq!(bench.ask(9, late).remove(0).body, ReplyBody::Stale, "a copy of long ago is nobody's");
+    assert_eq!(bench.commit(3, one.commit()), ReplyBody::Done(Outcome::Committed));
+}
+
+#[test]
+fn a_fork_is_lost_with_the_leadership_and_with_its_transaction() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"]));
+    let mut one = Transaction::new(1);
+    one.ask(&mut bench, "SELECT n FROM t");
+    bench.push(Ready { role: Some(Role::Follower), ..Ready::default() });
+    bench.push(Ready { role: Some(Role::Leader), ..Ready::default() });
+    bench.pump();
+    assert!(is_conflict(&bench.ask(9, one.step(1, "SELECT n FROM t")).remove(0).body));
+    let mut two = Transaction::new(2);
+    two.ask(&mut bench, "SELECT n FROM t");
+    assert!(bench.ask(9, RequestBody::Abandon { transaction: 2 }).is_empty(), "nobody waits for an answer");
+    assert!(is_conflict(&bench.ask(9, two.step(1, "SELECT n FROM t")).remove(0).body));
+}
+
+#[test]
+fn an_error_leaves_the_state_as_it_was_and_forks_are_no_state() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"]));
+    let before = bench.replica.state_digest();
+    let mut one = Transaction::new(1);
+    one.ask(&mut bench, "INSERT INTO t VALUES (2, 20)");
+    let failed = bench.ask(9, one.step(1, "INSERT INTO t VALUES (2, 20)")).remove(0).body;
+    let violated = |body: &ReplyBody| matches!(body, ReplyBody::Done(Outcome::Error { error, .. }) if error.state.as_str() == "23505");
+    assert!(violated(&failed));
+    assert_eq!(bench.replica.state_digest(), before);
 }
