@@ -50,8 +50,8 @@ pub enum Operation {
         to: u32,
         /// How much.
         amount: u32,
-        /// One UPDATE with CASE instead of two.
-        single: bool,
+        /// In which statements.
+        how: How,
     },
     /// bank: reads the sum of all balances.
     Sum,
@@ -121,6 +121,18 @@ impl Doom {
         [(Self::None, ""), (Self::Key, "_dup_key"), (Self::Unique, "_dup_code"), (Self::Check, "_bad_color")];
 }
 
+/// How money is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum How {
+    /// Two UPDATEs in one query text.
+    Two,
+    /// One UPDATE with CASE.
+    One,
+    /// BEGIN, a SELECT of both balances, two UPDATEs with what the client makes of them, COMMIT: an interactive
+    /// transaction that loses an update unless somebody sees to it.
+    Block,
+}
+
 /// An operation with its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -142,9 +154,7 @@ impl Operation {
             Self::Write { key, value } => Self::Write { key, value: value + NEXT },
             Self::Compare { key, expected, value } => Self::Compare { key, expected, value: value + NEXT },
             Self::WriteRead { key, value } => Self::WriteRead { key, value: value + NEXT },
-            Self::Transfer { id, from, to, amount, single } => {
-                Self::Transfer { id: id + NEXT, from, to, amount, single }
-            }
+            Self::Transfer { id, from, to, amount, how } => Self::Transfer { id: id + NEXT, from, to, amount, how },
             Self::Insert { id } => Self::Insert { id: id + NEXT },
             Self::Stock { batch, color, doom } => Self::Stock { batch: batch + NEXT, color, doom },
             other => other,
@@ -160,8 +170,13 @@ impl fmt::Display for Operation {
             Self::Write { key, value } => write!(f, "write {key} {value}"),
             Self::Compare { key, expected, value } => write!(f, "compare {key} {expected} {value}"),
             Self::WriteRead { key, value } => write!(f, "write_read {key} {value}"),
-            Self::Transfer { id, from, to, amount, single } => {
-                write!(f, "transfer{} {id} {from} {to} {amount}", if single { "_single" } else { "" })
+            Self::Transfer { id, from, to, amount, how } => {
+                let how = match how {
+                    How::Two => "",
+                    How::One => "_single",
+                    How::Block => "_block",
+                };
+                write!(f, "transfer{how} {id} {from} {to} {amount}")
             }
             Self::Sum => f.write_str("sum"),
             Self::Balances => f.write_str("balances"),
@@ -202,12 +217,16 @@ impl FromStr for Operation {
                 Self::Compare { key: small(key)?, expected, value }
             }
             ("write_read", &[key, value]) => Self::WriteRead { key: small(key)?, value },
-            ("transfer" | "transfer_single", &[id, from, to, amount]) => Self::Transfer {
+            ("transfer" | "transfer_single" | "transfer_block", &[id, from, to, amount]) => Self::Transfer {
                 id,
                 from: small(from)?,
                 to: small(to)?,
                 amount: small(amount)?,
-                single: verb == "transfer_single",
+                how: match verb {
+                    "transfer_single" => How::One,
+                    "transfer_block" => How::Block,
+                    _ => How::Two,
+                },
             },
             ("sum", &[]) => Self::Sum,
             ("balances", &[]) => Self::Balances,

@@ -129,6 +129,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/lossy.toml",
     ),
     planted(
+        63,
+        "COMMIT does not compare what its client saw: what was computed from that overwrites what others wrote",
+        "TiDB 2.1.7",
+        ONCE,
+        "scenarios/smoke/quiet.toml",
+    ),
+    planted(
         64,
         "now() and random() are evaluated by each replica",
         "turso#8455",

@@ -314,7 +314,7 @@ fn indexes(table: &Table) -> Vec<Row> {
             Value::Bool(index.unique),
             text(match index.state {
                 IndexState::Active => "active",
-                IndexState::Building => "building",
+                IndexState::Building | IndexState::BecomingPrimary => "building",
             }),
         ]
     };

@@ -32,6 +32,8 @@ pub struct Prepared {
     plan: Plan,
     placement: Placement,
     tag: &'static str,
+    /// ORDER BY stands in the text: whether the plan needs a sort for it is another question.
+    ordered: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub fn prepare(
         }
         other => (other, false),
     };
+    let ordered = matches!(tree, ast::Statement::Query(query) if query.order_by.is_some());
     let mut binder = Binder::new(catalog, settings, &statement.text, parameter_types);
     let bound = binder.statement(tree)?;
     let parameters = binder.into_parameters()?;
@@ -73,7 +76,7 @@ pub fn prepare(
             let columns = bind::output_columns(&bound.columns);
             let plan = plan::optimise(bound.plan);
             let placement = Placement::of_query(&plan);
-            Prepared { parameters, columns, plan: Plan::Query(plan), placement, tag: "SELECT" }
+            Prepared { parameters, columns, plan: Plan::Query(plan), placement, tag: "SELECT", ordered }
         }
         bind::Statement::Write { mut write, columns, tag } => {
             match &mut write {
@@ -86,7 +89,7 @@ pub fn prepare(
                 Write::Truncate(_) | Write::Copy(_) => {}
             }
             let placement = Placement::of_write(&write);
-            Prepared { parameters, columns, plan: Plan::Write(write), placement, tag }
+            Prepared { parameters, columns, plan: Plan::Write(write), placement, tag, ordered }
         }
     };
     prepared.placement.check()?;
@@ -110,7 +113,7 @@ fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy
     let placement = Placement::of_write(&write);
     // The data and the number of their first line.
     let parameters = vec![DataType::Bytea, DataType::Int8];
-    Ok(Prepared { parameters, columns: Vec::new(), plan: Plan::Write(write), placement, tag: "COPY" })
+    Ok(Prepared { parameters, columns: Vec::new(), plan: Plan::Write(write), placement, tag: "COPY", ordered: false })
 }
 
 impl Prepared {
@@ -153,19 +156,10 @@ impl Prepared {
         }
     }
 
-    /// Do its rows come in an order that it asks for?
+    /// Does it ask for an order of its rows?
     #[must_use]
-    pub fn orders_rows(&self) -> bool {
-        let Plan::Query(query) = &self.plan else { return false };
-        let mut node = query;
-        loop {
-            match node {
-                Node::Sort(_) => return true,
-                Node::Limit(limit) => node = &limit.input,
-                Node::Project { input, .. } | Node::Filter { input, .. } | Node::Unique { input, .. } => node = input,
-                _ => return false,
-            }
-        }
+    pub const fn orders_rows(&self) -> bool {
+        self.ordered
     }
 
     /// Does it write nothing? Then `query` runs it.

@@ -1,12 +1,13 @@
-//! `bank`: accounts between which money moves. Every transfer notes itself in a ledger in the same implicit
-//! transaction, under a unique number, so that exactly-once can be judged from what clients read.
+//! `bank`: accounts between which money moves. Every transfer notes itself in a ledger in the same transaction, under a
+//! unique number, so that exactly-once can be judged from what clients read. Some transactions are implicit; the others
+//! read the balances, compute, and write what they have computed between BEGIN and COMMIT, and are tried again after 40001.
 //!
 //! All rows have `bank = 1` as the first column of their key: they lie in one partition, however many there are.
 
 use super::wire::{Answer, Exchange, integer, texts};
 use super::{Kind, Place, Style};
 use crate::history::Seen;
-use crate::operation::Operation;
+use crate::operation::{How, Operation};
 use orrery::types::Rng;
 use orrery::types::random::below;
 
@@ -65,18 +66,20 @@ impl Kind for Bank {
         let n = place.workload;
         let balances = format!("SELECT id, balance FROM accounts_{n} WHERE bank = $1");
         match operation {
-            Operation::Transfer { id, from, to, amount, single } => Exchange::Simple(if single {
-                format!(
+            Operation::Transfer { id, from, to, amount, how } => Exchange::Simple(match how {
+                How::Block => {
+                    format!("BEGIN; SELECT id, balance FROM accounts_{n} WHERE bank = 1 AND (id = {from} OR id = {to})")
+                }
+                How::One => format!(
                     "UPDATE accounts_{n} SET balance = balance + CASE WHEN id = {to} THEN {amount} ELSE -{amount} END \
                      WHERE bank = 1 AND (id = {from} OR id = {to}); \
                      INSERT INTO ledger_{n} (bank, id, source, target, amount) VALUES (1, {id}, {from}, {to}, {amount})"
-                )
-            } else {
-                format!(
+                ),
+                How::Two => format!(
                     "UPDATE accounts_{n} SET balance = balance - {amount} WHERE bank = 1 AND id = {from}; \
                      UPDATE accounts_{n} SET balance = balance + {amount} WHERE bank = 1 AND id = {to}; \
                      INSERT INTO ledger_{n} (bank, id, source, target, amount) VALUES (1, {id}, {from}, {to}, {amount})"
-                )
+                ),
             }),
             Operation::Sum => style.exchange(
                 "sum",
@@ -91,6 +94,29 @@ impl Kind for Bank {
                  SELECT id, source, target, amount FROM ledger_{n} WHERE bank = 1"
             )),
             other => unreachable!("bank never plans `{other}`"),
+        }
+    }
+
+    fn next(&self, place: Place, operation: Operation, answered: u32, answer: &Answer) -> Option<Exchange> {
+        let n = place.workload;
+        let Operation::Transfer { id, from, to, amount, how: How::Block } = operation else { return None };
+        match answered {
+            1 => {
+                let rows: Vec<_> = answer.results.iter().flat_map(|result| texts(&result.rows)).collect();
+                // What has not been read is not there; then the UPDATE finds nothing either.
+                let balance = |account: u32| -> i64 {
+                    let shown = rows.iter().find(|row| row[0].as_deref() == Some(account.to_string().as_str()));
+                    shown.and_then(|row| row[1].as_ref()?.parse().ok()).unwrap_or(0)
+                };
+                let (source, target) = (balance(from) - i64::from(amount), balance(to) + i64::from(amount));
+                Some(Exchange::Simple(format!(
+                    "UPDATE accounts_{n} SET balance = {source} WHERE bank = 1 AND id = {from}; \
+                     UPDATE accounts_{n} SET balance = {target} WHERE bank = 1 AND id = {to}; \
+                     INSERT INTO ledger_{n} (bank, id, source, target, amount) VALUES (1, {id}, {from}, {to}, {amount})"
+                )))
+            }
+            2 => Some(Exchange::Simple("COMMIT".to_owned())),
+            _ => None,
         }
     }
 
@@ -112,5 +138,10 @@ fn transfer(rng: &mut Rng, place: Place, unique: u64) -> Operation {
     let from = below(rng, keys) as u32;
     let to = ((u64::from(from) + 1 + below(rng, keys - 1)) % keys) as u32;
     let amount = 1 + below(rng, 9) as u32;
-    Operation::Transfer { id: unique, from, to, amount, single: below(rng, 2) == 0 }
+    let how = match below(rng, 5) {
+        0 | 1 => How::Two,
+        2 => How::One,
+        _ => How::Block,
+    };
+    Operation::Transfer { id: unique, from, to, amount, how }
 }

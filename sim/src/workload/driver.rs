@@ -11,6 +11,8 @@ use orrery::types::{NodeId, Rng};
 use std::collections::BTreeSet;
 
 const MILLISECOND: i64 = 1_000_000;
+/// How often an operation that met another one (40001) is tried again.
+const RETRIES: u32 = 3;
 
 /// All clients of a plan, in order.
 ///
@@ -54,6 +56,8 @@ pub struct PgClient {
     not_before_ns: u64,
     counter: u32,
     seen: LastSeen,
+    /// An operation that met another one (40001) and is to be tried again, and how often yet.
+    again: Option<(Operation, u32)>,
 }
 
 /// The connection.
@@ -80,7 +84,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 enum Current {
     Ready,
-    Operation { id: OperationId, operation: Operation, binary: bool },
+    Operation { id: OperationId, operation: Operation, binary: bool, answered: u32 },
 }
 
 impl PgClient {
@@ -113,6 +117,7 @@ impl PgClient {
             not_before_ns: 0,
             counter: 0,
             seen: LastSeen::default(),
+            again: None,
         }
     }
 
@@ -154,6 +159,7 @@ impl PgClient {
                 Stage::Working { .. } if self.healed => {
                     self.stage = Stage::Closing { next: 0, since_ns: now_ns, again: None };
                 }
+                Stage::Working { .. } if self.again.is_some() => return Some(now_ns),
                 Stage::Working { next } => return self.operations.get(next).map(|planned| planned.at_ns),
                 Stage::Closing { next, since_ns, .. } => match self.closing.get(next) {
                     Some(planned) => return Some(since_ns + planned.at_ns),
@@ -178,10 +184,14 @@ impl PgClient {
             }
             Stage::Waiting => (None, Exchange::Simple(self.kind.ready(self.place)), false),
             Stage::Working { next } => {
-                let planned = &self.operations[next];
-                let abandon = planned.abandon;
-                let (operation, exchange) = self.exchange(planned.operation);
-                self.stage = Stage::Working { next: next + 1 };
+                let (planned, abandon) = match self.again {
+                    Some((operation, _)) => (operation, false),
+                    None => {
+                        self.stage = Stage::Working { next: next + 1 };
+                        (self.operations[next].operation, self.operations[next].abandon)
+                    }
+                };
+                let (operation, exchange) = self.exchange(planned);
                 (Some(operation), exchange, abandon)
             }
             Stage::Closing { next, again, .. } => {
@@ -197,7 +207,7 @@ impl PgClient {
                 let id = OperationId::new(self.number, self.counter);
                 self.counter += 1;
                 out.push(ClientAction::Record(HistoryEvent::Invoke { id, operation }));
-                Current::Operation { id, operation, binary }
+                Current::Operation { id, operation, binary, answered: 0 }
             }
         });
         self.preparing = match &exchange {
@@ -253,6 +263,7 @@ impl PgClient {
             }
             Some(Current::Operation { id, operation, .. }) => {
                 self.seen.learn(operation, &outcome);
+                self.repeat(operation, &outcome);
                 let done = matches!(outcome, Outcome::Done(_))
                     // The step had worked before: its answer was lost.
                     || matches!((&outcome, operation), (Outcome::Failed(state), Operation::Setup { .. }) if state.starts_with("23505"));
@@ -274,6 +285,27 @@ impl PgClient {
         }
     }
 
+    /// A transaction that has met another one is worth another try, under a number of its own.
+    fn repeat(&mut self, operation: Operation, outcome: &Outcome) {
+        let left = self.again.take().map_or(RETRIES, |(_, left)| left);
+        let met = matches!(outcome, Outcome::Failed(state) if state.starts_with("40001"));
+        if met && left > 0 && matches!(self.stage, Stage::Working { .. }) {
+            self.again = Some((operation.renewed(), left - 1));
+        }
+    }
+
+    /// Sends the operation's next exchange, if it has one.
+    fn goes_on(&mut self, answer: &wire::Answer, out: &mut Vec<ClientAction>) -> bool {
+        let Some(Current::Operation { operation, answered, .. }) = &mut self.current else { return false };
+        if answer.error.is_some() {
+            return false;
+        }
+        *answered += 1;
+        let Some(exchange) = self.kind.next(self.place, *operation, *answered, answer) else { return false };
+        out.push(ClientAction::Send(wire::request(&exchange, false)));
+        true
+    }
+
     fn bytes(&mut self, now_ns: u64, bytes: &[u8], out: &mut Vec<ClientAction>) {
         let answer = match self.wire.receive(bytes) {
             Ok(Progress::More) => return,
@@ -286,7 +318,10 @@ impl PgClient {
         };
         match self.link {
             Link::Starting { node, .. } => self.link = Link::Idle { node },
-            Link::Busy { node, .. } => {
+            Link::Busy { node, deadline_ns } => {
+                if self.goes_on(&answer, out) {
+                    return;
+                }
                 self.link = Link::Idle { node };
                 self.prepared.extend(self.preparing.filter(|_| answer.parsed));
                 let outcome = match (&answer.error, self.current) {
@@ -301,11 +336,17 @@ impl PgClient {
                         Outcome::Done(self.kind.interpret(operation, &answer, binary))
                     }
                 };
+                let failed_block = answer.failed_block;
                 // This node cannot serve now: perhaps another can.
                 if answer.error.is_some_and(|error| is_unavailable(&error)) {
                     self.leave(now_ns, out);
                 }
                 self.end(now_ns, outcome, out);
+                if failed_block && self.link == (Link::Idle { node }) {
+                    let rollback = Exchange::Simple("ROLLBACK".to_owned());
+                    out.push(ClientAction::Send(wire::request(&rollback, false)));
+                    self.link = Link::Busy { node, deadline_ns };
+                }
             }
             Link::Down | Link::Connecting { .. } | Link::Idle { .. } => {}
         }

@@ -51,6 +51,12 @@ pub trait Kind: Sync {
     /// What to send.
     fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange;
 
+    /// What to send after `answered` exchanges of an operation were answered, the last one with `answer` and without an
+    /// error; `None`: the operation is done.
+    fn next(&self, _place: Place, _operation: Operation, _answered: u32, _answer: &Answer) -> Option<Exchange> {
+        None
+    }
+
     /// What an answer without an error shows.
     fn interpret(&self, operation: Operation, answer: &Answer, binary: bool) -> Seen;
 }

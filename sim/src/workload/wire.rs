@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::data::DataRow;
 use pgwire::messages::extendedquery::{Bind, Execute, Parse, Sync};
-use pgwire::messages::response::ErrorResponse;
+use pgwire::messages::response::{ErrorResponse, TransactionStatus};
 use pgwire::messages::simplequery::Query;
 use pgwire::messages::startup::{Authentication, Startup};
 use pgwire::messages::{DecodeContext, Message, PgWireBackendMessage, ProtocolVersion};
@@ -35,6 +35,8 @@ pub struct Answer {
     pub error: Option<WireError>,
     /// A statement was prepared.
     pub parsed: bool,
+    /// A transaction block has failed and waits for its ROLLBACK.
+    pub failed_block: bool,
     rows: Vec<Vec<Option<Bytes>>>,
 }
 
@@ -112,7 +114,8 @@ impl Wire {
             let decoded = PgWireBackendMessage::decode(&mut self.input, &self.context);
             let Some(message) = decoded.map_err(|error| error.to_string())? else { return Ok(Progress::More) };
             match message {
-                PgWireBackendMessage::ReadyForQuery(_) => {
+                PgWireBackendMessage::ReadyForQuery(ready) => {
+                    self.answer.failed_block = ready.status == TransactionStatus::Error;
                     return Ok(Progress::Ready(std::mem::take(&mut self.answer)));
                 }
                 PgWireBackendMessage::DataRow(row) => self.answer.rows.push(fields(row)?),

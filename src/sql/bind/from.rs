@@ -67,6 +67,7 @@ impl Binder<'_> {
                 };
                 Ok((Node::Scan(Box::new(scan)), scope))
             }
+            TableFactor::Table { name, alias, args: Some(args), .. } => self.series(name, &args.args, alias.as_ref()),
             TableFactor::Derived { lateral: false, subquery, alias, .. } => {
                 let bound = self.query(subquery)?;
                 let Some(alias) = alias else {
@@ -78,9 +79,6 @@ impl Binder<'_> {
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {
                 self.deeper(|binder| binder.joins(table_with_joins))
-            }
-            TableFactor::Table { name, .. } => {
-                Err(self.at(name.span(), SqlError::unsupported("functions in FROM are not supported")))
             }
             _ => Err(SqlError::unsupported("this kind of FROM item is not supported")),
         }

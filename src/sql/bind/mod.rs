@@ -15,6 +15,7 @@ mod predicate;
 mod query;
 mod scope;
 mod select;
+mod series;
 mod write;
 
 pub(super) use data_type::data_type;

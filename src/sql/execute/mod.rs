@@ -10,6 +10,7 @@ mod insert;
 mod join;
 mod limit;
 mod scan;
+mod series;
 mod sort;
 mod unique;
 mod update;
@@ -76,6 +77,7 @@ pub(super) fn run<'a>(node: &Node, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) ->
             }
             Ok(Flow::More)
         }
+        Node::Series(series) => series::run(series, at, sink),
         Node::Scan(scan) => scan::run(scan, at, &mut |at, _, row| sink(at, row)),
         Node::Filter { input, condition } => run(input, at, &mut |at, row| {
             if is_true(condition, &row, at)? { sink(at, row) } else { Ok(Flow::More) }

@@ -56,6 +56,7 @@ fn describe(node: &Node, depth: usize, lines: &mut Vec<String>) {
         Node::Once => head(lines, depth, "Result"),
         Node::Nothing => head(lines, depth, "Nothing"),
         Node::Values(rows) => head(lines, depth, &format!("Values ({} rows)", rows.len())),
+        Node::Series(series) => head(lines, depth, &format!("Function Scan on generate_series {}", series.alias)),
         Node::Scan(scan) => return describe_scan(scan, depth, lines),
         Node::Project { input, columns } => {
             // A projection is not worth a line of its own, but the subqueries in it are worth theirs.

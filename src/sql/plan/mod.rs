@@ -23,6 +23,8 @@ pub(super) enum Node {
     /// No row at all.
     Nothing,
     Values(Vec<Vec<Expr>>),
+    /// `generate_series`.
+    Series(Box<Series>),
     Scan(Box<Scan>),
     Filter {
         input: Box<Self>,
@@ -43,6 +45,18 @@ pub(super) enum Node {
     },
     /// UNION, INTERSECT, EXCEPT.
     Combine(Box<Combine>),
+}
+
+/// Whole numbers from one to another; no row if a bound is NULL.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    /// Name that the query gives it.
+    pub(super) alias: String,
+    pub(super) from: Expr,
+    pub(super) to: Expr,
+    pub(super) step: Option<Expr>,
+    /// `int4` or `int8`.
+    pub(super) data_type: DataType,
 }
 
 /// Rows of a table along one of its trees.
@@ -213,7 +227,7 @@ impl Node {
     /// The operators directly below.
     pub(super) fn inputs(&self) -> Vec<&Self> {
         match self {
-            Self::Once | Self::Nothing | Self::Values(_) | Self::Scan(_) => Vec::new(),
+            Self::Once | Self::Nothing | Self::Values(_) | Self::Series(_) | Self::Scan(_) => Vec::new(),
             Self::Filter { input, .. } | Self::Project { input, .. } | Self::Unique { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
             Self::Group(group) => vec![&group.input],
@@ -228,6 +242,7 @@ impl Node {
         match self {
             Self::Once | Self::Nothing | Self::Unique { .. } | Self::Combine(_) => Vec::new(),
             Self::Values(rows) => rows.iter().flatten().collect(),
+            Self::Series(series) => [&series.from, &series.to].into_iter().chain(&series.step).collect(),
             Self::Scan(scan) => scan.expressions(),
             Self::Filter { condition, .. } => vec![condition],
             Self::Project { columns, .. } => columns.iter().collect(),

@@ -59,7 +59,7 @@ fn place(node: Node) -> Node {
             combine.right = place(combine.right);
             Node::Combine(combine)
         }
-        Node::Once | Node::Nothing | Node::Values(_) => node,
+        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) => node,
     }
 }
 
