@@ -136,6 +136,11 @@ fn name(node: usize) -> NodeId {
     NodeId(u32::try_from(node + 1).unwrap_or(u32::MAX))
 }
 
+/// An entry in words.
+fn shown((era, digest): Entry) -> String {
+    format!("the entry of {era} with payload {:08x}", digest >> 32)
+}
+
 impl Group {
     fn check(&mut self, at: usize, partition: PartitionId, now: Status, machine: &dyn Machine) -> Result<(), Broken> {
         let before = self.members[at].status.replace(now);
@@ -238,7 +243,7 @@ impl Group {
                 continue;
             }
             if index <= committed && history[index - 1].0 != here && history[index - 1].0 != UNSEEN {
-                let message = format!("{} replaces committed @{index} by {here:?}", name(at));
+                let message = format!("{} replaces committed @{index} by {}", name(at), shown(here));
                 return Err(Broken("commit-history", "a committed entry is replaced".to_owned(), message));
             }
             let (digest, era) = *entries.entry((index as u64, here.0.0)).or_insert((here.1, previous));
@@ -271,7 +276,8 @@ impl Group {
                 Some(&(UNSEEN, era)) => history[index as usize - 1] = (here, era),
                 Some(&(there, _)) if there == here || here == UNSEEN || there == UNSEEN => {}
                 Some((there, _)) => {
-                    let message = format!("{} commits {here:?} at @{index}, where {there:?} was committed", name(at));
+                    let (here, there) = (shown(here), shown(there));
+                    let message = format!("{} commits {here} at @{index}, where {there} was committed", name(at));
                     return broken("two entries committed at one index", message);
                 }
             }
@@ -286,10 +292,12 @@ impl Group {
             let held = log.get(position).copied();
             if era < now.era && entry != UNSEEN && held != Some(UNSEEN) && held != Some(entry) {
                 let message = format!(
-                    "{} leads in {} and has {held:?} at @{}, where {entry:?} was committed by {era}",
+                    "{} leads in {} and has {} at @{}, where {} was committed in {era}",
                     name(at),
                     now.era,
+                    held.map_or_else(|| "nothing".to_owned(), shown),
                     position + 1,
+                    shown(entry),
                 );
                 return Err(Broken("leader-completeness", "a leader lacks a committed entry".to_owned(), message));
             }

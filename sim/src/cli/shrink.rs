@@ -3,6 +3,7 @@
 use super::{Stopwatch, planted_elsewhere, read_plan, remembered, told};
 use crate::judge::judge;
 use crate::plan::Plan;
+use crate::run::Violation;
 use crate::shrink::{Limits, Size, shrink};
 use crate::verdict::Exit;
 use crate::world::Options;
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
     /// Where the smaller plan goes; beside the plan, as `….min.plan.toml`, if not given.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Which of its failures to keep, like `indexes-agree/index-differs`; the first if not given.
+    #[arg(long)]
+    fingerprint: Option<String>,
     /// Most runs.
     #[arg(long, default_value_t = 1000)]
     runs: u64,
@@ -35,8 +39,15 @@ pub(super) fn shrink_plan(arguments: &Arguments) -> Result<Exit, String> {
     }
     let options = Options { tail: 0, ..Options::default() };
     let original = judge(&plan, &options)?;
-    let Some(violation) = original.violations.first() else {
-        return Err(format!("{shown}: nothing is broken when it runs, so there is nothing to shrink"));
+    let wanted = |violation: &&Violation| {
+        arguments.fingerprint.as_ref().is_none_or(|fingerprint| violation.fingerprint() == *fingerprint)
+    };
+    let Some(violation) = original.violations.iter().find(wanted) else {
+        let found: Vec<String> = original.violations.iter().map(Violation::fingerprint).collect();
+        return Err(match found.as_slice() {
+            [] => format!("{shown}: nothing is broken when it runs, so there is nothing to shrink"),
+            found => format!("{shown}: what is broken is {}", found.join(", ")),
+        });
     };
     let fingerprint = violation.fingerprint();
     let again = judge(&plan, &options)?;
@@ -51,8 +62,7 @@ pub(super) fn shrink_plan(arguments: &Arguments) -> Result<Exit, String> {
     let oracle = |candidate: &Plan| {
         // A candidate that cannot be run is no smaller failure.
         let report = judge(candidate, &options).ok()?;
-        let first = report.violations.first()?;
-        (first.fingerprint() == fingerprint).then_some(first.at_ns)
+        report.violations.iter().find(|violation| violation.fingerprint() == fingerprint).map(|found| found.at_ns)
     };
     let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)).max(1);
     let bar = ProgressBar::new(arguments.runs);
@@ -90,8 +100,8 @@ pub(super) fn shrink_plan(arguments: &Arguments) -> Result<Exit, String> {
         let cut = if shrunk.is_cut_short { ": the budget is used up, --runs gives more" } else { "" };
         writeln!(out, "\nruns        {} in {:.1} s{cut}", shrunk.runs, watch.elapsed().as_secs_f64())?;
         writeln!(out, "size        {} % of the original", (after.bytes * 100).div_ceil(before.bytes.max(1)))?;
-        if let Some(first) = report.violations.first() {
-            writeln!(out, "BROKEN      {}", first.message)?;
+        if let Some(found) = report.violations.iter().find(|violation| violation.fingerprint() == fingerprint) {
+            writeln!(out, "BROKEN      {}", found.message)?;
         }
         writeln!(out, "replay      cargo sim replay {}", output.display())?;
         writeln!(out, "report      cargo sim report {}", output.display())

@@ -116,5 +116,6 @@ fn counts(report: &Report) -> Json {
     let row = |(name, count): (&&'static str, &crate::run::FaultCount)| {
         row![*name, count.injected, count.skipped, count.effective]
     };
-    Json::List(report.run.faults.iter().map(row).collect())
+    let said = report.run.faults.iter().filter(|(_, count)| count.injected + count.skipped > 0);
+    Json::List(said.map(row).collect())
 }

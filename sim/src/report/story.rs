@@ -38,7 +38,11 @@ pub(super) fn tell(report: &Report, recording: &Recording, history: &History) ->
                 ("down", words)
             }
             Event::Restart { node, life } if *life > 1 => ("up", format!("{node} starts again (life {life})")),
-            Event::Healed { .. } => ("fault", event.to_string()),
+            Event::Healed { core } => {
+                let nodes: Vec<String> =
+                    (0..64).filter(|bit| core >> bit & 1 == 1).map(|bit| format!("n{}", bit + 1)).collect();
+                ("up", format!("the chaos ends; {} are healed and left in peace", nodes.join(", ")))
+            }
             _ => continue,
         };
         lines.push(Line(*at, class, words, false));

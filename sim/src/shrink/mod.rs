@@ -123,6 +123,7 @@ impl Search<'_> {
         self.thin(step::faults, step::without_faults);
         self.cut_the_rest();
         self.thin(step::busy_clients, step::without_work);
+        self.close_gaps();
         self.thin(step::operations, step::without_operations);
         self.cut_the_rest();
         self.thin(step::closing, step::without_closing);
@@ -131,7 +132,7 @@ impl Search<'_> {
         self.thin(step::clients, step::without_clients);
         self.each(step::unused_workloads, step::without_workload);
         self.each(|_| step::CALM.len(), step::calmer);
-        self.first(usize::MAX, step::closer);
+        self.close_gaps();
         self.thin(step::faults, step::without_faults);
         self.cut_the_rest();
     }
@@ -143,6 +144,10 @@ impl Search<'_> {
             self.first(1, |plan, _| step::cut(plan, at_ns + SECOND));
         }
         while self.first(3, |plan, nth| step::cut(plan, plan.chaos_ns / 8 * [2, 4, 6][nth])).is_some() {}
+    }
+
+    fn close_gaps(&mut self) {
+        while self.first(usize::MAX, step::closer).is_some() {}
     }
 
     /// Leaves out as much of a list as can be: blocks of half its length first, then smaller ones.

@@ -154,9 +154,15 @@ pub(super) fn calmer(plan: &Plan, nth: usize) -> Option<Plan> {
     Some(calm)
 }
 
-/// Gaps in which nothing is planned, shortened: to a tenth of a second, to half of one, to two.
+/// Gaps in which nothing is planned, shortened: all of them to a tenth of a second, to half of one, to two; then the
+/// longest alone, the next, ….
 pub(super) fn closer(plan: &Plan, nth: usize) -> Option<Plan> {
-    let most_ns = *[SECOND / 10, SECOND / 2, 2 * SECOND].get(nth)?;
+    const SHORT_NS: u64 = SECOND / 10;
+    const ALONE: usize = 8;
+    let all_ns = [SHORT_NS, SECOND / 2, 2 * SECOND];
+    if nth >= all_ns.len() + ALONE {
+        return None;
+    }
     let mut times: Vec<u64> = plan.faults.iter().map(|fault| fault.at_ns).collect();
     times.extend(plan.faults.iter().map(|fault| fault.at_ns + fault.restart_ns.unwrap_or(fault.hold_ns)));
     times.extend(plan.clients.iter().flat_map(|client| client.operations.iter().map(|planned| planned.at_ns)));
@@ -164,11 +170,20 @@ pub(super) fn closer(plan: &Plan, nth: usize) -> Option<Plan> {
     times.retain(|at| *at <= plan.chaos_ns);
     times.sort_unstable();
     times.dedup();
+    let mut gaps: Vec<(u64, u64)> =
+        times.iter().scan(0, |last, &at| Some((at - std::mem::replace(last, at), at))).collect();
+    gaps.sort_unstable_by_key(|&(length, at)| (std::cmp::Reverse(length), at));
+    // How long the gap that ends at this time may be.
+    let most_ns = |at: u64| match all_ns.get(nth) {
+        Some(most_ns) => *most_ns,
+        None if gaps.get(nth - all_ns.len()).is_some_and(|gap| gap.1 == at) => SHORT_NS,
+        None => u64::MAX,
+    };
     // By how much each of these times moves.
     let mut shifts: Vec<(u64, u64)> = Vec::with_capacity(times.len());
     let (mut last, mut shift) = (0, 0);
     for at in times {
-        shift += (at - last).saturating_sub(most_ns);
+        shift += (at - last).saturating_sub(most_ns(at));
         shifts.push((at, shift));
         last = at;
     }
