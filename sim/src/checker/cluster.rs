@@ -276,7 +276,7 @@ impl Group {
                 Some(&(UNSEEN, era)) => history[index as usize - 1] = (here, era),
                 Some(&(there, _)) if there == here || here == UNSEEN || there == UNSEEN => {}
                 Some((there, _)) => {
-                    let (here, there) = (shown(here), shown(there));
+                    let (here, there) = (shown(here), shown(*there));
                     let message = format!("{} commits {here} at @{index}, where {there} was committed", name(at));
                     return broken("two entries committed at one index", message);
                 }
