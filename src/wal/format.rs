@@ -1,5 +1,6 @@
 //! Blocks, directories and records as bytes (drawn in the module essay).
 
+use crate::planted;
 use crate::types::{Era, LogIndex, PartitionId};
 use std::collections::BTreeMap;
 
@@ -135,7 +136,8 @@ pub(super) fn judge(block: &[u8], log_id: u64, segment: u64, number: u32) -> Blo
         Some(header) if good && header.is_sane() => header,
         _ => return BlockState::Unreadable,
     };
-    if header.log_id != log_id || header.segment != segment || header.block != number {
+    let elsewhere = header.log_id != log_id || header.segment != segment || header.block != number;
+    if elsewhere && !planted!(43) {
         return BlockState::Unreadable;
     }
     let bad = |sector: &usize| stored(*sector) != Some(sector_checksum(block, *sector));

@@ -8,6 +8,7 @@
 mod cli;
 mod client;
 mod directory;
+mod disk_failure;
 mod files;
 mod node;
 mod peers;

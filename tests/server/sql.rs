@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::{Client, NoTls};
 
 /// Connects, patiently: a node that has just started may still be reading its log or electing.
-async fn connect(node: &Node) -> Client {
+pub(crate) async fn connect(node: &Node) -> Client {
     let config = format!("host={} port={} user=orrery dbname=orrery", node.pg.ip(), node.pg.port());
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

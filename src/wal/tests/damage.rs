@@ -17,6 +17,28 @@ fn written() -> (Disk, Groups) {
     (disk, groups)
 }
 
+/// Three groups: one with a floor in the middle, one reset to a snapshot, one that is silent; the first segments are removed.
+fn written_with_floors() -> (Disk, Groups) {
+    let floor = |index, era| crate::wal::Floor { index: LogIndex(index), era: Era(era) };
+    let (mut life, ..) = Life::recover(Disk::default(), config(3)).expect("a new log");
+    life.write(1, &[record(1, 1, &[1; 900]), record(2, 1, b"two")], Some(b"vote"));
+    life.write(2, &[record(1, 1, b"void"), record(2, 1, &[2; 3000])], None);
+    life.write(1, &[record(3, 1, b"three")], None);
+    life.ticket += 1;
+    life.wal.reset(life.ticket, PartitionId(2), floor(50, 2), Some(Bytes::from_static(b"vote of two")));
+    life.append(2, &[record(51, 2, b"fifty-one")], None);
+    life.wal.flush();
+    life.run();
+    life.wal.release(PartitionId(1), floor(3, 1));
+    life.write(1, &[record(4, 1, b"four"), record(5, 2, &[5; 700])], None);
+    life.write(3, &[], Some(b"silent"));
+    life.write(2, &[record(52, 2, b"fifty-two")], None);
+    let (_, groups, _) = Life::recover(life.disk.clone(), config(3)).expect("recovers");
+    assert!(!life.disk.files().contains(&"wal-0000000000000001".to_owned()), "{:?}", life.disk.files());
+    assert_eq!(groups.values().map(|group| group.records.len()).collect::<Vec<_>>(), [2, 2, 0]);
+    (life.disk, groups)
+}
+
 /// Whatever is recovered is right, and what is not is known to be missing.
 fn check(disk: Disk, original: &Groups, what: &str) {
     let (life, groups, _) = match Life::recover(disk, config(6)) {
@@ -38,7 +60,11 @@ fn compare(groups: &Groups, original: &Groups, what: &str) {
         let lost: Vec<&Record> = original.records.iter().filter(|record| !found.records.contains(record)).collect();
         assert!(found.records.iter().all(|record| original.records.contains(record)), "{what}: a wrong record");
         assert!(found.records.is_sorted_by_key(|record| record.index), "{what}: another order");
-        let last = original.records.last().expect("has records");
+        assert_eq!(found.floor, original.floor, "{what}: {group}");
+        let Some(last) = original.records.last() else {
+            assert_eq!(found.damaged, None, "{what}: {group}");
+            continue;
+        };
         match found.damaged {
             None => assert!(lost.is_empty(), "{what}: {group} lost {} records in silence", lost.len()),
             Some(Damage { first, last: known, last_era }) => {
@@ -51,7 +77,11 @@ fn compare(groups: &Groups, original: &Groups, what: &str) {
 
 #[test]
 fn a_change_of_any_byte_never_yields_a_wrong_record() {
-    let (disk, original) = written();
+    change_bytes(&written());
+    change_bytes(&written_with_floors());
+}
+
+fn change_bytes((disk, original): &(Disk, Groups)) {
     for file in disk.files() {
         let content = disk.clone().content(&file).clone();
         for at in 0..content.len() {
@@ -66,7 +96,7 @@ fn a_change_of_any_byte_never_yields_a_wrong_record() {
                 }
                 let mut rotten = disk.clone();
                 rotten.content(&file)[at] ^= flip;
-                check(rotten, &original, &format!("{file} byte {at} ^ {flip:02x}"));
+                check(rotten, original, &format!("{file} byte {at} ^ {flip:02x}"));
             }
         }
     }
