@@ -11,6 +11,7 @@
 //! [listen]
 //! pg = "127.0.0.1:5433"
 //! peer = "127.0.0.1:5434"
+//! max_connections = 10000     # of clients
 //!
 //! [cluster]
 //! name = "orrery"
@@ -33,6 +34,7 @@ pub(super) struct FileConfig {
     pub(super) id: Option<u32>,
     pub(super) data: Option<PathBuf>,
     pub(super) workers: Option<u16>,
+    pub(super) max_connections: Option<u32>,
     pub(super) pg: Option<String>,
     pub(super) peer: Option<String>,
     pub(super) name: Option<String>,
@@ -44,7 +46,7 @@ pub(super) struct FileConfig {
 /// Sections and their keys: what a misspelt one is compared with.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("node", &["id", "zone", "priority", "data", "workers"]),
-    ("listen", &["pg", "peer"]),
+    ("listen", &["pg", "peer", "max_connections"]),
     ("cluster", &["name", "nodes", "partitions", "k", "consensus"]),
 ];
 
@@ -109,6 +111,7 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
         ("node", "priority") => drop(number::<i32>(key, value)?),
         ("listen", "pg") => config.pg = Some(text(key, value)?),
         ("listen", "peer") => config.peer = Some(text(key, value)?),
+        ("listen", "max_connections") => config.max_connections = Some(number(key, value)?),
         ("cluster", "name") => config.name = Some(text(key, value)?),
         ("cluster", "nodes") => config.nodes = Some(node_list(value)?),
         ("cluster", "partitions") => config.partitions = Some(number(key, value)?),

@@ -15,6 +15,8 @@ const DEFAULT_DATA: &str = "orrery-data";
 const DEFAULT_CLUSTER: &str = "orrery";
 const MAX_PARTITIONS: u32 = 4096;
 const MAX_WORKERS: u16 = 256;
+const DEFAULT_MAX_CONNECTIONS: u32 = 10_000;
+const MAX_MAX_CONNECTIONS: u32 = 1_000_000;
 
 /// Flags of `orrery start`. They override the file.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -46,6 +48,9 @@ pub(super) struct Start {
     /// Worker threads; chosen when the directory is created [default: as many as cores and partitions allow]
     #[arg(long, value_name = "N")]
     workers: Option<u16>,
+    /// Clients at a time; one more is told 53300 [default: 10000]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<u32>,
     /// Allow listening beyond this machine although nobody is asked for a password
     #[arg(long)]
     insecure: bool,
@@ -116,12 +121,15 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
     }
     let partitions = in_range("partitions", start.partitions.or(file.partitions), MAX_PARTITIONS)?;
     let workers = in_range("workers", start.workers.or(file.workers), MAX_WORKERS)?;
+    let max_connections =
+        in_range("max_connections", start.max_connections.or(file.max_connections), MAX_MAX_CONNECTIONS)?;
     Ok(NodeOptions {
         cluster,
         node,
         nodes,
         partitions,
         workers,
+        max_connections: max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
         data: start.data.or(file.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
         pg: start.pg.or(file.pg).unwrap_or_else(|| DEFAULT_PG.to_owned()),
         peer,

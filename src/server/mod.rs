@@ -57,6 +57,8 @@ pub struct NodeOptions {
     pub partitions: Option<u32>,
     /// Workers; `None`: what the directory has, else one for each core, but not more than there are partitions.
     pub workers: Option<u16>,
+    /// Most clients. Each worker takes its share, and clients go to the workers in turn.
+    pub max_connections: usize,
     /// Data directory.
     pub data: PathBuf,
     /// Where PostgreSQL clients connect.
@@ -121,7 +123,8 @@ async fn serve(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<
     let address = pg.local_addr().map_err(|error| Failure::broken(error.to_string()))?;
     tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
         partitions = identity.partitions, pg = %address, "started");
-    let accepting = Acceptor { mailboxes: Arc::clone(&mailboxes), stats: Arc::clone(&stats), expected };
+    let accepting =
+        Acceptor { mailboxes: Arc::clone(&mailboxes), stats: Arc::clone(&stats), expected, complaints: Arc::default() };
     #[allow(clippy::disallowed_methods, reason = "the edge accepts beside waiting for signals")]
     let tasks = [
         Some(tokio::spawn(accepting.clone().clients(pg))),
@@ -330,6 +333,7 @@ fn start_workers(
             workers: identity.workers,
             nodes: identity.nodes.clone(),
             partitions: identity.partitions,
+            max_connections: options.max_connections.div_ceil(usize::from(identity.workers)),
             ..WorkerConfig::default()
         };
         let settings = WorkerSettings {
@@ -368,6 +372,24 @@ struct Acceptor {
     mailboxes: Arc<[Arc<Mailbox>]>,
     stats: Arc<Stats>,
     expected: Expected,
+    complaints: Arc<Complaints>,
+}
+
+/// Lets through one complaint a second: whoever talks nonsense to the peer port must not be able to fill the disk with
+/// what is said of him. All are counted.
+#[derive(Default)]
+struct Complaints(std::sync::Mutex<Option<tokio::time::Instant>>);
+
+impl Complaints {
+    fn may_be_said(&self) -> bool {
+        let now = tokio::time::Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let may = last.is_none_or(|last| now - last >= Duration::from_secs(1));
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
 }
 
 impl Acceptor {
@@ -410,11 +432,15 @@ impl Acceptor {
             Err(Refusal::Silent) => self.stats.peers_refused.one(),
             Err(Refusal::Malformed(malformed)) => {
                 self.stats.malformed.one();
-                tracing::warn!(%address, "peer connection closed: {malformed}");
+                if self.complaints.may_be_said() {
+                    tracing::warn!(%address, "peer connection closed: {malformed}");
+                }
             }
             Err(Refusal::Wrong(objection)) => {
                 self.stats.peers_refused.one();
-                tracing::warn!(%address, "peer refused: {objection}");
+                if self.complaints.may_be_said() {
+                    tracing::warn!(%address, "peer refused: {objection}");
+                }
             }
         }
     }

@@ -10,6 +10,8 @@ mod client;
 mod directory;
 mod disk_failure;
 mod files;
+mod full;
+mod load;
 mod node;
 mod peers;
 mod shell;

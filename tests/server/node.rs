@@ -27,14 +27,14 @@ impl Node {
 
     /// The same, `None` if it ends instead.
     pub(crate) fn try_start(data: &Path, arguments: &[&str]) -> Option<Self> {
-        let mut child = Command::new(BINARY)
-            .args(["start", "--pg", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(arguments)
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(["start", "--pg", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Runs a command that becomes a node.
+    pub(crate) fn spawn(mut command: Command) -> Option<Self> {
+        let mut child = command.env("RUST_LOG", "warn").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         while let Some(Ok(line)) = lines.next() {
             if let Some(connect) = line.strip_prefix("connect:") {
