@@ -12,6 +12,7 @@
 //! pg = "127.0.0.1:5433"
 //! peer = "127.0.0.1:5434"
 //! max_connections = 10000     # of clients
+//! http = "127.0.0.1:8433"     # or "off"
 //!
 //! [cluster]
 //! name = "orrery"
@@ -37,6 +38,7 @@ pub(super) struct FileConfig {
     pub(super) max_connections: Option<u32>,
     pub(super) pg: Option<String>,
     pub(super) peer: Option<String>,
+    pub(super) http: Option<String>,
     pub(super) name: Option<String>,
     pub(super) nodes: Option<BTreeMap<NodeId, String>>,
     pub(super) partitions: Option<u32>,
@@ -46,7 +48,7 @@ pub(super) struct FileConfig {
 /// Sections and their keys: what a misspelt one is compared with.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("node", &["id", "zone", "priority", "data", "workers"]),
-    ("listen", &["pg", "peer", "max_connections"]),
+    ("listen", &["pg", "peer", "http", "max_connections"]),
     ("cluster", &["name", "nodes", "partitions", "k", "consensus"]),
 ];
 
@@ -112,6 +114,7 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
         ("listen", "pg") => config.pg = Some(text(key, value)?),
         ("listen", "peer") => config.peer = Some(text(key, value)?),
         ("listen", "max_connections") => config.max_connections = Some(number(key, value)?),
+        ("listen", "http") => config.http = Some(text(key, value)?),
         ("cluster", "name") => config.name = Some(text(key, value)?),
         ("cluster", "nodes") => config.nodes = Some(node_list(value)?),
         ("cluster", "partitions") => config.partitions = Some(number(key, value)?),

@@ -1,10 +1,12 @@
 //! **The command line** of `orrery`. One subcommand a file.
 //!
 //! Bad input is answered with one line on stderr that says what to do, and exit code 2; what breaks later, with one
-//! line and exit code 1. Normal output goes to stdout, logs to stderr (`RUST_LOG`, default `info`).
+//! line and exit code 1. Normal output goes to stdout, logs to stderr (`--log`, else `RUST_LOG`, else `info`).
 
 mod connect;
+mod demo;
 mod file;
+mod log;
 mod nodes;
 mod shell;
 mod start;
@@ -16,7 +18,6 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// A deterministic, distributed, in-memory SQL database.
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Start a node
     Start(Box<start::Start>),
+    /// Try it: three nodes in this process, with a sample table
+    Demo(Box<demo::Demo>),
     /// Type SQL at a node
     Sql(Box<shell::Sql>),
     /// Show nodes, partitions and replicas of the cluster
@@ -56,9 +59,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => return answer(&error, named),
     };
     let outcome = match arguments.command {
-        Command::Start(start) => {
-            start_logging();
-            start::run(*start)
+        Command::Start(start) => start.log.start().and_then(|()| start::run(*start)),
+        Command::Demo(demo) => {
+            let demo = demo.quieted();
+            demo.log.start().and_then(|()| demo::run(&demo))
         }
         Command::Sql(sql) => shell::run(*sql),
         Command::Status(status) => status::run(&status),
@@ -95,18 +99,6 @@ fn answer(error: &clap::Error, command: Option<&str>) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // A second logger in one process (a test) is no reason to fail.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        .compact()
-        .try_init();
 }
 
 /// To stdout. A closed pipe is not our business.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 const DEFAULT_PG: &str = "127.0.0.1:5433";
 const DEFAULT_PEER: &str = "127.0.0.1:5434";
+const DEFAULT_HTTP: &str = "127.0.0.1:8433";
 const DEFAULT_DATA: &str = "orrery-data";
 const DEFAULT_CLUSTER: &str = "orrery";
 const MAX_PARTITIONS: u32 = 4096;
@@ -33,6 +34,9 @@ pub(super) struct Start {
     /// Listen here for other nodes [default: this node's entry in --nodes]
     #[arg(long, value_name = "ADDR")]
     peer: Option<String>,
+    /// Serve /health, /ready and /metrics here, or nowhere: `off` [default: 127.0.0.1:8433]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
     /// This node's id [default: 1]
     #[arg(long, value_name = "N")]
     id: Option<u32>,
@@ -54,6 +58,8 @@ pub(super) struct Start {
     /// Allow listening beyond this machine although nobody is asked for a password
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    pub(super) log: super::log::Log,
 }
 
 /// Runs the node until it is told to stop.
@@ -96,6 +102,14 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
     for address in [start.pg.as_ref(), file.pg.as_ref(), peer.as_ref()].into_iter().flatten() {
         nodes::check_address(address)?;
     }
+    let http = match start.http.or(file.http) {
+        Some(off) if off == "off" => None,
+        Some(address) => {
+            nodes::check_address(&address)?;
+            Some((address, true))
+        }
+        None => Some((DEFAULT_HTTP.to_owned(), false)),
+    };
     let nodes = match start.nodes {
         Some(list) => nodes::parse(&list)?,
         None => file
@@ -133,6 +147,7 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
         data: start.data.or(file.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
         pg: start.pg.or(file.pg).unwrap_or_else(|| DEFAULT_PG.to_owned()),
         peer,
+        http,
         insecure: start.insecure,
     })
 }

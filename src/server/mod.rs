@@ -9,6 +9,7 @@
 //!   1 for what broke.
 //! - One process uses a data directory, and only the node that it belongs to ([`directory`]).
 //! - A worker that stops for any reason but a requested shutdown ends the process.
+//! - What a worker notes as an event is in the log, too ([`health`]); the health port reads copies and disturbs nobody.
 //!
 //! # Caveats
 //! - No TLS and no authentication yet: that is why only loopback is bound without `--insecure`.
@@ -16,14 +17,18 @@
 
 pub mod directory;
 mod handshake;
+mod health;
+mod http;
 pub mod identity;
 
+use crate::cluster::facts::About;
 use crate::env::StopReason;
 use crate::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
 use crate::node::{Worker, WorkerConfig};
 use crate::types::{Incarnation, NodeId, WorkerId};
 use directory::DataDirectory;
 use handshake::{Expected, Refusal};
+use health::{Board, Watch};
 use identity::Identity;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
@@ -36,6 +41,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// A clean stop may take this long.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -65,6 +71,8 @@ pub struct NodeOptions {
     pub pg: String,
     /// Where peers connect; `None`: this node's entry of `nodes`, if there are others.
     pub peer: Option<String>,
+    /// Where health and metrics are served, and whether somebody has said so: else it may be left out.
+    pub http: Option<(String, bool)>,
     /// May it listen beyond loopback, although anybody who reaches it is trusted?
     pub insecure: bool,
 }
@@ -97,41 +105,43 @@ impl Failure {
 /// # Errors
 /// One line and an exit code.
 pub fn run(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::broken(format!("the system gives no event queue: {error}")))?;
-    runtime.block_on(serve(options, ready))
+    run_all(std::slice::from_ref(options), Vec::new(), |addresses| {
+        if let Some(address) = addresses.first() {
+            ready(*address);
+        }
+    })
 }
 
-async fn serve(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+/// Runs several nodes in this process, with listeners for their peers if there are some already. `ready` is called with
+/// their addresses for clients once those can connect; it must not wait.
+///
+/// # Errors
+/// One line and an exit code.
+pub fn run_all(
+    options: &[NodeOptions],
+    peers: Vec<std::net::TcpListener>,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::broken(format!("the system gives no event queue: {error}")))?;
+    runtime.block_on(serve(options, peers, ready))
+}
+
+async fn serve(
+    options: &[NodeOptions],
+    peers: Vec<std::net::TcpListener>,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failure> {
     raise_file_limit();
     let mut signals = Signals::new()?;
-    let pg = listen(&options.pg, "--pg", options.insecure).await?;
-    let peer = match peer_address(options) {
-        Some(address) => Some(listen(address, "--peer", options.insecure).await?),
-        None => None,
-    };
-    let directory = DataDirectory::open(&options.data)?;
-    let identity = identity(options, &directory)?;
-    directory.bind(&identity)?;
-
-    let stats = Arc::new(Stats::default());
-    let mailboxes: Arc<[Arc<Mailbox>]> =
-        (0..identity.workers).map(|_| Arc::new(Mailbox::new(Arc::clone(&stats)))).collect();
     let (stopped, mut stops) = mpsc::unbounded_channel();
-    start_workers(options, &identity, &directory, &mailboxes, &stats, &stopped)?;
-    let expected = Expected { cluster: identity.cluster.clone(), node: identity.node, nodes: identity.nodes.clone() };
-    let address = pg.local_addr().map_err(|error| Failure::broken(error.to_string()))?;
-    tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
-        partitions = identity.partitions, pg = %address, "started");
-    let accepting =
-        Acceptor { mailboxes: Arc::clone(&mailboxes), stats: Arc::clone(&stats), expected, complaints: Arc::default() };
-    #[allow(clippy::disallowed_methods, reason = "the edge accepts beside waiting for signals")]
-    let tasks = [
-        Some(tokio::spawn(accepting.clone().clients(pg))),
-        peer.map(|listener| tokio::spawn(accepting.clone().peers(listener))),
-    ];
+    let mut peers = peers.into_iter();
+    let mut nodes = Vec::with_capacity(options.len());
+    for options in options {
+        nodes.push(Running::start(options, peers.next(), &stopped).await?);
+    }
     let mut reason = None;
-    let mut recovering = mailboxes.len();
+    let mut recovering: usize = nodes.iter().map(|node| node.mailboxes.len()).sum();
     let mut ready = Some(ready);
     while reason.is_none() {
         match first(&mut signals, &mut stops).await {
@@ -142,18 +152,100 @@ async fn serve(options: &NodeOptions, ready: impl FnOnce(SocketAddr)) -> Result<
             && reason.is_none()
             && let Some(ready) = ready.take()
         {
-            ready(address);
+            ready(&nodes.iter().map(|node| node.address).collect::<Vec<_>>());
         }
     }
-    for task in tasks.into_iter().flatten() {
-        task.abort();
-    }
+    nodes.iter().flat_map(|node| &node.tasks).for_each(JoinHandle::abort);
     let outcome = match reason {
-        Some(First::Stopped(worker, reason)) => Err(stop_failure(worker, reason, options)),
-        _ => shut_down(&mut signals, &mut stops, &mailboxes, options).await,
+        Some(First::Stopped(stop)) => Err(stop.failure(options)),
+        _ => shut_down(&mut signals, &mut stops, &nodes, options).await,
     };
-    tracing::info!(%stats, "stopped");
+    for node in &nodes {
+        tracing::info!(node = %node.node, stats = %node.stats, "stopped");
+    }
     outcome
+}
+
+/// A node that has been started.
+struct Running {
+    node: NodeId,
+    address: SocketAddr,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    stats: Arc<Stats>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Held for as long as the node runs.
+    _directory: DataDirectory,
+}
+
+impl Running {
+    async fn start(
+        options: &NodeOptions,
+        peer: Option<std::net::TcpListener>,
+        stopped: &mpsc::UnboundedSender<Told>,
+    ) -> Result<Self, Failure> {
+        let pg = listen(&options.pg, "--pg", options.insecure).await?;
+        let peer = match (peer, peer_address(options)) {
+            (Some(listener), _) => Some(adopt(listener)?),
+            (None, Some(address)) => Some(listen(address, "--peer", options.insecure).await?),
+            (None, None) => None,
+        };
+        let http = listen_http(options).await?;
+        let directory = DataDirectory::open(&options.data)?;
+        let identity = identity(options, &directory)?;
+        directory.bind(&identity)?;
+
+        let stats = Arc::new(Stats::default());
+        let mailboxes: Arc<[Arc<Mailbox>]> =
+            (0..identity.workers).map(|_| Arc::new(Mailbox::new(Arc::clone(&stats)))).collect();
+        let board = Arc::new(Board::new(identity.node, identity.workers, Arc::clone(&stats)));
+        let address = pg.local_addr().map_err(|error| Failure::broken(error.to_string()))?;
+        let http_address = http.as_ref().and_then(|http| http.local_addr().ok()).map(|address| address.to_string());
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sql_address: address.to_string(),
+            http_address: http_address.clone(),
+        };
+        let parts = Parts { mailboxes: &mailboxes, stats: &stats, board: &board, about: Arc::new(about) };
+        start_workers(options, &identity, &directory, &parts, stopped)?;
+        let expected =
+            Expected { cluster: identity.cluster.clone(), node: identity.node, nodes: identity.nodes.clone() };
+        tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
+            partitions = identity.partitions, pg = %address, http = http_address,
+            version = env!("CARGO_PKG_VERSION"), "started");
+        let accepting = Acceptor {
+            mailboxes: Arc::clone(&mailboxes),
+            stats: Arc::clone(&stats),
+            expected,
+            complaints: Arc::default(),
+        };
+        #[allow(clippy::disallowed_methods, reason = "the edge accepts beside waiting for signals")]
+        let tasks = [
+            Some(tokio::spawn(accepting.clone().clients(pg))),
+            peer.map(|listener| tokio::spawn(accepting.clone().peers(listener))),
+            http.map(|listener| tokio::spawn(http::serve(listener, board))),
+        ];
+        let tasks = tasks.into_iter().flatten().collect();
+        Ok(Self { node: identity.node, address, mailboxes, stats, tasks, _directory: directory })
+    }
+}
+
+fn adopt(listener: std::net::TcpListener) -> Result<TcpListener, Failure> {
+    let failed = |error: std::io::Error| Failure::broken(format!("cannot use a listener: {error}"));
+    listener.set_nonblocking(true).map_err(failed)?;
+    TcpListener::from_std(listener).map_err(failed)
+}
+
+/// The health port. Nobody has asked for the default one: it is left out if somebody else has it.
+async fn listen_http(options: &NodeOptions) -> Result<Option<TcpListener>, Failure> {
+    let Some((address, asked)) = &options.http else { return Ok(None) };
+    match listen(address, "--http", options.insecure).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(failure) if *asked => Err(failure),
+        Err(_) => {
+            tracing::warn!("{address} is in use: no health and metrics; choose an address with --http");
+            Ok(None)
+        }
+    }
 }
 
 /// What happened first.
@@ -161,16 +253,24 @@ enum First {
     Signal,
     /// A worker has read its log.
     Recovered,
-    Stopped(WorkerId, StopReason),
+    Stopped(Stop),
 }
 
-/// What workers tell: `None` when they have read their log, and why they ended.
-type Stops = mpsc::UnboundedReceiver<(WorkerId, Option<StopReason>)>;
+/// A worker has ended.
+struct Stop {
+    node: NodeId,
+    worker: WorkerId,
+    reason: StopReason,
+}
+
+/// What workers tell: `None` when they have read their log, and how they ended.
+type Told = Option<Stop>;
+type Stops = mpsc::UnboundedReceiver<Told>;
 
 async fn first(signals: &mut Signals, stops: &mut Stops) -> First {
     poll_fn(|cx| {
-        if let Poll::Ready(Some((worker, reason))) = stops.poll_recv(cx) {
-            return Poll::Ready(reason.map_or(First::Recovered, |reason| First::Stopped(worker, reason)));
+        if let Poll::Ready(Some(told)) = stops.poll_recv(cx) {
+            return Poll::Ready(told.map_or(First::Recovered, First::Stopped));
         }
         signals.poll(cx).map(|()| First::Signal)
     })
@@ -181,24 +281,25 @@ async fn first(signals: &mut Signals, stops: &mut Stops) -> First {
 async fn shut_down(
     signals: &mut Signals,
     stops: &mut Stops,
-    mailboxes: &[Arc<Mailbox>],
-    options: &NodeOptions,
+    nodes: &[Running],
+    options: &[NodeOptions],
 ) -> Result<(), Failure> {
     tracing::info!("stopping");
-    for mailbox in mailboxes {
+    let mailboxes = || nodes.iter().flat_map(|node| node.mailboxes.iter());
+    for mailbox in mailboxes() {
         mailbox.shutdown();
     }
     let all = async {
         // `timeout` and some supervisors signal the process and then its group: that is one wish.
         let deaf_until = tokio::time::Instant::now() + SAME_SIGNAL;
-        let mut running = mailboxes.len();
+        let mut running = mailboxes().count();
         while running > 0 {
             match first(signals, stops).await {
                 First::Recovered => {}
                 First::Signal if tokio::time::Instant::now() < deaf_until => {}
                 First::Signal => return Err(Failure::broken("stopped at once by a second signal")),
-                First::Stopped(_, StopReason::Shutdown) => running -= 1,
-                First::Stopped(worker, reason) => return Err(stop_failure(worker, reason, options)),
+                First::Stopped(Stop { reason: StopReason::Shutdown, .. }) => running -= 1,
+                First::Stopped(stop) => return Err(stop.failure(options)),
             }
         }
         Ok(())
@@ -212,20 +313,25 @@ async fn shut_down(
     })
 }
 
-fn stop_failure(worker: WorkerId, reason: StopReason, options: &NodeOptions) -> Failure {
-    match reason {
-        StopReason::Disk(what) => {
-            Failure::broken(format!("worker {} stopped because its disk failed: {what}; start again", worker.0))
+impl Stop {
+    fn failure(self, options: &[NodeOptions]) -> Failure {
+        let worker = self.worker.0;
+        match self.reason {
+            StopReason::Disk(what) => {
+                Failure::broken(format!("worker {worker} stopped because its disk failed: {what}; start again"))
+            }
+            StopReason::Diverged(what) => Failure::broken(format!(
+                "worker {worker} stopped because its copy of the data is not its leader's: {what}"
+            )),
+            StopReason::Unusable(what) => {
+                let own = options.iter().find(|options| options.node == self.node);
+                let directory = own.map(|own| own.data.display().to_string()).unwrap_or_default();
+                Failure::usage(format!(
+                    "cannot use the data directory {directory}: {what}: restore it, or start with an empty directory"
+                ))
+            }
+            StopReason::Shutdown => Failure::broken(format!("worker {worker} stopped without being asked")),
         }
-        StopReason::Diverged(what) => Failure::broken(format!(
-            "worker {} stopped because its copy of the data is not its leader's: {what}",
-            worker.0
-        )),
-        StopReason::Unusable(what) => Failure::usage(format!(
-            "cannot use the data directory {}: {what}: restore it, or start with an empty directory",
-            options.data.display()
-        )),
-        StopReason::Shutdown => Failure::broken(format!("worker {} stopped without being asked", worker.0)),
     }
 }
 
@@ -311,13 +417,20 @@ fn identity(options: &NodeOptions, directory: &DataDirectory) -> Result<Identity
     Ok(Identity { cluster: options.cluster.clone(), node: options.node, nodes, workers, partitions, log })
 }
 
+/// What the workers of a node share.
+struct Parts<'a> {
+    mailboxes: &'a Arc<[Arc<Mailbox>]>,
+    stats: &'a Arc<Stats>,
+    board: &'a Arc<Board>,
+    about: Arc<About>,
+}
+
 fn start_workers(
     options: &NodeOptions,
     identity: &Identity,
     directory: &DataDirectory,
-    mailboxes: &Arc<[Arc<Mailbox>]>,
-    stats: &Arc<Stats>,
-    stopped: &mpsc::UnboundedSender<(WorkerId, Option<StopReason>)>,
+    parts: &Parts<'_>,
+    stopped: &mpsc::UnboundedSender<Told>,
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::broken(format!("cannot start a worker: {error}"));
     let random = os_random().map_err(failed)?;
@@ -334,6 +447,7 @@ fn start_workers(
             nodes: identity.nodes.clone(),
             partitions: identity.partitions,
             max_connections: options.max_connections.div_ceil(usize::from(identity.workers)),
+            about: Arc::clone(&parts.about),
             ..WorkerConfig::default()
         };
         let settings = WorkerSettings {
@@ -344,24 +458,28 @@ fn start_workers(
             life,
             directory: directory.worker(worker),
             peers: peers.clone(),
-            mailboxes: Arc::clone(mailboxes),
-            stats: Arc::clone(stats),
+            mailboxes: Arc::clone(parts.mailboxes),
+            stats: Arc::clone(parts.stats),
         };
+        let mut watch = Watch::new(Arc::clone(parts.board), worker);
         let make = move || -> Handler {
             let mut machine = Worker::new(config);
             let mut recovering = true;
             Box::new(move |env, event| {
                 let control = machine.handle(env, event);
+                // Before anybody is told that the node is ready, its health says so too.
+                watch.look(&machine, env.now());
                 if recovering && machine.incarnation() != Incarnation(0) {
                     recovering = false;
-                    drop(recovered.send((worker, None)));
+                    drop(recovered.send(None));
                 }
                 control
             })
         };
-        let stopped = stopped.clone();
+        let (stopped, node) = (stopped.clone(), identity.node);
         // The receiver goes only with the process.
-        start_worker(settings, make, move |reason| drop(stopped.send((worker, Some(reason))))).map_err(failed)?;
+        let tell = move |reason| drop(stopped.send(Some(Stop { node, worker, reason })));
+        start_worker(settings, make, tell).map_err(failed)?;
     }
     Ok(())
 }

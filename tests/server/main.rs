@@ -11,6 +11,7 @@ mod directory;
 mod disk_failure;
 mod files;
 mod full;
+mod health;
 mod load;
 mod node;
 mod peers;

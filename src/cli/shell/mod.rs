@@ -135,7 +135,11 @@ impl Shell {
 
     /// Sends statements and shows what comes.
     fn statements(&mut self, text: &str, data: &mut dyn FnMut() -> Option<String>) -> Result<(), Failure> {
-        #[allow(clippy::disallowed_methods, reason = "an edge: \\timing shows a person's time")]
+        #[allow(
+            clippy::disallowed_methods,
+            clippy::disallowed_types,
+            reason = "an edge: \\timing shows a person's time"
+        )]
         let began = std::time::Instant::now();
         let mut rows = Rows::default();
         let mut failed = false;
