@@ -54,16 +54,19 @@ impl Parsed {
 /// # Errors
 /// 42601 with the position in the whole text; 54001 past the limits; 0A000 for what Orrery does not have.
 pub fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
-    let tokens = tokenize(text)?;
+    let mut tokens = tokenize(text)?.into_iter();
     let mut statements = Vec::new();
-    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
-        let Some((first, last)) = significant(tokens) else { continue };
+    while tokens.len() > 0 {
+        let mut own: Vec<TokenWithSpan> = tokens.by_ref().take_while(|token| token.token != Token::SemiColon).collect();
+        let Some((first, last)) = significant(&own) else { continue };
+        own.truncate(last + 1);
+        own.drain(..first);
         let (from, to) =
-            (text::byte_offset(text, tokens[first].span.start), text::byte_offset(text, tokens[last].span.end));
+            (text::byte_offset(text, own[0].span.start), text::byte_offset(text, own[last - first].span.end));
         let offset = text[..from].chars().count();
         let offset = u32::try_from(offset).map_err(|_| too_complex())?;
-        check_chains(&tokens[first..=last])?;
-        statements.push(parse_one(text, &text[from..to], offset, &tokens[first..=last])?);
+        check_chains(&own)?;
+        statements.push(parse_one(text, &text[from..to], offset, own)?);
     }
     if statements.is_empty() {
         statements.push(Parsed { text: Arc::from(""), offset: 0, kind: Kind::Empty, statement: None });
@@ -71,14 +74,14 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
     Ok(statements)
 }
 
-fn parse_one(whole: &str, own: &str, offset: u32, tokens: &[TokenWithSpan]) -> Result<Parsed, SqlError> {
+fn parse_one(whole: &str, own: &str, offset: u32, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
     let parsed = |kind, statement| Parsed { text: Arc::from(own), offset, kind, statement };
-    if let Some(kind) = utility::parse(whole, tokens)? {
+    if let Some(kind) = utility::parse(whole, &tokens)? {
         return Ok(parsed(kind, None));
     }
-    // A statement that opens its text has its places in common with it: what was split need not be read again.
-    let own_tokens = if own.as_ptr() == whole.as_ptr() { tokens.to_vec() } else { tokenize(own)? };
-    let statement = parse_tree(own, own_tokens).map_err(|mut error| {
+    // What was split need not be read again: only its places are counted anew.
+    text::count_from_first(&mut tokens);
+    let statement = parse_tree(own, tokens).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error
     })?;

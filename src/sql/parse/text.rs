@@ -1,7 +1,7 @@
 //! Places in a text: the tokenizer counts lines and columns, PostgreSQL counts characters.
 
 use crate::types::{SqlError, SqlState};
-use sqlparser::tokenizer::Location;
+use sqlparser::tokenizer::{Location, TokenWithSpan};
 
 /// Byte offset of a place; the text's length for a place past its end or for none.
 pub(super) fn byte_offset(text: &str, location: Location) -> usize {
@@ -17,6 +17,24 @@ pub(super) fn byte_offset(text: &str, location: Location) -> usize {
     }
     let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
     text[start..].char_indices().nth(column).map_or(text.len(), |(at, _)| start + at)
+}
+
+/// Counts the places of a statement's tokens from its first: as if its own text had been read alone.
+pub(super) fn count_from_first(tokens: &mut [TokenWithSpan]) {
+    let Some(origin) = tokens.first().map(|token| token.span.start) else { return };
+    if (origin.line, origin.column) == (1, 1) {
+        return;
+    }
+    let count = |place: &mut Location| {
+        if place.line == origin.line {
+            place.column = (place.column + 1).saturating_sub(origin.column);
+        }
+        place.line = (place.line + 1).saturating_sub(origin.line);
+    };
+    for token in tokens {
+        count(&mut token.span.start);
+        count(&mut token.span.end);
+    }
 }
 
 /// 1-based position in characters, as error messages carry it.
@@ -58,4 +76,37 @@ fn word(text: &str) -> &str {
         }
     };
     &text[..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlparser::dialect::PostgreSqlDialect;
+    use sqlparser::tokenizer::{Token, Tokenizer};
+
+    #[test]
+    fn a_statement_cut_out_of_a_text_has_the_places_that_it_has_alone() {
+        let read = |text: &str| {
+            Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().expect("a text of tokens")
+        };
+        let statements = ["select 1", "update t set a = 'x\ny', b = $$q\n$$\n where c\n= 'é'", "\"Ü\"\n + -- c\n 2"];
+        let text = format!("  {} ;{};\n\n  {}", statements[0], statements[1], statements[2]);
+        let whole = read(&text);
+        let mut found = whole.split(|token| token.token == Token::SemiColon);
+        for statement in statements {
+            let mut own = found.next().expect("as many as were joined").to_vec();
+            while matches!(own.first(), Some(token) if matches!(token.token, Token::Whitespace(_))) {
+                own.remove(0);
+            }
+            while matches!(own.last(), Some(token) if matches!(token.token, Token::Whitespace(_))) {
+                own.pop();
+            }
+            count_from_first(&mut own);
+            let alone = read(statement);
+            assert_eq!(own.len(), alone.len());
+            for (cut, alone) in own.iter().zip(&alone) {
+                assert_eq!((&cut.token, cut.span), (&alone.token, alone.span), "in {statement:?}");
+            }
+        }
+    }
 }
