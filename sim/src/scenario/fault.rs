@@ -335,6 +335,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_without_a_hold_lasts_longer_than_the_runs_stability_floor() {
+        for floor in [0, 20_000_000, 2_000_000_000] {
+            let holds: Vec<u64> = (0..200).map(|n| default_hold(&mut stream(n, "hold", 0), floor)).collect();
+            assert!(holds.iter().all(|&hold| (floor..=(floor * 3).max(5_000_000_000)).contains(&hold)), "{floor}");
+            assert!(holds.iter().any(|&hold| hold > floor * 2), "{floor}: no long one");
+        }
+    }
+
+    #[test]
     fn restarts_and_conditions() {
         let restart = Restart::parse("restart(lossy) after 1s..5s").expect("a restart");
         assert_eq!(restart.lossy, Some(true));

@@ -79,6 +79,20 @@ fn extends_and_set_are_laid_on_top() {
 }
 
 #[test]
+fn a_crash_waits_for_one_of_its_points_and_the_expected_kinds_exist() {
+    let fault = "[[fault]]\nevery = \"1s\"\nat = [\"wal.settling\", \"raft.vote_granted\"]\ndo = \"crash(all)\"\n";
+    let scenario = Scenario::from_text("x.toml", &format!("{MINIMAL}{fault}")).expect("a scenario");
+    let plan = crate::draw::draw(&scenario, 1);
+    for point in ["wal.settling", "raft.vote_granted"] {
+        assert!(plan.faults.iter().any(|fault| fault.at.as_deref() == Some(point)), "{point} is never drawn");
+    }
+    assert_eq!(
+        mistake(&format!("{MINIMAL}[expect]\neffective = [\"flip\"]\n")),
+        "s.toml:5: unknown fault `flip`; did you mean `flap`?"
+    );
+}
+
+#[test]
 fn what_a_scenario_does_not_name_differs_from_run_to_run() {
     // The length of a run, what is asked of it, and how patient it is are no knobs.
     let fixed = ["length", "liveness", "acknowledged", "leader_changes", "restarts"];
