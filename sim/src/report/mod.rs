@@ -45,6 +45,7 @@ pub fn page(report: &Report, again: &str) -> String {
         ("message", violation.map(|it| it.message.clone()).into()),
         ("meaning", violation.map(|it| meaning(it.checker)).into()),
         ("at", violation.map(|it| it.at_ns / 1_000).into()),
+        ("also", Json::List(report.violations.iter().skip(1).map(in_short).collect())),
         ("planted", planted(report).into()),
         ("replay", again.into()),
         ("facts", facts(report)),
@@ -82,6 +83,11 @@ fn meaning(checker: &str) -> &'static str {
         "stop" => "a node whose disk and peers are sound does not stop by itself",
         _ => "an invariant of the cluster",
     }
+}
+
+/// A violation behind the first.
+fn in_short(violation: &crate::run::Violation) -> Json {
+    row![violation.fingerprint(), violation.message.as_str()]
 }
 
 fn planted(report: &Report) -> Option<String> {
