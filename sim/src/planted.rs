@@ -49,6 +49,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/splits.toml",
     ),
     planted(
+        11,
+        "a member of a lower term does not answer whether it would vote",
+        "canonical/raft#279",
+        LIVENESS,
+        "scenarios/chaos/elections.toml",
+    ),
+    planted(
         12,
         "an entry of an earlier term is committed by counting copies",
         "logcabin#44; Raft figure 8",
@@ -61,6 +68,20 @@ pub const PLANTED: &[Planted] = &[
         "any append truncates what follows it, an old one too",
         "MIT 6.824 folklore",
         LOG,
+        "scenarios/chaos/lossy.toml",
+    ),
+    planted(
+        18,
+        "a deposed leader still writes an entry, in the term that has deposed it",
+        "camunda#5360",
+        LOG,
+        "scenarios/chaos/elections.toml",
+    ),
+    planted(
+        20,
+        "a follower is sent for ever what it has",
+        "Truxify#8670; etcd raft#149",
+        LIVENESS,
         "scenarios/chaos/lossy.toml",
     ),
     planted(
@@ -188,6 +209,8 @@ const DISK: &[&str] = &[
 const ONCE: &[&str] = &["exactly-once", "linearizable-registers", "acknowledged-durable", "money-conserved"];
 /// A read of the past.
 const READS: &[&str] = &["linearizable-registers", "acknowledged-durable", "exactly-once"];
+/// A group that does not come together when all is well again.
+const LIVENESS: &[&str] = &["liveness"];
 /// Replicas that differ.
 const SAME: &[&str] = &["digests", "reads-agree"];
 /// An index that tells of other rows than its table, seen by one client.

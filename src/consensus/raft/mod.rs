@@ -72,13 +72,13 @@ mod read_index;
 #[cfg(test)]
 mod tests;
 
-use self::candidate::Candidate;
+use self::candidate::{Candidate, next_era};
 use self::core::{Core, Promise};
 use self::follower::{Follower, is_up_to_date};
 use self::leader::Leader;
 pub(super) use self::message::describe;
-use self::message::{Body, Message};
-use super::{Config, Consensus, Floor, NotLeader, Ready, Recovered, Role, Status, Unreadable};
+use self::message::{Body, Message, encode_entry};
+use super::{Config, Consensus, Floor, NotLeader, Payload, Ready, Recovered, Role, Status, Unreadable};
 use crate::types::{Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -178,6 +178,10 @@ impl Raft {
 
     /// Answers "would you vote for me?". Changes nothing: a grant binds nobody.
     fn pre_vote(&mut self, from: NodeId, next: Era, last: LogIndex, last_era: Era) {
+        if planted!(11) && next > next_era(&self.core) {
+            // canonical/raft#279: a question from an era ahead of ours is left unanswered.
+            return;
+        }
         let sticks = self.sticks_to_leader();
         sometimes!("raft.pre_vote_refused_for_leader", sticks);
         let granted = !sticks && next > self.core.era() && is_up_to_date(&self.core, last, last_era);
@@ -194,6 +198,10 @@ impl Raft {
             }
             sometimes!("raft.leader_deposed", self.role() == Role::Leader);
             self.core.enter_era(era);
+            if planted!(18) && self.role() == Role::Leader {
+                // camunda#5360: what the role still does on leaving is done in the era that has ended it.
+                self.core.log.push(encode_entry(era, &Payload::Empty));
+            }
             self.become_role(Transition::Follow(None));
         } else if era < own {
             match body {
@@ -218,6 +226,7 @@ impl Raft {
             Body::PreVote { next, last, last_era } => return self.pre_vote(from, next, last, last_era),
             // Sent by somebody behind us: still an answer to our question.
             Body::PreVoteReply { granted: true, .. } if era <= self.core.era() => {}
+            Body::PreVoteReply { granted: false, .. } if planted!(11) && era > self.core.era() => {}
             _ if self.settle_era(from, era, &body) => {}
             _ => return,
         }

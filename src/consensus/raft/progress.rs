@@ -3,8 +3,8 @@
 //! - **Probe**: the leader does not know where the logs meet. One append is under way at a time.
 //! - **Replicate**: they meet; appends follow each other without waiting, up to `max_inflight` of them.
 
-use crate::sometimes;
 use crate::types::{Duration, Instant, LogIndex};
+use crate::{planted, sometimes};
 use std::collections::VecDeque;
 
 /// Mode of sending.
@@ -77,6 +77,10 @@ impl Progress {
 
     /// The follower holds our log up to `matched`.
     pub(super) fn matched(&mut self, matched: LogIndex) {
+        if planted!(20) && matched < self.matched {
+            // Truxify#8670: an answer below what is matched is taken for a late one, though `next` was set back to there.
+            return;
+        }
         self.matched = self.matched.max(matched);
         self.next = self.next.max(self.matched.next());
         match &mut self.pace {
@@ -99,7 +103,9 @@ impl Progress {
         }
         sometimes!("raft.acknowledged_entries_missing", previous <= self.matched);
         let last_match = possible.min(previous.previous());
-        self.matched = self.matched.min(last_match);
+        if !planted!(20) {
+            self.matched = self.matched.min(last_match);
+        }
         self.next = last_match.next();
         self.pace = Pace::Probe { waiting: None };
     }

@@ -372,6 +372,10 @@ impl Cluster {
                     found = Some(format!("{node} does not show {index}, and its log begins after {}", status.floor));
                     break;
                 };
+                if index <= status.committed && self.chosen_eras.get(&index).is_some_and(|chosen| *chosen != era) {
+                    found =
+                        Some(format!("state machine safety: {node} has another entry at {index}, and calls it chosen"));
+                }
                 if status.role == Role::Leader
                     && self.leaders.keys().next_back().is_none_or(|newest| *newest <= status.era)
                     && self.chosen_eras.get(&index).is_some_and(|chosen| *chosen != era)

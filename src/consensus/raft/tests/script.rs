@@ -64,6 +64,18 @@ fn figure_8_happens_under_planted_bug_12() {
     assert!(output.contains("VIOLATION: state machine safety"), "{output}");
 }
 
+/// With the feature `mutants`: a late vote makes a second leader when it is counted in another era.
+#[test]
+fn a_late_vote_elects_under_planted_bug_6() {
+    if !crate::env::buggify::plant(6) {
+        return;
+    }
+    let script = include_str!("../../../../tests/golden/raft/section_5_2_late_vote.txt");
+    let output = play(script.split("---\n").next().unwrap());
+    crate::env::buggify::plant(0);
+    assert!(output.contains("VIOLATION: election safety"), "{output}");
+}
+
 fn play(input: &str) -> String {
     let mut cluster = Cluster::new(0, 1, 100);
     let mut output = String::new();
