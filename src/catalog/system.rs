@@ -153,7 +153,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("user_name", Text, "User."),
             ("database", Text, "Database."),
             ("application_name", Text, "What the client calls itself."),
-            ("state", Text, "`active` while a statement is under way, else `idle`."),
+            ("state", Text, "`active` while a statement is under way, else `idle`, `idle in transaction`, `idle in transaction (aborted)`."),
             ("connected_at", TimestampTz, "When it connected."),
             ("statement_at", TimestampTz, "When the latest statement began."),
             ("statement", Text, "The latest statement, cut after 1024 bytes."),

@@ -2,8 +2,10 @@
 //!
 //! The session itself answers: it reads the catalog at the cluster partition if definitions are asked for (rules B4),
 //! asks all workers if facts of nodes are, and runs the plan over what has come in time. Nothing of it is replicated, no
-//! partition needs a leader for it, and nothing is written.
+//! partition needs a leader for it, and nothing is written. In a transaction block it is the same: what was seen is no
+//! part of the transaction, and COMMIT does not compare it.
 
+use super::block::Block;
 use super::execution::Item;
 use super::{Connection, Job, Origin};
 use crate::cluster::facts::{Facts, MAX_STATEMENT, SessionFacts, cut};
@@ -163,12 +165,18 @@ impl Connection {
     pub(in crate::session) fn session_facts(&self) -> SessionFacts {
         let travelling = self.settings.travelling();
         let statement = self.latest.statement.as_ref();
+        let state = match self.block {
+            _ if self.job.is_some() => "active",
+            Block::Idle => "idle",
+            Block::Open(_) => "idle in transaction",
+            Block::Failed(_) => "idle in transaction (aborted)",
+        };
         SessionFacts {
             process: self.process,
             user: travelling.user.clone(),
             database: travelling.database.clone(),
             application: self.settings.show("application_name").map(|(_, value)| value).unwrap_or_default(),
-            state: if self.job.is_some() { "active".into() } else { "idle".into() },
+            state: state.into(),
             connected_at: self.latest.connected_at,
             statement: statement.map(|(began, text)| (*began, cut(text, MAX_STATEMENT).to_owned())),
         }

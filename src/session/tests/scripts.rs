@@ -873,3 +873,22 @@ fn slow_statements_are_told() {
          query SELECT a FROM t"
     );
 }
+
+#[test]
+fn system_tables_are_no_part_of_a_transaction() {
+    shows!(
+        "session
+         2: session
+         quiet
+         query CREATE TABLE t (a int PRIMARY KEY)
+         query BEGIN
+         query INSERT INTO t VALUES (1)
+         query SELECT node, state FROM system.nodes WHERE node = 1
+         2: query SELECT pid, state, statement FROM system.sessions
+         query SELECT 1 / (node - 2) FROM system.nodes
+         2: query SELECT pid, state FROM system.sessions
+         query SELECT node FROM system.nodes
+         query ROLLBACK
+         2: query SELECT pid, state FROM system.sessions"
+    );
+}

@@ -10,7 +10,7 @@ mod table;
 
 use super::bind::qualified;
 use super::parse::{Parsed, activation};
-use crate::catalog::{Catalog, Index, IndexState, Table};
+use crate::catalog::{Catalog, Index, IndexState, Table, system};
 use crate::types::{CatalogVersion, SqlError, SqlState, TreeId};
 use sqlparser::ast::{self, ObjectType, SchemaName, Statement};
 use std::sync::Arc;
@@ -162,6 +162,10 @@ impl Change<'_> {
     /// The outcome of a drop: `Some` says what was not there.
     fn drop_table(&mut self, name: &ast::ObjectName, _: bool) -> Result<Option<(SqlState, String)>, SqlError> {
         let (schema, table) = qualified(name)?;
+        if schema.as_deref() == Some(system::SCHEMA) && system::table(&table).is_some() {
+            let message = format!("permission denied: \"{table}\" is a system table");
+            return Err(SqlError::new(SqlState(*b"42501"), message));
+        }
         if let Some(found) = self.catalog.find_table(schema.as_deref(), &table, self.search_path).cloned() {
             self.catalog.tables.remove(&(found.schema.clone(), found.name.clone()));
             return Ok(None);
