@@ -1,6 +1,5 @@
 //! Blocks, directories and records as bytes (drawn in the module essay).
 
-use crate::planted;
 use crate::types::{Era, LogIndex, PartitionId};
 use std::collections::BTreeMap;
 
@@ -136,8 +135,7 @@ pub(super) fn judge(block: &[u8], log_id: u64, segment: u64, number: u32) -> Blo
         Some(header) if good && header.is_sane() => header,
         _ => return BlockState::Unreadable,
     };
-    let elsewhere = header.log_id != log_id || header.segment != segment || header.block != number;
-    if elsewhere && !planted!(43) {
+    if header.log_id != log_id || header.segment != segment || header.block != number {
         return BlockState::Unreadable;
     }
     let bad = |sector: &usize| stored(*sector) != Some(sector_checksum(block, *sector));

@@ -73,7 +73,7 @@ impl HardState {
         let mut out = vec![0; HEADER];
         for (number, group) in &self.groups {
             let length = group.state.as_ref().map_or(Ok(ABSENT), |state| u32::try_from(state.len())).ok()?;
-            let floor = group.floor.filter(|_| !planted!(29)).unwrap_or_default();
+            let floor = group.floor.unwrap_or_default();
             out.extend_from_slice(&number.0.to_le_bytes());
             out.extend_from_slice(&length.to_le_bytes());
             out.extend_from_slice(&floor.index.0.to_le_bytes());
@@ -85,6 +85,7 @@ impl HardState {
             return None;
         }
         let length = u32::try_from(out.len()).ok()?;
+        let (first_segment, first_batch) = if planted!(29) { (1, 1) } else { (self.first_segment, self.first_batch) };
         out[0..3].copy_from_slice(&MAGIC);
         out[3] = VERSION;
         out[8..16].copy_from_slice(&self.log_id.to_le_bytes());
@@ -92,10 +93,10 @@ impl HardState {
         out[24..32].copy_from_slice(&self.incarnation.to_le_bytes());
         out[32..36].copy_from_slice(&self.node.0.to_le_bytes());
         out[36..38].copy_from_slice(&self.worker.0.to_le_bytes());
-        out[40..48].copy_from_slice(&self.first_batch.to_le_bytes());
+        out[40..48].copy_from_slice(&first_batch.to_le_bytes());
         out[48..52].copy_from_slice(&length.to_le_bytes());
         out[52..56].copy_from_slice(&u32::try_from(self.groups.len()).ok()?.to_le_bytes());
-        out[56..64].copy_from_slice(&self.first_segment.to_le_bytes());
+        out[56..64].copy_from_slice(&first_segment.to_le_bytes());
         let sum = checksum(&out, VERSION);
         out[4..8].copy_from_slice(&sum.to_le_bytes());
         out.resize(out.len().next_multiple_of(BLOCK), 0);

@@ -370,11 +370,7 @@ impl Wal {
         // From the highest down, each for good before the next: a crash in between must leave no gap in the numbers.
         let beyond = |file: &&String| segment::number(file).is_some_and(|number| number > segment);
         let remove = |file: &String| DiskOp::Remove { file: file.clone() };
-        if planted!(17) {
-            ops.extend(names.iter().filter(beyond).map(remove));
-        } else {
-            ops.extend(names.iter().rev().filter(beyond).flat_map(|file| [remove(file), DiskOp::SyncDirectory]));
-        }
+        ops.extend(names.iter().rev().filter(beyond).flat_map(|file| [remove(file), DiskOp::SyncDirectory]));
         ops.extend(names.iter().filter(|file| segment::is_unfinished(file)).map(remove));
         let bytes = self.config.segment_bytes.max(kept.len() as u64).next_multiple_of(BLOCK as u64);
         let tail = tail(segment, bytes, kept.len() as u64);
@@ -468,6 +464,10 @@ impl Log {
     /// The operations that write everything that waits, up to the sync of the file returned: first the hard state, which the
     /// batch's directory then vouches for.
     fn write(&mut self, config: &Config, ops: &mut Vec<DiskOp>) -> Result<String, String> {
+        if planted!(17) {
+            let given_up = std::mem::replace(&mut self.oldest, self.hard_state.first_segment);
+            ops.extend((given_up..self.oldest).map(|segment| DiskOp::Remove { file: segment::name(segment) }));
+        }
         if std::mem::take(&mut self.hard_state_changed) {
             sometimes!("wal.hard_state_changed");
             self.hard_state.generation += 1;

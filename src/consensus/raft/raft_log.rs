@@ -73,8 +73,13 @@ impl RaftLog {
         let mut found: BTreeMap<LogIndex, Entry> = BTreeMap::new();
         for Record { index, era, bytes } in recovered.records {
             let entry = decode_entry(era, bytes).ok_or(Unreadable::Record(index))?;
-            found.split_off(&index);
+            let mut void = found.split_off(&index);
             found.insert(index, entry);
+            if planted!(37)
+                && let Some((last, entry)) = void.pop_last()
+            {
+                found.entry(last).or_insert(entry);
+            }
         }
         let floor = recovered.floor.unwrap_or_default();
         let above = found.split_off(&floor.index.next());
