@@ -155,6 +155,19 @@ fn a_fault_whose_point_nobody_passes_is_counted_as_skipped() {
 }
 
 #[test]
+fn a_point_that_is_passed_after_the_healing_takes_nothing_away() {
+    let mut plan = plan(5, 3);
+    let quiet = run(&plan);
+    let mut crash = fault(1, FaultKind::Crash { target: Selector::All, lossy: true });
+    crash.at = Some("stub.written".to_owned());
+    crash.at_ns = plan.chaos_ns - 1;
+    plan.faults = vec![crash];
+    let run = run(&plan);
+    assert_eq!(run.faults["power_loss"], FaultCount { injected: 0, skipped: 1, effective: 0 });
+    assert_eq!(run.trace_hash, quiet.trace_hash);
+}
+
+#[test]
 fn a_crash_at_a_point_comes_between_any_two_of_what_the_worker_wanted() {
     let mut sent = std::collections::BTreeSet::new();
     for seed in 0..30 {

@@ -305,7 +305,8 @@ impl World {
 
     /// Gives one event to a worker, checks the cluster, and carries out what the worker wants.
     pub(super) fn handle(&mut self, at: usize, worker: usize, event: Event) {
-        let waiting = self.nemesis.is_waiting();
+        // After the healing nothing strikes any more: neither may a point that is passed then take anything away.
+        let waiting = self.nemesis.is_waiting() && self.core.is_none();
         let probes = if waiting { self.probe_counts() } else { Vec::new() };
         let node = &mut self.nodes[at];
         let (id, life) = (node.id, node.life);
