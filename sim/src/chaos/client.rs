@@ -19,7 +19,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 /// No answer after this: the outcome is unknown, and the connection is dropped.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Operations after which the client drops the connection without waiting, as one that crashes does.
 const ABANDON_PPM: u32 = 10_000;
 /// Unique numbers of a client: it has a million.
@@ -157,7 +157,7 @@ impl Writer {
         let id = OperationId::new(self.number, self.counter);
         self.counter += 1;
         let invoked = self.recorder.invoke(id, operation);
-        let outcome = match self.ask(exchange, timeout).await {
+        let outcome = match self.converse(operation, exchange, timeout).await {
             Some(Ok(answer)) => Outcome::Done(self.kind.interpret(operation, &answer, binary)),
             Some(Err(Trouble::Told(error))) => refused(&error),
             Some(Err(Trouble::Lost(why))) => Outcome::Unknown(why),
@@ -167,6 +167,29 @@ impl Writer {
         let done = matches!(outcome, Outcome::Done(_));
         self.recorder.finish(self.place.workload, id, operation, invoked, outcome);
         done
+    }
+
+    /// All exchanges of an operation, each as what has been answered makes it. The last answer, or the first trouble.
+    async fn converse(
+        &mut self,
+        operation: Operation,
+        first: Exchange,
+        timeout: Duration,
+    ) -> Option<Result<Answer, Trouble>> {
+        let mut exchange = first;
+        for answered in 1.. {
+            let answer = match self.ask(exchange, timeout).await? {
+                Ok(answer) => answer,
+                Err(trouble) => return Some(Err(trouble)),
+            };
+            match self.kind.next(self.place, operation, answered, &answer) {
+                Some(next) => exchange = next,
+                None => return Some(Ok(answer)),
+            }
+            // A block stands and falls with its connection.
+            self.link.as_ref()?;
+        }
+        None
     }
 
     /// Sends and waits; `None`: in vain. Leaves a node that does not serve.
@@ -181,10 +204,18 @@ impl Writer {
             Some(Err(Trouble::Told(error))) => !is_unavailable(error) && !self.link.as_ref()?.client.is_closed(),
             Some(Err(Trouble::Lost(_))) | None => false,
         };
-        if !stays {
+        if !stays || matches!(answer, Some(Err(_))) && !self.roll_back().await {
             self.leave();
         }
         answer
+    }
+
+    /// A block that has failed waits for its end; the driver does not tell whether there is one. Outside of a block this
+    /// does nothing.
+    async fn roll_back(&mut self) -> bool {
+        let Some(link) = &self.link else { return false };
+        let rolled_back = tokio::time::timeout(TIMEOUT, link.client.batch_execute("ROLLBACK")).await;
+        matches!(rolled_back, Ok(Ok(())))
     }
 
     /// Is there a connection? If not, one is tried, to the next node, after a moment.

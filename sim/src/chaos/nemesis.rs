@@ -7,7 +7,7 @@ use super::recorder::Recorder;
 use crate::stream::{between, stream};
 use orrery::types::Rng;
 use std::time::Duration;
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 /// How often it is looked whether writes go on.
 const POLL: Duration = Duration::from_millis(2);
@@ -28,7 +28,7 @@ fn schedule(rng: &mut Rng, kills: u32) -> Vec<Kind> {
             0..=74 => Kind::Kill,
             _ => Kind::KillAgain,
         });
-        if nth % 4 == 1 {
+        if nth % 5 == 1 {
             blows.push(Kind::Stop);
         }
         if nth % 8 == 3 {
@@ -137,11 +137,25 @@ impl Nemesis<'_> {
         while !self.recorder.has_written_since(since) {
             self.cluster.check().map_err(process)?;
             if self.recorder.now() - since > limit {
-                return Err(("progress", format!("no write was acknowledged within {:?} of {what}", self.patience)));
+                let silent = self.recorder.silent_since(since).join(", ");
+                let view = self.view().await;
+                let patience = self.patience;
+                let what = format!("{silent}: no write was acknowledged within {patience:?} of {what}; {view}");
+                return Err(("progress", what));
             }
             tokio::time::sleep(POLL).await;
         }
         self.cluster.check().map_err(process)
+    }
+
+    /// What the first node that answers tells of the cluster.
+    async fn view(&self) -> String {
+        for address in self.cluster.addresses() {
+            if let Ok(Ok(view)) = tokio::time::timeout(LOOK * 5, view(&address)).await {
+                return format!("{address} says:{view}");
+            }
+        }
+        "no node answers".to_owned()
     }
 
     async fn pause(&self, rng: &mut Rng, least_ms: i64, most_ms: i64) {
@@ -151,12 +165,41 @@ impl Nemesis<'_> {
 
 /// The nodes that lead, once for each data partition.
 async fn leaders(address: &str) -> Result<Vec<usize>, tokio_postgres::Error> {
+    let query = "SELECT node FROM system.replicas WHERE role = 'leader' AND partition > 0";
+    let rows = ask(address, query).await?;
+    Ok(rows.iter().filter_map(|row| row.first()?.parse().ok()).collect())
+}
+
+/// Where the replicas stand, and who has led lately.
+async fn view(address: &str) -> Result<String, tokio_postgres::Error> {
+    let replicas = "SELECT partition, node, role, leader, era, log_last, committed, executed, pending \
+                    FROM system.replicas ORDER BY partition, node";
+    let events = "SELECT at, node, text FROM system.events WHERE kind = 'leader' OR kind = 'no_leader' \
+                  ORDER BY at DESC LIMIT 30";
+    let mut text = String::new();
+    for (head, query) in
+        [("partition node role leader era log_last committed executed pending", replicas), ("lately", events)]
+    {
+        text.push_str(&format!("\n  {head}"));
+        for row in ask(address, query).await? {
+            text.push_str(&format!("\n    {}", row.join(" ")));
+        }
+    }
+    Ok(text)
+}
+
+/// Rows as text.
+async fn ask(address: &str, query: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(&format!("{address} user=nemesis dbname=orrery"), NoTls).await?;
     let task = tokio::task::spawn_local(async move { drop(connection.await) });
-    let query = "SELECT node FROM system.replicas WHERE role = 'leader' AND partition > 0";
-    let rows = client.query(query, &[]).await;
+    let messages = client.simple_query(query).await;
     task.abort();
-    Ok(rows?.iter().filter_map(|row| usize::try_from(row.get::<_, i32>(0)).ok()).collect())
+    let fields = |row: &SimpleQueryRow| (0..row.len()).map(|at| row.get(at).unwrap_or("-").to_owned()).collect();
+    let rows = messages?.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(fields(&row)),
+        _ => None,
+    });
+    Ok(rows.collect())
 }
 
 fn harness(what: String) -> Broken {

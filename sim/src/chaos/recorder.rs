@@ -62,6 +62,13 @@ impl Recorder {
         self.newest.borrow().iter().all(|newest| *newest > at)
     }
 
+    /// The workloads of which that is not so.
+    pub(super) fn silent_since(&self, at: u64) -> Vec<&'static str> {
+        let newest = self.newest.borrow();
+        let silent = WORKLOADS.iter().zip(newest.iter()).filter(|(_, newest)| **newest <= at);
+        silent.map(|((name, ..), _)| *name).collect()
+    }
+
     pub(super) fn blow(&self, blow: Blow) {
         self.blows.borrow_mut().push(blow);
     }
