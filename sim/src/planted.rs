@@ -106,6 +106,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/power_loss.toml",
     ),
     planted(
+        29,
+        "where the log begins after a checkpoint is forgotten at restart",
+        "ROCm/spur#368",
+        STOPS,
+        "scenarios/chaos/power_loss.toml",
+    ),
+    planted(
         35,
         "a bad checksum in the middle of the log is taken for its end",
         "pebble#453; NATS 2.12.1",
@@ -215,3 +222,5 @@ const LIVENESS: &[&str] = &["liveness"];
 const SAME: &[&str] = &["digests", "reads-agree"];
 /// An index that tells of other rows than its table, seen by one client.
 const INDEXES: &[&str] = &["indexes-agree"];
+/// A node that finds its own disk unusable, though nothing has harmed it; or what it has forgotten is missed.
+const STOPS: &[&str] = &["stop", "leader-completeness", "commit-history", "digests"];
