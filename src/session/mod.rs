@@ -23,8 +23,9 @@
 //! # Caveats
 //! - An earlier attempt can answer while a catalog read or an install is out for a later one: whatever ends a statement
 //!   dismisses every call that is out for it (the simulator found one left behind).
-//! - There are no interactive transactions yet: BEGIN is refused. In the extended protocol each Execute is a transaction
-//!   of its own, where PostgreSQL has one up to Sync.
+//! - Transaction blocks are of one partition, without definitions and savepoints (`connection::block`). Outside of a block
+//!   each Execute of the extended protocol is a transaction of its own, where PostgreSQL has one up to Sync.
+//! - What a block reads of system tables is of that moment, and is not compared at COMMIT.
 //! - The rows of a portal with a row limit are all fetched when it is first executed.
 //! - A cancel request must reach the worker that has the session.
 //! - Authentication and TLS have their place in `connection::startup`.
