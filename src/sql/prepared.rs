@@ -4,7 +4,7 @@ use super::bind::{self, Binder};
 use super::context::Context;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Footprint, Placement};
-use super::parse::{Copy, Kind, Parsed};
+use super::parse::{Copy, Kind, Parsed, character_position};
 use super::plan::{self, Node, Write};
 use super::settings::{Settings, StatementResult};
 use crate::catalog::{Catalog, Table};
@@ -61,9 +61,14 @@ pub fn prepare(
         return Err(SqlError::new(SqlState::INTERNAL_ERROR, "this statement has no plan"));
     };
     let (tree, explains) = match tree.as_ref() {
-        ast::Statement::Explain { statement, analyze: false, format: None, .. } => (statement.as_ref(), true),
-        ast::Statement::Explain { .. } => {
-            return Err(SqlError::unsupported("EXPLAIN ANALYZE and formats other than text are not supported"));
+        ast::Statement::Explain { statement: explained, analyze, format, options, .. } => {
+            if *analyze || format.is_some() {
+                return Err(no_explain("ANALYZE or a format other than text"));
+            }
+            for option in options.iter().flatten() {
+                check_explain_option(option, &statement.text)?;
+            }
+            (explained.as_ref(), true)
         }
         other => (other, false),
     };
@@ -106,6 +111,31 @@ pub fn prepare(
             vec![OutputColumn { name: "QUERY PLAN".to_owned(), data_type: DataType::Text, origin: None }];
     }
     Ok(prepared)
+}
+
+fn no_explain(what: &str) -> SqlError {
+    SqlError::unsupported(format!("EXPLAIN with {what} is not supported"))
+        .hint("EXPLAIN alone shows the plan: it depends on the statement and the definitions, not on the rows.")
+}
+
+/// Options that would add what there is not (costs, buffers) are taken as they are; those that would change what is done
+/// or how it is shown are not.
+fn check_explain_option(option: &ast::UtilityOption, text: &str) -> Result<(), SqlError> {
+    let name = bind::fold(&option.name);
+    let value = option.arg.as_ref().map_or_else(|| "on".to_owned(), |arg| arg.to_string().to_lowercase());
+    let off = ["off", "false", "0"].contains(&value.trim_matches('\''));
+    match name.as_str() {
+        "costs" | "verbose" | "settings" | "buffers" | "wal" | "timing" | "summary" => Ok(()),
+        "analyze" if off => Ok(()),
+        "format" if value.trim_matches('\'') == "text" => Ok(()),
+        "analyze" => Err(no_explain("ANALYZE")),
+        "format" => Err(no_explain("a format other than text")),
+        _ => {
+            let position = character_position(text, option.name.span.start);
+            let message = format!("unrecognized EXPLAIN option \"{name}\"");
+            Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position))
+        }
+    }
 }
 
 fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy: &Copy) -> Result<Prepared, SqlError> {
