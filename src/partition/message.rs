@@ -108,6 +108,8 @@ pub struct Step {
     pub seed: u64,
     /// The statements.
     pub batch: Batch,
+    /// Everything before these statements, when the fork has been lost: it is made again, if it shows the same again.
+    pub before: Option<Arc<Commitment>>,
 }
 
 /// A whole transaction, to be executed again: everything its client did, with a digest of everything its client saw.
@@ -186,6 +188,8 @@ pub enum Outcome {
     },
     /// The transaction is committed: re-executed, it showed what its client saw.
     Committed,
+    /// The transaction's fork is not here (any more): its session may send everything again ([`Step::before`]).
+    ForkLost,
     /// Executed earlier, once; its result was too large to be kept for a retry.
     ResultNotKept,
     /// DDL is committed in the cluster partition; data partitions are still to be brought there.

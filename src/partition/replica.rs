@@ -10,7 +10,7 @@ use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Step};
 use crate::partition::state_machine::StateMachine;
-use crate::partition::transaction::{self, Forks, Found};
+use crate::partition::transaction::{Forks, Found};
 use crate::types::random::RngCore;
 use crate::types::{CatalogVersion, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
 use crate::{planted, sometimes};
@@ -283,11 +283,10 @@ impl Replica {
     fn step_requested(&mut self, origin: Origin, request: Request) {
         let RequestBody::Step(step) = &request.body else { return };
         match self.forks.look_up(request.id.session, step) {
-            Found::Nothing if step.done == 0 => self.arriving_reads.push((origin, request)),
+            Found::Nothing if step.done == 0 || step.before.is_some() => self.arriving_reads.push((origin, request)),
             Found::Nothing => {
                 sometimes!("partition.fork_lost");
-                let outcome = transaction::lost();
-                self.answer(origin, &request, ReplyBody::Done(outcome));
+                self.answer(origin, &request, ReplyBody::Done(Outcome::ForkLost));
             }
             Found::Next(fork) => {
                 let outcome = self.machine.step(fork, step);
@@ -313,6 +312,7 @@ impl Replica {
         }
         let mut fork = self.machine.fork();
         let outcome = self.machine.step(&mut fork, step);
+        sometimes!("partition.fork_rebuilt", step.before.is_some());
         self.forks.keep(request.id.session, step.transaction, fork);
         ReplyBody::Done(outcome)
     }

@@ -13,14 +13,14 @@
 //! # Invariants
 //! - Executing again depends on the command alone: `now()` is the transaction's beginning and its dice are seeded by it,
 //!   statement by statement, on the fork as in the log.
-//! - A fork is no replicated state: it is in no digest and no snapshot, and it is lost with the leadership (40001).
+//! - A fork is no replicated state: it is in no digest and no snapshot, and it is lost with the leadership. Then the session
+//!   sends everything so far, and a new fork is made by executing it again: only a difference surfaces (40001).
 //! - Statements reach a fork once and in order: each request says how many came before it; the last one's outcome is kept
 //!   for its retry.
-//! - What a transaction is told is of one moment, that of its fork; so a read-only one is serializable as it stands and
-//!   needs no validation.
+//! - What a transaction is told is of one moment, that of its last fork, which shows what earlier ones showed; so a read-only
+//!   one is serializable as it stands and needs no validation.
 //!
 //! # Caveats
-//! - A lost fork is not rebuilt, even where nothing that was seen has changed.
 //! - Forks are bounded by number ([`MAX_FORKS`]), not by time or bytes: beyond it the one that was idle longest is dropped.
 //! - A failed statement ends the transaction, as there are no savepoints; so a list holds no failed ones.
 
@@ -91,6 +91,12 @@ impl Fork {
             sometimes!("partition.fork_outlived_by_definition");
             let detail = "A definition has changed since the transaction began.";
             return Outcome::Error { statement: 0, error: could_not_serialize(detail) };
+        }
+        if let Some(before) = step.before.as_ref().filter(|_| self.last.is_none() && self.done == 0) {
+            let again = execute_again(&mut self.store, &self.catalog, plans, before);
+            if again != Outcome::Committed {
+                return again;
+            }
         }
         let mark = self.store.mark();
         let mut results = Vec::with_capacity(step.batch.statements.len());
@@ -170,12 +176,6 @@ fn could_not_serialize(detail: impl Into<String>) -> SqlError {
     SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
         .detail(detail)
         .hint("Nothing was changed. The transaction might succeed if retried.")
-}
-
-/// What a transaction is told whose fork is gone.
-pub(super) fn lost() -> Outcome {
-    let detail = "The partition's leader has changed, or has too many transactions open.";
-    Outcome::Error { statement: 0, error: could_not_serialize(detail) }
 }
 
 /// A session and the number of its transaction.

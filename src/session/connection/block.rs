@@ -13,7 +13,7 @@
 //! - One partition; no definitions; no savepoints: each is refused with 0A000, which fails the block.
 //! - What was executed before BEGIN in the same query text stays, where PostgreSQL makes it a part of the block.
 
-use super::execution::{Item, route, statement};
+use super::execution::{BatchJob, Item, route, statement};
 use super::utility::Answer;
 use super::{Connection, Job, Origin};
 use crate::partition::message::{Commitment, Outcome, Part, Request, RequestBody, Step};
@@ -73,6 +73,18 @@ pub(super) struct CommitJob {
     open: Box<Open>,
     chain: bool,
     origin: Origin,
+}
+
+impl Open {
+    fn commitment(&self, parts: Vec<Part>) -> Commitment {
+        Commitment {
+            transaction: self.number,
+            catalog_version: self.catalog_version,
+            began: self.began,
+            seed: self.seed,
+            parts,
+        }
+    }
 }
 
 impl Connection {
@@ -300,13 +312,8 @@ impl Connection {
     }
 
     fn send_commit(&mut self, turn: &mut Turn<'_>, partition: PartitionId, mut job: CommitJob) {
-        let commitment = Commitment {
-            transaction: job.open.number,
-            catalog_version: job.open.catalog_version,
-            began: job.open.began,
-            seed: job.open.seed,
-            parts: std::mem::take(&mut job.open.parts),
-        };
+        let parts = std::mem::take(&mut job.open.parts);
+        let commitment = job.open.commitment(parts);
         self.job = Some(Job::Commit(job));
         self.start_call(turn, Role::Work, partition, RequestBody::Commit(Arc::new(commitment)));
     }
@@ -386,7 +393,24 @@ impl Connection {
         let Block::Open(open) = &self.block else { return None };
         let Open { number, done, began, seed, .. } = **open;
         let batch = self.batch(turn, items);
-        Some(RequestBody::Step(Step { transaction: number, done, began, seed, batch }))
+        Some(RequestBody::Step(Step { transaction: number, done, began, seed, batch, before: None }))
+    }
+
+    /// The block's fork has been lost under a statement: everything so far goes along with it, to make another one.
+    pub(super) fn rebuild(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
+        sometimes!("session.fork_lost");
+        let before = match &self.block {
+            Block::Open(open) => open.commitment(open.parts.clone()),
+            Block::Idle | Block::Failed(_) => return self.fail(turn, nothing_open()),
+        };
+        let (Some(RequestBody::Step(mut step)), Block::Open(open)) = (self.step_body(turn, job.items()), &self.block)
+        else {
+            return self.fail(turn, nothing_open());
+        };
+        step.before = Some(Arc::new(before));
+        let Some(partition) = open.partition else { return self.fail(turn, nothing_open()) };
+        self.job = Some(Job::Batch(job));
+        self.start_call(turn, Role::Work, partition, RequestBody::Step(step));
     }
 
     /// Statements of the block were executed on its fork, and this is what the client will see of them.
@@ -414,6 +438,10 @@ fn size(item: &Item) -> usize {
         _ => 16,
     });
     64 + item.parsed.text.len() + parameters.sum::<usize>()
+}
+
+fn nothing_open() -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, "a partition speaks of a transaction that is not open")
 }
 
 fn no_block(what: &str) -> SqlError {

@@ -43,6 +43,12 @@ pub(super) struct BatchJob {
     origin: Origin,
 }
 
+impl BatchJob {
+    pub(super) fn items(&self) -> &[Item] {
+        &self.items
+    }
+}
+
 impl Connection {
     /// Runs planned statements: here if they touch no table or only the system's, else at their partition.
     pub(super) fn execute_batch(&mut self, turn: &mut Turn<'_>, items: Vec<Item>, origin: Origin) {
@@ -115,6 +121,7 @@ impl Connection {
                 self.record(&job.items, &results);
                 self.render(turn, &job.items, job.origin, results);
             }
+            Outcome::ForkLost => self.rebuild(turn, job),
             Outcome::Error { statement, error } => {
                 let item = usize::try_from(statement).ok().and_then(|statement| job.items.get(statement));
                 self.fail(turn, shifted(error, item.map_or(0, |item| item.parsed.offset)));

@@ -62,6 +62,11 @@ impl Cluster {
         self.catalog = Arc::new(definition.expect("the script's DDL is sound").catalog);
     }
 
+    /// Leaders have changed: their forks are gone.
+    pub(super) fn lose_forks(&mut self) {
+        self.forks.clear();
+    }
+
     /// All partitions hear of it.
     pub(super) fn install(&mut self) {
         for partition in 1..=self.partitions.len() {
@@ -161,7 +166,19 @@ impl Cluster {
             }
             self.forks.insert(key, own.store.snapshot().into_store());
         }
-        let Some(fork) = self.forks.get_mut(&key) else { return ReplyBody::Stale };
+        if let (false, Some(before)) = (self.forks.contains_key(&key), &step.before) {
+            let mut fork = own.store.snapshot().into_store();
+            for part in &before.parts {
+                let batch = Batch {
+                    statements: part.statements.iter().map(|(statement, _)| statement.clone()).collect(),
+                    settings: Arc::clone(&part.settings),
+                    ..step.batch.clone()
+                };
+                execute(&mut self.plans, &mut fork, &own.catalog, &batch);
+            }
+            self.forks.insert(key, fork);
+        }
+        let Some(fork) = self.forks.get_mut(&key) else { return ReplyBody::Done(Outcome::ForkLost) };
         ReplyBody::Done(execute(&mut self.plans, fork, &own.catalog, &step.batch))
     }
 

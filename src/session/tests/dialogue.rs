@@ -165,6 +165,7 @@ impl Dialogue {
             "fault" => self.cluster.faults.push_back(fault(rest)),
             "elsewhere" => self.cluster.define(rest),
             "install" => self.cluster.install(),
+            "lose-forks" => self.cluster.lose_forks(),
             "sleep" => self.sleep(Duration::from_millis(rest.parse().expect("milliseconds"))),
             "shutdown" => self.gateway.shutdown(self.now),
             "stats" => self.out += &format!("    {:?}\n", self.gateway.stats()),

@@ -130,9 +130,10 @@ pub(super) fn request(request: &Request) -> String {
             format!("{kind} {} {{{}}}", batch.catalog_version, texts(&batch.statements))
         }
         RequestBody::Step(step) => {
-            let Step { transaction, done, began, batch, .. } = step;
+            let Step { transaction, done, began, batch, before, .. } = step;
             let texts = texts(&batch.statements);
-            format!("Step {done} of transaction {transaction}, {} {began:?} {{{texts}}}", batch.catalog_version)
+            let again = if before.is_some() { " after all before it" } else { "" };
+            format!("Step {done} of transaction {transaction}{again}, {} {began:?} {{{texts}}}", batch.catalog_version)
         }
         RequestBody::Commit(commitment) => {
             let Commitment { transaction, catalog_version, began, parts, .. } = commitment.as_ref();

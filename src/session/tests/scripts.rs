@@ -308,6 +308,10 @@ fn a_block_and_its_leader() {
          query COMMIT
          sleep 1100
          query SELECT a FROM t
+         query BEGIN; UPDATE t SET a = a + 10
+         lose-forks
+         query SELECT a FROM t
+         query COMMIT; SELECT a FROM t
          query BEGIN; SELECT a FROM t
          gone"
     );
