@@ -251,6 +251,7 @@ impl Download {
             return Err(GivenUp(format!("a chunk of {} bytes", bytes.len())));
         }
         self.builder.push(&bytes).map_err(|reason| GivenUp(reason.to_string()))?;
+        sometimes!("partition.snapshot_chunk_taken");
         self.attempts = 0;
         self.awaited = next;
         self.arrived = Some(bytes);

@@ -149,6 +149,7 @@ impl Replica {
     /// A checkpoint is durable under its name.
     pub fn published(&mut self, now: Instant, header: Header) {
         let floor = header.floor;
+        sometimes!("partition.checkpoint_published");
         match std::mem::replace(&mut self.keeping.work, Work::Idle) {
             Work::Own { header: own, .. } if own == header => {
                 self.keeping.saved_bytes = self.keeping.written;
