@@ -103,10 +103,13 @@ impl Kind for Bank {
         match answered {
             1 => {
                 let rows: Vec<_> = answer.results.iter().flat_map(|result| texts(&result.rows)).collect();
-                // What has not been read is not there; then the UPDATE finds nothing either.
+                // What has not been read is not there; then the UPDATE finds nothing either. A broken server may answer
+                // anything at all.
                 let balance = |account: u32| -> i64 {
-                    let shown = rows.iter().find(|row| row[0].as_deref() == Some(account.to_string().as_str()));
-                    shown.and_then(|row| row[1].as_ref()?.parse().ok()).unwrap_or(0)
+                    let shown = rows.iter().find(|row| {
+                        row.first().and_then(|field| field.as_deref()) == Some(account.to_string().as_str())
+                    });
+                    shown.and_then(|row| row.get(1)?.as_ref()?.parse().ok()).unwrap_or(0)
                 };
                 let (source, target) = (balance(from) - i64::from(amount), balance(to) + i64::from(amount));
                 Some(Exchange::Simple(format!(
