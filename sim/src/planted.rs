@@ -113,11 +113,25 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/power_loss.toml",
     ),
     planted(
+        30,
+        "a checkpoint is written in the place of the one before, not beside it",
+        "redisraft#654",
+        DISK,
+        "scenarios/chaos/power_loss.toml",
+    ),
+    planted(
         35,
         "a bad checksum in the middle of the log is taken for its end",
         "pebble#453; NATS 2.12.1",
         LOG,
         "scenarios/chaos/rot_everywhere.toml",
+    ),
+    planted(
+        37,
+        "cutting the end off a log leaves its last entry behind",
+        "qdrant#1329, #2508",
+        DISK,
+        "scenarios/chaos/figure_8.toml",
     ),
     planted(
         39,
@@ -202,6 +216,7 @@ const LOG: &[&str] = &[
 /// Likewise, or a life that finds its own log ruined.
 const DISK: &[&str] = &[
     "stop",
+    "state-kept",
     "election-safety",
     "log-matching",
     "leader-completeness",

@@ -6,6 +6,7 @@
 //! - *commit monotony*: within a life, committed never goes back, nor beyond the log's end, nor executed beyond it;
 //! - *leader completeness*: who leads in an era holds all that was committed in earlier ones;
 //! - *compaction*: what a member has put a checkpoint in the place of ends at a committed entry, and never grows shorter;
+//! - *state kept*: a member lacks its state only if something on its disk was destroyed, by rot or misdirection;
 //! - *equal digests*: replicas that have executed the same index have the same state.
 //!
 //! What a member no longer holds, or has only as the state of another, counts as what was seen committed there: that its log
@@ -94,12 +95,13 @@ impl ClusterChecker {
         self.groups.iter().map(|group| group.leader_changes).sum()
     }
 
-    /// Checks one worker after an event.
+    /// Checks one worker after an event. `destroyed`: its disk has lost what it had synced.
     pub(crate) fn after(
         &mut self,
         now: u64,
         node: usize,
         worker: usize,
+        destroyed: bool,
         machine: &dyn Machine,
         trace: &mut Trace,
     ) -> Result<(), Violation> {
@@ -124,12 +126,23 @@ impl ClusterChecker {
                 let event = trace::Event::Leader { node: name(node), partition: partition.0, era: status.era.0 };
                 trace.record(now, event);
             }
-            if let Err(Broken(checker, kind, message)) = group.check(node, partition, status, machine) {
+            let state_kept = state_kept(node, status, destroyed);
+            let checked = state_kept.and_then(|()| group.check(node, partition, status, machine));
+            if let Err(Broken(checker, kind, message)) = checked {
                 return Err(Violation { checker, kind, at_ns: now, message: format!("{partition}: {message}") });
             }
         }
         Ok(())
     }
+}
+
+/// No crash and no error costs a member its state: a checkpoint stands for the log only when it is durable itself.
+fn state_kept(at: usize, now: Status, destroyed: bool) -> Result<(), Broken> {
+    if !now.lacks_state || destroyed {
+        return Ok(());
+    }
+    let message = format!("{} has no state for its log, which begins after {}; its disk is sound", name(at), now.floor);
+    Err(Broken("state-kept", "a sound disk has lost a state".to_owned(), message))
 }
 
 fn name(node: usize) -> NodeId {

@@ -78,6 +78,9 @@ fn meaning(checker: &str) -> &'static str {
         "leader-completeness" => "whoever leads holds every entry that was committed in earlier eras",
         "commit-history" => "what one member takes as committed at an index, every member does, for ever",
         "digests" => "replicas that have executed the same entries hold the same bytes",
+        "state-kept" => {
+            "no crash costs a member its state: a checkpoint is durable before the log that it stands for goes"
+        }
         "liveness" => "once a quorum is healed and left in peace, it agrees and serves its clients",
         "panic" => "the product never panics",
         "stop" => "a node whose disk and peers are sound does not stop by itself",

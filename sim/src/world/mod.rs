@@ -309,7 +309,7 @@ impl World {
         let waiting = self.nemesis.is_waiting() && self.core.is_none();
         let probes = if waiting { self.probe_counts() } else { Vec::new() };
         let node = &mut self.nodes[at];
-        let (id, life) = (node.id, node.life);
+        let (id, life, destroyed) = (node.id, node.life, node.destroyed);
         let (now, wall) = (node.clock.monotonic(self.now), node.clock.wall(self.now));
         let slot = &mut node.workers[worker];
         let Some(machine) = slot.machine.as_mut() else { return };
@@ -331,7 +331,7 @@ impl World {
                 return;
             }
         };
-        let check = self.checker.after(self.now, at, worker, machine.as_ref(), &mut self.trace);
+        let check = self.checker.after(self.now, at, worker, destroyed, machine.as_ref(), &mut self.trace);
         if let Err(violation) = check {
             self.violate(violation);
         }

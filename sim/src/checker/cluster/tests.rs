@@ -55,7 +55,10 @@ fn after(floor: (u64, u64), member: Shown) -> Shown {
 fn objection(steps: &[(usize, Shown)]) -> Option<&'static str> {
     let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1 });
     let mut trace = Trace::new(0);
-    steps.iter().find_map(|(node, member)| checker.after(0, *node, 0, member, &mut trace).err()).map(|v| v.checker)
+    steps
+        .iter()
+        .find_map(|(node, member)| checker.after(0, *node, 0, false, member, &mut trace).err())
+        .map(|v| v.checker)
 }
 
 use Role::{Follower, Leader};
@@ -168,4 +171,14 @@ fn states_at_one_index_are_equal() {
     let with = |digest| Shown { state: Some((LogIndex(1), digest)), ..shown(Follower, 1, &[(1, 10)], 1) };
     assert_eq!(objection(&[(0, with(5)), (1, with(5))]), None);
     assert_eq!(objection(&[(0, with(5)), (1, with(6))]), Some("digests"));
+}
+
+#[test]
+fn a_state_is_lost_only_with_its_disk() {
+    let whole = after((2, 1), shown(Role::Follower, 1, &[], 2));
+    let lacking = Shown { status: Status { lacks_state: true, ..whole.status }, ..whole.clone() };
+    assert_eq!(objection(&[(0, lacking.clone())]), Some("state-kept"));
+    let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1 });
+    let checked = checker.after(0, 0, 0, true, &lacking, &mut Trace::new(0));
+    assert!(checked.err().is_none_or(|violation| violation.checker != "state-kept"));
 }
