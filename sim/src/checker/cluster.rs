@@ -126,8 +126,8 @@ impl ClusterChecker {
                 let event = trace::Event::Leader { node: name(node), partition: partition.0, era: status.era.0 };
                 trace.record(now, event);
             }
-            let state_kept = state_kept(node, status, destroyed);
-            let checked = state_kept.and_then(|()| group.check(node, partition, status, machine));
+            let checked = group.check(node, partition, status, machine);
+            let checked = checked.and_then(|()| state_kept(node, status, destroyed));
             if let Err(Broken(checker, kind, message)) = checked {
                 return Err(Violation { checker, kind, at_ns: now, message: format!("{partition}: {message}") });
             }

@@ -177,7 +177,8 @@ fn states_at_one_index_are_equal() {
 fn a_state_is_lost_only_with_its_disk() {
     let whole = after((2, 1), shown(Role::Follower, 1, &[], 2));
     let lacking = Shown { status: Status { lacks_state: true, ..whole.status }, ..whole.clone() };
-    assert_eq!(objection(&[(0, lacking.clone())]), Some("state-kept"));
+    let committed = shown(Role::Follower, 1, &[(1, 1), (1, 2)], 2);
+    assert_eq!(objection(&[(1, committed), (0, lacking.clone())]), Some("state-kept"));
     let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1 });
     let checked = checker.after(0, 0, 0, true, &lacking, &mut Trace::new(0));
     assert!(checked.err().is_none_or(|violation| violation.checker != "state-kept"));
