@@ -18,10 +18,12 @@
 //! - A refused request (`NotLeader`, `Replan`, `Overloaded`, `Stale`) leaves no mark in replicated state.
 //! - An entry's timestamp is the maximum of what its leader proposed and the last one executed (rules B5).
 //! - State is compared: at every `digest_every`-th index the leader announces its digest and a follower that differs
-//!   ends its life; restarted, it rebuilds itself from the log.
+//!   ends its life; restarted, it rebuilds itself from its checkpoint and the log after it.
+//! - A state is frozen ([`snapshot`]) at an executed index, whole, and taken for that only if its digest says so. A snapshot of
+//!   another replica ([`transfer`]) takes a state's place only when it is durable here.
 //!
 //! # Caveats
-//! - There are no checkpoints yet: a restarted replica replays its log from the start.
+//! - Replacing a state by a snapshot drops the old one at once: a pause in proportion to its rows, on a replica that is behind.
 //! - Entries of the deduplication table are dropped as `acked_below` advances, but a session's last one stays for good
 //!   until epochs come with multi-partition transactions: 0.2 KB for every session that ever wrote.
 //! - DDL reaches data partitions one by one, by the session that asked for it. If that gateway dies in between, a data
