@@ -106,6 +106,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/power_loss.toml",
     ),
     planted(
+        26,
+        "a snapshot leaves what it contradicts in the log",
+        "openraft#559",
+        LOG,
+        "scenarios/chaos/conflicting_snapshots.toml",
+    ),
+    planted(
         29,
         "where the log begins after a checkpoint is forgotten at restart",
         "ROCm/spur#368",
