@@ -193,6 +193,10 @@ impl Running {
         let directory = DataDirectory::open(&options.data)?;
         let identity = identity(options, &directory)?;
         directory.bind(&identity)?;
+        // Only now: a start that is refused says one line, and that is why.
+        if let (None, Some((address, _))) = (&http, &options.http) {
+            tracing::warn!("{address} is in use: no health and metrics; choose an address with --http");
+        }
 
         let stats = Arc::new(Stats::default());
         let mailboxes: Arc<[Arc<Mailbox>]> =
@@ -241,10 +245,7 @@ async fn listen_http(options: &NodeOptions) -> Result<Option<TcpListener>, Failu
     match listen(address, "--http", options.insecure).await {
         Ok(listener) => Ok(Some(listener)),
         Err(failure) if *asked => Err(failure),
-        Err(_) => {
-            tracing::warn!("{address} is in use: no health and metrics; choose an address with --http");
-            Ok(None)
-        }
+        Err(_) => Ok(None),
     }
 }
 
