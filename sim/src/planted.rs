@@ -31,7 +31,7 @@ const fn planted(
 
 /// All of them, by number.
 pub const PLANTED: &[Planted] = &[
-    planted(1, "a vote is answered before it is durable", "tikv#1610", LOG, "scenarios/chaos/power_loss.toml"),
+    planted(1, "a vote is answered before it is durable", "tikv#1610", LOG, "scenarios/chaos/crash_points.toml"),
     planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/power_loss.toml"),
     planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/figure_8.toml"),
     planted(
