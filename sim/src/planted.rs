@@ -71,6 +71,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/lossy.toml",
     ),
     planted(
+        17,
+        "a segment of the log goes before it is durable that nothing needs it",
+        "braft#119",
+        STOPS,
+        "scenarios/chaos/publication.toml",
+    ),
+    planted(
         18,
         "a deposed leader still writes an entry, in the term that has deposed it",
         "camunda#5360",
@@ -113,6 +120,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/conflicting_snapshots.toml",
     ),
     planted(
+        28,
+        "a snapshot leaves out what sessions have done: a retry is executed again",
+        "iggy#3934",
+        SAME,
+        "scenarios/chaos/conflicting_snapshots.toml",
+    ),
+    planted(
         29,
         "where the log begins after a checkpoint is forgotten at restart",
         "ROCm/spur#368",
@@ -139,6 +153,13 @@ pub const PLANTED: &[Planted] = &[
         "qdrant#1329, #2508",
         DISK,
         "scenarios/chaos/figure_8.toml",
+    ),
+    planted(
+        38,
+        "a checkpoint that is lost is taken for an empty one",
+        "redisraft#14",
+        SAME,
+        "scenarios/chaos/checkpoint_rot.toml",
     ),
     planted(
         39,

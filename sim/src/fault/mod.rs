@@ -269,10 +269,6 @@ impl World {
     /// operations, or the message behind the record.
     pub(crate) fn point_passed(&mut self, at: usize, probes: &[u64], wishes: &mut Vec<Wish>) {
         let waiting = std::mem::take(&mut self.nemesis.waiting);
-        if self.core.is_some() {
-            // Nothing strikes a healed core; nor may it lose a wish to a crash that does not come.
-            return;
-        }
         for (index, position) in waiting.into_iter().enumerate() {
             let fault = &self.plan.faults[position];
             let name = point(fault).unwrap_or_default();
