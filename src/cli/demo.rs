@@ -6,7 +6,7 @@
 use super::connect::PATIENCE;
 use crate::client::{Client, Target};
 use crate::env::buggify::MUTANTS;
-use crate::server::{self, Failure, NodeOptions};
+use crate::server::{self, Failure, Keeping, NodeOptions};
 use crate::types::NodeId;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -75,6 +75,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
         peer: None,
         http: None,
         insecure: false,
+        keeping: Keeping::default(),
     };
     let options: Vec<NodeOptions> = (0..).zip(nodes.keys()).map(|(place, node)| options(place, *node)).collect();
     let kept = demo.data.as_ref().map_or("removed at the end", |_| "kept").to_owned();

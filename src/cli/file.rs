@@ -20,9 +20,16 @@
 //! partitions = 1
 //! k = 1                       # the loss of how many nodes is survived; 2k+1 nodes
 //! consensus = "raft"
+//!
+//! [storage]
+//! checkpoint_every = 500000
+//! log_keep_entries = 10000
+//! wal_bytes_before_checkpoint = "256MiB"
+//! snapshot_chunk_bytes = "256KiB"
 //! ```
 
 use super::nodes;
+use super::storage::{self, Storage};
 use crate::types::NodeId;
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,6 +50,7 @@ pub(super) struct FileConfig {
     pub(super) nodes: Option<BTreeMap<NodeId, String>>,
     pub(super) partitions: Option<u32>,
     pub(super) k: Option<u32>,
+    pub(super) storage: Storage,
 }
 
 /// Sections and their keys: what a misspelt one is compared with.
@@ -50,6 +58,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("node", &["id", "zone", "priority", "data", "workers"]),
     ("listen", &["pg", "peer", "http", "max_connections"]),
     ("cluster", &["name", "nodes", "partitions", "k", "consensus"]),
+    ("storage", storage::KEYS),
 ];
 
 /// Reads the file.
@@ -123,6 +132,7 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
             "raft" => {}
             other => return Err(format!("consensus `{other}` is not there: write \"raft\"")),
         },
+        ("storage", key) => config.storage.set(key, value)?,
         _ => unreachable!("the caller has looked the key up"),
     }
     Ok(())
@@ -196,6 +206,7 @@ mod tests {
         assert_eq!(config.id, Some(1));
         assert_eq!(config.nodes.unwrap().len(), 3);
         assert_eq!(config.k, Some(1));
+        assert_eq!(config.storage.wal_bytes_before_checkpoint, Some(256 << 20));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod nodes;
 mod shell;
 mod start;
 mod status;
+mod storage;
 mod table;
 
 use crate::server::Failure;

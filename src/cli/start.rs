@@ -59,6 +59,8 @@ pub(super) struct Start {
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
+    storage: super::storage::Storage,
+    #[command(flatten)]
     pub(super) log: super::log::Log,
 }
 
@@ -149,6 +151,7 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
         peer,
         http,
         insecure: start.insecure,
+        keeping: start.storage.over(file.storage),
     })
 }
 

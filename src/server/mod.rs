@@ -75,6 +75,33 @@ pub struct NodeOptions {
     pub http: Option<(String, bool)>,
     /// May it listen beyond loopback, although anybody who reaches it is trusted?
     pub insecure: bool,
+    /// Checkpoints, log and snapshots.
+    pub keeping: Keeping,
+}
+
+/// How a node keeps what it has. May differ between nodes and between lives of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// See [`WorkerConfig::checkpoint_every`].
+    pub checkpoint_every: u64,
+    /// See [`WorkerConfig::log_keep_entries`].
+    pub log_keep_entries: u64,
+    /// See [`WorkerConfig::wal_bytes_before_checkpoint`].
+    pub wal_bytes_before_checkpoint: u64,
+    /// See [`WorkerConfig::snapshot_chunk_bytes`].
+    pub snapshot_chunk_bytes: usize,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        let worker = WorkerConfig::default();
+        Self {
+            checkpoint_every: worker.checkpoint_every,
+            log_keep_entries: worker.log_keep_entries,
+            wal_bytes_before_checkpoint: worker.wal_bytes_before_checkpoint,
+            snapshot_chunk_bytes: worker.snapshot_chunk_bytes,
+        }
+    }
 }
 
 /// Why a node did not start or did not go on: one line, and the exit code.
@@ -448,6 +475,10 @@ fn start_workers(
             nodes: identity.nodes.clone(),
             partitions: identity.partitions,
             max_connections: options.max_connections.div_ceil(usize::from(identity.workers)),
+            checkpoint_every: options.keeping.checkpoint_every,
+            log_keep_entries: options.keeping.log_keep_entries,
+            wal_bytes_before_checkpoint: options.keeping.wal_bytes_before_checkpoint,
+            snapshot_chunk_bytes: options.keeping.snapshot_chunk_bytes,
             about: Arc::clone(&parts.about),
             ..WorkerConfig::default()
         };

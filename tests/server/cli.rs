@@ -50,6 +50,13 @@ fn each_mistake_is_one_line() {
         ("[cluster]\nconsensus = \"zab\"", &["start", "--config", "node.toml"]),
         ("[cluster]\nnodes = \"1=a:1,2=b\"", &["start", "--config", "node.toml"]),
         ("[cluster]\nnodes = \"1=a:1,2=b:2\"\nk = 1", &["start", "--config", "node.toml"]),
+        ("", &["start", "--checkpoint-every", "0"]),
+        ("", &["start", "--wal-bytes-before-checkpoint", "256MB"]),
+        ("[storage]\ncheckpoint_evry = 5", &["start", "--config", "node.toml"]),
+        ("[storage]\ncheckpoint_every = \"5MiB\"", &["start", "--config", "node.toml"]),
+        ("[storage]\n\nwal_bytes_before_checkpoint = \"5 megabytes\"", &["start", "--config", "node.toml"]),
+        ("[storage]\nsnapshot_chunk_bytes = \"2MiB\"", &["start", "--config", "node.toml"]),
+        ("[storage]\nlog_keep_entries = -1", &["start", "--config", "node.toml"]),
     ];
     let mut table = String::new();
     for (toml, arguments) in cases {

@@ -12,6 +12,7 @@ mod disk_failure;
 mod files;
 mod full;
 mod health;
+mod keeping;
 mod load;
 mod node;
 mod peers;

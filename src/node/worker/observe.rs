@@ -204,6 +204,11 @@ pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String,
         ("node", config.node.0.to_string(), "Number of the node."),
         ("partitions", config.partitions.to_string(), "Data partitions of the cluster."),
         ("slow_statement", milliseconds(config.slow_statement), "A statement that takes as long is noted as an event."),
+        (
+            "snapshot_chunk_bytes",
+            config.snapshot_chunk_bytes.to_string(),
+            "Size of a chunk of a checkpoint or of a state sent to another replica.",
+        ),
         ("statement_timeout", milliseconds(config.statement_timeout), "A statement ends after this long."),
         (
             "wal_bytes_before_checkpoint",
