@@ -128,6 +128,10 @@ pub trait Consensus: Send {
     /// Time has reached [`Consensus::next_timeout`]. Calling early or late is harmless.
     fn handle_timeout(&mut self, now: Instant);
 
+    /// Nobody has listened for about this long, up to `now`: what this member did not hear in that time is not silence, and
+    /// its patience goes on where it was interrupted. Call before it is given anything that has waited meanwhile.
+    fn paused(&mut self, now: Instant, length: Duration);
+
     /// What is to be done. Call after every other call until it returns `None`.
     #[must_use]
     fn ready(&mut self) -> Option<Ready>;
@@ -180,7 +184,8 @@ pub struct Ready {
     /// May leave only when this number is durable: they promise it (votes, acknowledgements).
     pub messages_after_persist: Vec<Outbound>,
     /// Chosen entries to execute, contiguous from where the last hand-over ended, each handed out exactly once per life.
-    /// They are durable on a quorum, not necessarily here.
+    /// They are durable on a quorum, not necessarily here. They come by themselves, after everything that was to be
+    /// persisted or sent: executing them may take long, and the others are to hear before it that they may begin, too.
     pub committed: Vec<Committed>,
     /// Reads whose leadership is proved.
     pub read_states: Vec<ReadState>,

@@ -29,7 +29,7 @@ pub use disk::{Disk, DiskError, DiskOp, DiskOutput, DiskResult, OpId};
 pub use entropy::Entropy;
 pub use network::{Endpoint, Network, Port};
 
-use crate::types::ConnectionId;
+use crate::types::{ConnectionId, Duration};
 use bytes::Bytes;
 
 /// All of it. A trait object on purpose: the choice is made once at start, a virtual call beside a system call costs
@@ -59,6 +59,13 @@ pub enum Event {
     },
     /// An instant asked for by [`Clock::wake_at`] has come. May be late, may be spurious.
     Wake,
+    /// The worker has not listened for about this long: an event took it so long, or the process was stopped. Comes before
+    /// everything that has waited meanwhile, and what has waited comes before a [`Event::Wake`]: time in which nobody
+    /// listened is not silence.
+    Paused {
+        /// How long, at least.
+        length: Duration,
+    },
     /// A disk operation has ended.
     Disk {
         /// The operation, as returned by [`Disk::submit`].

@@ -41,6 +41,9 @@ pub trait Network {
     /// Sends a message. Never blocks; when the queue to the destination is full the message is dropped and counted.
     fn send(&mut self, to: Endpoint, payload: Bytes);
 
+    /// What was sent so far should leave before this event ends, because something long follows. A hint: nothing rests on it.
+    fn flush(&mut self) {}
+
     /// Appends bytes to what a client receives: a reliable, ordered stream until it is closed. While a client does not
     /// read, the environment stops reading from it, which bounds what can pile up.
     fn client_send(&mut self, connection: ConnectionId, bytes: Bytes);

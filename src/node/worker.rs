@@ -4,6 +4,10 @@
 //! machine has anything left to say: gateway requests are routed, replicas pumped, records given to the WAL, messages
 //! sent. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
 //! promises its durability waits under it until the WAL reports it.
+//!
+//! Execution comes last: what was to be said before it is on its way ([`Network::flush`](crate::env::Network::flush)), so
+//! that all replicas execute a long command at about the same time. While they do, nobody hears heartbeats; the environment
+//! says so afterwards ([`Event::Paused`]), and time in which nobody listened is not silence.
 
 mod keeping;
 mod observe;
@@ -113,6 +117,7 @@ impl Worker {
             Event::Message { payload, .. } => self.message(now, wall, &payload),
             Event::Client { connection, event } => self.client(env, connection, event),
             Event::Wake => self.timeouts(now, wall),
+            Event::Paused { length } => self.paused(now, wall, length),
             Event::Disk { result, .. } => {
                 if let Some(durable) = &mut self.durable {
                     durable.completed(result);
@@ -316,6 +321,21 @@ impl Worker {
         }
     }
 
+    /// Time in which nobody listened is not silence: no timer of consensus runs out for it.
+    fn paused(&mut self, now: Instant, wall: Timestamp, length: Duration) {
+        if length < self.config.heartbeat {
+            return;
+        }
+        sometimes!("node.paused");
+        for replica in self.replicas.values_mut() {
+            replica.paused(now, length);
+        }
+        if length >= self.config.election_timeout {
+            let text = format!("this worker did not listen for {} ms", length.as_millis());
+            self.events.warning(wall, "pause", None, text);
+        }
+    }
+
     fn shut_down(&mut self, now: Instant) {
         if self.stopping.is_none() {
             self.stopping = Some(now);
@@ -436,7 +456,12 @@ impl Worker {
         let mut quiet = true;
         for number in 0..=self.config.partitions {
             let partition = PartitionId(number);
-            while let Some(ready) = self.replicas.get_mut(&partition).and_then(|replica| replica.ready(now, wall)) {
+            while let Some(replica) = self.replicas.get_mut(&partition) {
+                if replica.has_to_execute() {
+                    // It may take long, and the others are to begin with it, too.
+                    env.flush();
+                }
+                let Some(ready) = replica.ready(now, wall) else { break };
                 quiet = false;
                 self.carry_out(env, now, partition, ready);
             }

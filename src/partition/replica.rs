@@ -12,7 +12,9 @@ use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody,
 use crate::partition::state_machine::StateMachine;
 use crate::partition::transaction::{Forks, Found};
 use crate::types::random::RngCore;
-use crate::types::{CatalogVersion, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId};
+use crate::types::{
+    CatalogVersion, Duration, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId,
+};
 use crate::{planted, sometimes};
 use keeping::Keeping;
 use std::collections::BTreeMap;
@@ -141,6 +143,17 @@ impl Replica {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.consensus.handle_timeout(now);
         self.keeping_timeout(now);
+    }
+
+    /// Nobody has listened for so long, up to now.
+    pub fn paused(&mut self, now: Instant, length: Duration) {
+        self.consensus.paused(now, length);
+    }
+
+    /// Is there anything to execute? It comes last of what [`Replica::ready`] has.
+    #[must_use]
+    pub fn has_to_execute(&self) -> bool {
+        self.consensus.status().committed > self.machine.executed()
     }
 
     /// What was handed out up to this number is durable.

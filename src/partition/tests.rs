@@ -32,6 +32,8 @@ struct Script {
 struct Scripted(Arc<Mutex<Script>>);
 
 impl Consensus for Scripted {
+    fn paused(&mut self, _: Instant, _: Duration) {}
+
     fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
 
     fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {

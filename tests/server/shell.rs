@@ -187,6 +187,81 @@ fn wake_ups_come_in_time_and_only_the_latest_counts() {
     running.stop();
 }
 
+/// What waits while a worker does something long is heard before anything that became due meanwhile, and before both the
+/// worker hears how long it was deaf.
+#[test]
+fn after_a_long_turn_the_pause_is_told_then_what_waited_then_what_is_due() {
+    let (sender, told) = channel();
+    let go = Arc::new(Barrier::new(2));
+    let waiting = Arc::clone(&go);
+    let running = start(1, BTreeMap::new(), move || {
+        worker(move |env, event| match event {
+            Event::Client { event: ClientEvent::Bytes(bytes), .. } if bytes == "long" => {
+                env.wake_at(env.now() + Duration::from_millis(30));
+                waiting.wait();
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Event::Client { event: ClientEvent::Bytes(_), .. } => sender.send("heard".to_owned()).unwrap(),
+            Event::Wake => sender.send("due".to_owned()).unwrap(),
+            Event::Paused { length } => {
+                assert!(length >= Duration::from_millis(200), "{length:?}");
+                sender.send("paused".to_owned()).unwrap();
+            }
+            _ => {}
+        })
+    });
+    let (mut long, mut other) = (running.connect(), running.connect());
+    while running.stats.clients_accepted.get() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    long.write_all(b"long").unwrap();
+    go.wait();
+    other.write_all(b"x").unwrap();
+    let order: Vec<String> = (0..3).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+    assert_eq!(order, ["paused", "heard", "due"]);
+    running.stop();
+}
+
+/// What is sent before something long leaves before it, if the worker says so.
+#[test]
+fn a_flush_does_not_wait_for_the_end_of_the_event() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peers = BTreeMap::from([(NodeId(2), listener.local_addr().unwrap().to_string())]);
+    let go = Arc::new(Barrier::new(2));
+    let waiting = Arc::clone(&go);
+    let running = start(1, peers, move || {
+        worker(move |env, event| {
+            if let Event::Client { event: ClientEvent::Bytes(_), .. } = event {
+                let to = Endpoint { node: NodeId(2), port: Port::Worker(WorkerId(0)) };
+                env.send(to, Bytes::from_static(b"begin, too"));
+                env.flush();
+                // As long as the other side takes to read it.
+                waiting.wait();
+            }
+        })
+    });
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut header = [0; HELLO_HEADER];
+    stream.read_exact(&mut header).unwrap();
+    let mut body = vec![0; frame::hello_length(&header).unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    stream.write_all(&frame::encode_welcome(&Welcome::Accepted)).unwrap();
+    while running.stats.peers_connected.get() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut client = running.connect();
+    client.write_all(b"x").unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut frame = Vec::new();
+    while !frame.ends_with(b"begin, too") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        frame.push(byte[0]);
+    }
+    go.wait();
+    running.stop();
+}
+
 #[test]
 fn files_end_in_the_order_submitted() {
     let (sender, ended) = channel();

@@ -12,11 +12,7 @@ pub(super) const FAULT: Definition = Definition {
 
 fn strike(world: &mut World, strike: &Strike) {
     for &at in &strike.targets {
-        let node = &mut world.nodes[at];
-        if !node.paused {
-            node.paused = true;
-            node.paused_by = strike.id;
-        }
+        world.pause(at, strike.id);
     }
 }
 

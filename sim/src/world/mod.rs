@@ -259,6 +259,7 @@ impl World {
         match pending {
             Pending::Start { worker, life, .. } if life == self.nodes[at].life => {
                 self.trace.record(self.now, trace::Event::Start { node, worker: of(worker), life });
+                self.nodes[at].workers[worker].started = true;
                 self.handle(at, worker, Event::Start);
             }
             Pending::Wake { worker, .. } if self.wake_is_due(at, worker) => {

@@ -8,7 +8,7 @@ use crate::env::dice::{Dice, Stream, mix};
 use crate::env::disk::{PowerLoss, SimDisk};
 use crate::env::worker::Life;
 use crate::trace;
-use orrery::env::{DiskError, DiskOp, DiskResult, OpId};
+use orrery::env::{DiskError, DiskOp, DiskResult, Event, OpId};
 use orrery::types::{Instant, NodeId, WorkerId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) paused_by: u32,
     pub(crate) workers: Vec<Slot>,
     pub(crate) clock: SimClock,
+    /// The reading of its monotonic clock when it was paused.
+    pub(crate) paused_at: Instant,
     /// Events that came while it was paused, in order.
     pub(super) held: VecDeque<Pending>,
     /// Open connections by the number that the node knows them by.
@@ -44,6 +46,8 @@ pub(crate) struct Node {
 /// One worker's place on a node: what outlasts its lives, and what does not.
 pub(crate) struct Slot {
     pub(super) machine: Option<Box<dyn Machine>>,
+    /// Has this life had its first event?
+    pub(super) started: bool,
     pub(crate) disk: SimDisk,
     pub(super) life: Life,
     /// Operations submitted and not completed.
@@ -69,6 +73,7 @@ impl World {
             up: false,
             paused: false,
             paused_by: 0,
+            paused_at: Instant::default(),
             workers: (0..plan.cluster.workers).map(|worker| Slot::new(plan, id, worker)).collect(),
             clock: SimClock::new(
                 plan.clocks.get(position).copied().unwrap_or_default(),
@@ -112,6 +117,7 @@ impl World {
             let machine = (self.build)(self.plan.worker_config(id, WorkerId(number)));
             let slot = &mut self.nodes[at].workers[worker];
             slot.life = machine_life;
+            slot.started = false;
             slot.machine = Some(machine);
             slot.busy_until = self.now;
             slot.wake_wanted = None;
@@ -162,9 +168,26 @@ impl World {
         was_up || loss.lost + loss.torn + loss.names > 0
     }
 
-    /// The process goes on; what was held comes now, in order.
+    /// The process stands still.
+    pub(crate) fn pause(&mut self, at: usize, fault: u32) {
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        if !node.paused {
+            (node.paused, node.paused_by, node.paused_at) = (true, fault, node.clock.monotonic(now));
+        }
+    }
+
+    /// The process goes on: its workers notice for how long it stood still, then what was held comes, in order.
     pub(crate) fn resume(&mut self, at: usize) {
-        self.nodes[at].paused = false;
+        let node = &mut self.nodes[at];
+        node.paused = false;
+        let length = node.clock.monotonic(self.now).since(node.paused_at);
+        for worker in 0..node.workers.len() {
+            // One that has not started has nothing that it could have missed.
+            if self.nodes[at].workers[worker].started {
+                self.handle(at, worker, Event::Paused { length });
+            }
+        }
         while !self.nodes[at].paused
             && let Some(pending) = self.nodes[at].held.pop_front()
         {
@@ -250,6 +273,7 @@ impl Slot {
     fn new(plan: &crate::plan::Plan, node: NodeId, worker: u16) -> Self {
         Self {
             machine: None,
+            started: false,
             disk: SimDisk::default(),
             life: life_of(plan, node, worker, 0),
             in_flight: VecDeque::new(),

@@ -110,3 +110,24 @@ fn the_real_worker_lives_here() {
     let again = simulate_with(&plan(3, 3), &Options::default(), product, clients).expect("sound");
     assert_eq!(run.trace_hash, again.trace_hash);
 }
+
+/// All stand still at once, as a group does that executes a long command. Nobody has heard anybody; nobody takes that for
+/// silence, and whoever led goes on.
+#[test]
+fn a_group_that_was_paused_keeps_its_leaders() {
+    let clients = |_: &Plan| Vec::<Box<dyn Client>>::new();
+    let leaders = |faults: Vec<crate::plan::PlannedFault>| {
+        let mut plan = plan(3, 3);
+        plan.faults = faults;
+        let run = simulate(&plan, &Options::default(), clients).expect("sound");
+        assert!(run.violations.is_empty(), "{:?}\n{}", run.violations, run.tail.join("\n"));
+        (run.probes["raft.became_leader"], run.probes.get("node.paused").copied().unwrap_or(0))
+    };
+    let (elected, paused) = leaders(Vec::new());
+    assert_eq!(paused, 0);
+    let mut all = fault(1, FaultKind::Pause { target: Selector::All });
+    all.at_ns = 2_000_000_000;
+    let (again, paused) = leaders(vec![all]);
+    assert_eq!(paused, 6, "each of the two workers of a node is told once");
+    assert_eq!(again, elected, "no leader is elected anew");
+}

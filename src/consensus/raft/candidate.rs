@@ -4,7 +4,7 @@ use super::Transition;
 use super::core::{Core, Promise};
 use super::message::Body;
 use crate::sometimes;
-use crate::types::{Era, Instant, NodeId};
+use crate::types::{Duration, Era, Instant, NodeId};
 use std::collections::BTreeMap;
 
 /// A candidate of one of two phases.
@@ -92,6 +92,11 @@ impl Candidate {
         } else {
             Transition::Stay
         }
+    }
+
+    /// Nobody has listened here for so long: votes may have come.
+    pub(super) fn paused(&mut self, core: &Core, length: Duration) {
+        self.deadline = core.after_pause(self.deadline, length);
     }
 
     /// A silent attempt is made again from the first phase, so that a member cut off does not drive its era up.

@@ -146,6 +146,12 @@ impl Core {
         self.now + self.settings.election_timeout + Duration::from_nanos(below(&mut self.rng, spread))
     }
 
+    /// A deadline after a pause: later by its length, and never later than a fresh one can be.
+    pub(super) fn after_pause(&self, deadline: Instant, length: Duration) -> Instant {
+        let latest = self.now + self.settings.election_timeout * 2;
+        deadline.max((deadline + length).min(latest))
+    }
+
     /// Asks for a snapshot.
     pub(super) fn want_snapshot(&mut self, from: NodeId, at_least: LogIndex) {
         sometimes!("raft.snapshot_wanted");
@@ -206,19 +212,25 @@ impl Core {
         });
         let reset = self.log.take_reset();
         let records = self.log.take_unhanded(number);
+        let must_sync = !records.is_empty() || hard_state.is_some() || reset.is_some();
+        let first = must_sync || !self.messages_now.is_empty() || !self.messages_after_persist.is_empty();
+        // With the next hand-over, which the driver asks for at once; and with them the role: what is executed still is
+        // this role's.
+        let waits = first && self.log.has_unapplied();
+        sometimes!("raft.execution_waits_for_messages", waits);
         Ready {
             number,
-            must_sync: !records.is_empty() || hard_state.is_some() || reset.is_some(),
+            must_sync,
             reset,
             records,
             hard_state,
             messages_now: std::mem::take(&mut self.messages_now),
             messages_after_persist: std::mem::take(&mut self.messages_after_persist),
-            committed: self.log.take_unapplied(MAX_COMMITTED),
+            committed: if waits { Vec::new() } else { self.log.take_unapplied(MAX_COMMITTED) },
             read_states: std::mem::take(&mut self.read_states),
             reads_dropped: std::mem::take(&mut self.reads_dropped),
             fetch: self.fetch.take(),
-            role: self.role_changed.take(),
+            role: if waits { None } else { self.role_changed.take() },
         }
     }
 

@@ -5,7 +5,7 @@ use super::core::{Core, Promise};
 use super::message::{Body, Hole, WireEntry, decode_entry};
 use super::raft_log::Entry;
 use crate::consensus::Floor;
-use crate::types::{Era, Instant, LogIndex, NodeId};
+use crate::types::{Duration, Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 
 /// A follower.
@@ -83,6 +83,12 @@ impl Follower {
         // tikv#1610: the vote is told before it is written down.
         let promise = if planted!(1) { Promise::Nothing } else { Promise::Everything };
         core.send(from, promise, Body::VoteReply { granted });
+    }
+
+    /// Nobody has listened here for so long: the leader may have spoken.
+    pub(super) fn paused(&mut self, core: &Core, length: Duration) {
+        self.deadline = self.deadline.map(|deadline| core.after_pause(deadline, length));
+        self.heard = (self.heard + length).min(core.now);
     }
 
     /// Patience has ended?

@@ -6,7 +6,7 @@ use super::message::{Body, Message, WireEntry, encode_entry};
 use super::progress::Progress;
 use super::read_index::ReadIndex;
 use crate::consensus::{Payload, ReadState};
-use crate::types::{Instant, LogIndex, NodeId};
+use crate::types::{Duration, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -122,6 +122,14 @@ impl Leader {
         // A single follower's silence matters only if it is needed: `quorum_heard` with `now` as its own reading.
         let contact_ends = self.quorum_heard(core) + core.settings.election_timeout;
         if planted!(8) { self.heartbeat_at } else { self.heartbeat_at.min(contact_ends) }
+    }
+
+    /// Nobody has listened here for so long: the followers may have answered, and have not been asked. The next heartbeat
+    /// stays due. A leader that others have replaced meanwhile answers no read: each needs a round.
+    pub(super) fn paused(&mut self, core: &Core, length: Duration) {
+        for follower in self.followers.values_mut() {
+            follower.paused(core.now, length);
+        }
     }
 
     /// Check-quorum (thesis §6.2) and heartbeats.

@@ -21,6 +21,9 @@
 //! - **Check-quorum** (thesis §6.2): a leader that no quorum has answered for an election time-out steps down.
 //! - **Stickiness** (thesis §4.2.3): who has heard its leader within an election time-out refuses to elect another,
 //!   and does not take over the candidate's era. A leader itself does so until check-quorum unseats it.
+//! - **Pauses**: whoever has not listened for a while (a long command, a stopped process) first takes what has waited, and
+//!   its patience is longer by the pause ([`Consensus::paused`]). Otherwise all members of a group would call each other
+//!   silent after each long command. No safety rests on patience: a vote needs era and log, a read needs a round.
 //! - **Pipelining**: the leader does not wait for an answer before it sends the next append, once it knows where the
 //!   logs meet; a follower's refusal carries the era where the logs part, so that one answer skips a whole era (§5.3).
 //! - **Early send** (thesis §10.2.1): appends leave before the leader's own disk has them. The leader counts itself
@@ -79,7 +82,7 @@ use self::leader::Leader;
 pub(super) use self::message::describe;
 use self::message::{Body, Message, encode_entry};
 use super::{Config, Consensus, Floor, NotLeader, Payload, Ready, Recovered, Role, Status, Unreadable};
-use crate::types::{Era, Instant, LogIndex, NodeId};
+use crate::types::{Duration, Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
 
@@ -287,6 +290,16 @@ impl Consensus for Raft {
             RoleState::Leader(leader) => leader.handle_timeout(&mut self.core),
         };
         self.become_role(transition);
+        invariants::check(self);
+    }
+
+    fn paused(&mut self, now: Instant, length: Duration) {
+        self.core.now = self.core.now.max(now);
+        match &mut self.role {
+            RoleState::Follower(follower) => follower.paused(&self.core, length),
+            RoleState::Candidate(candidate) => candidate.paused(&self.core, length),
+            RoleState::Leader(leader) => leader.paused(&self.core, length),
+        }
         invariants::check(self);
     }
 

@@ -110,6 +110,16 @@ impl Progress {
         self.pace = Pace::Probe { waiting: None };
     }
 
+    /// The leader has not listened for so long: what is under way may have been answered.
+    pub(super) fn paused(&mut self, now: Instant, length: Duration) {
+        let later = |instant: &mut Instant| *instant = (*instant + length).min(now);
+        later(&mut self.heard);
+        match &mut self.pace {
+            Pace::Probe { waiting } => waiting.iter_mut().for_each(later),
+            Pace::Replicate { inflight } => inflight.iter_mut().for_each(|(_, since)| later(since)),
+        }
+    }
+
     /// The follower is alive: an append that it should have answered long ago is taken for lost.
     pub(super) fn retry_overdue(&mut self, now: Instant, patience: Duration) {
         match &mut self.pace {

@@ -1,4 +1,10 @@
 //! A worker's thread: one task that reads everything that is ready, drives the worker, and writes.
+//!
+//! Sockets are asked by the runtime between two turns. While a turn lasts (a long command), or the process is stopped,
+//! nobody hears what arrives; so
+//! - the worker is told first how long nobody listened ([`Event::Paused`]), then what has waited, then what is due;
+//! - a timer is told only after the sockets were asked at or after the instant that it stood for, and never at the end of
+//!   a turn that was long.
 
 use super::client::{Client, Read};
 use super::dice::Dice;
@@ -35,6 +41,8 @@ const READS_IN_A_TURN: usize = 4;
 const MAX_LOCAL: usize = 65_536;
 /// Messages of a worker to itself in one turn, so that sockets are not forgotten over them.
 const LOCAL_IN_A_TURN: usize = 4096;
+/// A turn that lasts as long, or a timer that is as late, is a pause worth telling.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often closing connections are looked after.
 const SWEEP: Duration = Duration::from_millis(250);
 
@@ -105,6 +113,10 @@ struct Shell {
     buffer: Box<[u8]>,
     started: bool,
     stop: Option<StopReason>,
+    /// When the last turn ended: since then the sockets have been asked.
+    ended: Instant,
+    /// How long it took.
+    lasted: Duration,
 }
 
 /// The environment that the worker sees.
@@ -141,6 +153,14 @@ impl Network for Shore {
         } else {
             self.settings.stats.messages_dropped.one();
         }
+    }
+
+    fn flush(&mut self) {
+        let mut links = std::mem::take(&mut self.dirty_links);
+        for place in links.drain(..) {
+            self.links[place].flush(&mut self.dice);
+        }
+        self.dirty_links = links;
     }
 
     fn client_send(&mut self, connection: ConnectionId, bytes: Bytes) {
@@ -278,19 +298,26 @@ impl Shell {
             buffer,
             started: false,
             stop: None,
+            ended: clock::boot_time(),
+            lasted: Duration::ZERO,
         }
     }
 
     /// One turn: everything that is ready in, then everything that came of it out.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<StopReason> {
         self.shore.settings.stats.turns.one();
+        let began = clock::boot_time();
         if !self.started {
             self.started = true;
             self.handle(Event::Start);
         }
+        let length = self.lasted.max(self.timer.late(began).min(began.since(self.ended)));
+        if length >= PAUSE {
+            self.handle(Event::Paused { length });
+        }
         self.read_mail(cx.waker());
         self.read_sockets(cx.waker());
-        self.watch_time();
+        self.watch_time(began);
         self.read_local();
         self.write();
         self.timer.arm(self.shore.wake, self.shore.sweep);
@@ -300,6 +327,8 @@ impl Shell {
         if self.shore.is_busy() {
             cx.waker().wake_by_ref();
         }
+        self.ended = clock::boot_time();
+        self.lasted = self.ended.since(began);
         Poll::Pending
     }
 
@@ -453,12 +482,14 @@ impl Shell {
         }
     }
 
-    fn watch_time(&mut self) {
+    /// Tells what is due. Whatever is not told now is due at once, and the timer brings the next turn.
+    fn watch_time(&mut self, began: Instant) {
         if !self.timer.is_due() {
             return;
         }
         let now = clock::boot_time();
-        if self.shore.wake.is_some_and(|wake| wake <= now) {
+        let listened = now.since(began) < PAUSE;
+        if listened && self.shore.wake.is_some_and(|wake| wake <= self.ended) {
             self.shore.wake = None;
             self.handle(Event::Wake);
         }
@@ -489,11 +520,7 @@ impl Shell {
     /// Passes on what the turn brought: files first, because a flush takes longest.
     fn write(&mut self) {
         self.shore.files.submit(&mut self.shore.ops);
-        let mut links = std::mem::take(&mut self.shore.dirty_links);
-        for place in links.drain(..) {
-            self.shore.links[place].flush(&mut self.shore.dice);
-        }
-        self.shore.dirty_links = links;
+        self.shore.flush();
         for key in std::mem::take(&mut self.shore.slow_clients) {
             if self.shore.clients.get_mut(key).is_some() {
                 tracing::warn!(connection = key, "client closed: it does not take what it asked for");
@@ -530,6 +557,11 @@ impl Timer {
     /// is looked at, and armed again if need be.
     fn fired(&mut self) {
         self.armed = Some(Instant(0));
+    }
+
+    /// How late is it with what it was armed for?
+    fn late(&self, now: Instant) -> Duration {
+        self.armed.filter(|armed| *armed > Instant(0)).map_or(Duration::ZERO, |armed| now.since(armed))
     }
 
     /// Is it time to look at what it was armed for?

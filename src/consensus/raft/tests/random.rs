@@ -118,7 +118,7 @@ impl Run {
 
     fn step(&mut self) {
         let node = self.any_node();
-        match self.dice(1040) {
+        match self.dice(1050) {
             0..500 => self.deliver(false),
             500..700 => self.deliver(true),
             700..780 => {
@@ -160,6 +160,12 @@ impl Run {
             999..1019 => self.checkpoint(node),
             1019..1029 => self.serve(node),
             1029..1039 => self.install(),
+            1039..1049 => {
+                // As long as was true, or not.
+                let (passed, told) = (self.dice(400_000), self.dice(400_000));
+                self.cluster.now = self.cluster.now + Duration::from_micros(passed);
+                self.cluster.call(node, |raft, now| raft.paused(now, Duration::from_micros(told)));
+            }
             _ => {
                 for node in self.cluster.nodes() {
                     self.crash(node);

@@ -14,6 +14,7 @@
 //! snapshot 1 3         1 saves its state, and 3 takes it over
 //! restart 3 without checkpoint              (the state that 3 has saved is lost)
 //! time 100             time goes on by 100 ms; nothing is delivered
+//! pause 100            for 100 ms nobody listens anywhere, and all notice it
 //! status               where everybody stands                   log 1          what 1 holds
 //! # remark             copied
 //! ```
@@ -170,6 +171,13 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
             let from = cluster.members.get(&node(from)).expect("scripts name existing nodes");
             let state = from.raft.as_ref().and_then(|raft| raft.position(from.executed)).or(from.checkpoint);
             cluster.snapshot(node(to), state.expect("there is a state"), true);
+        }
+        ["pause", millis] => {
+            let length = Duration::from_millis(number(millis));
+            cluster.now = cluster.now + length;
+            for who in cluster.nodes() {
+                cluster.call(who, |raft, now| raft.paused(now, length));
+            }
         }
         ["time", millis] => cluster.pass(Duration::from_millis(number(millis))),
         ["status"] => status(cluster, output),
