@@ -55,7 +55,10 @@ fn footprints_follow_the_partition_key() {
     assert_eq!(at("SELECT 1", &[]), Footprint::Constant);
     let all = Footprint::Several((1..=4).map(PartitionId).collect());
     assert_eq!(at("SELECT * FROM t WHERE k = 7", &[]), all);
-    assert_eq!(at("UPDATE t SET id = 8 WHERE id = 7", &[]), all);
+    assert_eq!(at("UPDATE t SET id = id + 1 WHERE id = 7", &[]), all);
+    let mut both = vec![home, one("SELECT * FROM t WHERE id = 8", &[])];
+    both.sort_unstable();
+    assert_eq!(at("UPDATE t SET id = 8 WHERE id = 7", &[]), Footprint::Several(both));
     assert!(matches!(at("INSERT INTO t VALUES (1,1),(2,1),(3,1),(4,1),(5,1),(6,1)", &[]), Footprint::Several(_)));
     let whole = prepared(&engine, "SELECT * FROM t").footprint(&[], 1).unwrap();
     assert_eq!(whole, Footprint::One(PartitionId(1)));

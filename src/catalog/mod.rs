@@ -11,7 +11,7 @@
 
 pub mod system;
 
-use crate::types::{CatalogVersion, DataType, TableId, TreeId};
+use crate::types::{CatalogVersion, DataType, TableId, TreeId, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,8 +52,23 @@ pub struct Table {
     pub indexes: Vec<Index>,
     /// CHECK constraints, in order of name (PostgreSQL checks them so).
     pub checks: Vec<Check>,
-    /// Positions of the columns that decide the partition (default: the primary key's first); empty: the hidden row id.
+    /// Positions of the columns that decide the partition (default: the primary key's first); empty: all rows are in one
+    /// partition, or in each.
     pub partition_key: Vec<usize>,
+    /// How they decide it.
+    pub placement: Placement,
+}
+
+/// Which partitions have which of a table's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// By hash of the partition key. A table without one has all its rows in one partition, which follows from its number.
+    #[default]
+    Hash,
+    /// By ranges of the partition key, one column: these values, ascending, are where a range ends and the next begins.
+    Range(Vec<Value>),
+    /// Every partition has all rows.
+    Replicated,
 }
 
 /// A column.
@@ -185,6 +200,10 @@ impl Catalog {
             let indexed = table.indexes.iter().flat_map(|index| index.columns.iter().map(|(column, _)| *column));
             assert!(used.chain(indexed).all(|column| column < columns), "keys name columns that exist");
             assert!(
+                table.placement != Placement::Replicated || table.partition_key.is_empty(),
+                "a table that every partition has is not divided by a key"
+            );
+            assert!(
                 table.primary_key.iter().all(|column| table.columns[*column].not_null),
                 "a primary key's columns are not null"
             );
@@ -193,6 +212,12 @@ impl Catalog {
 }
 
 impl Table {
+    /// Has every partition all its rows?
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        self.placement == Placement::Replicated
+    }
+
     /// Position of a column.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {

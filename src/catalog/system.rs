@@ -8,7 +8,7 @@
 //! - Each has a primary key, and its rows come in that order.
 //! - Columns are only ever added, at the end: operators' queries go on working.
 
-use super::{Column, Table};
+use super::{Column, Placement, Table};
 use crate::types::{DataType, TableId, TreeId};
 use std::sync::{Arc, LazyLock};
 
@@ -209,6 +209,7 @@ impl SystemTable {
             indexes: Vec::new(),
             checks: Vec::new(),
             partition_key: vec![0],
+            placement: Placement::Hash,
         }
     }
 }

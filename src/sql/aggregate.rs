@@ -128,6 +128,18 @@ pub fn resolve(name: &str, arguments: &[Option<DataType>]) -> Result<Aggregate, 
 }
 
 impl Aggregate {
+    /// Number of values of an accumulator's state ([`Accumulator::state`]); `None`: what is aggregated cannot be put
+    /// together from parts, since it depends on the order of the rows across them.
+    #[must_use]
+    pub const fn state_width(&self) -> Option<usize> {
+        match self.kind {
+            Kind::CountRows | Kind::Count | Kind::Min | Kind::Max | Kind::BoolAnd | Kind::BoolOr => Some(1),
+            Kind::Sum if matches!(self.result, DataType::Int8) => Some(1),
+            Kind::Sum | Kind::Avg | Kind::VarPop | Kind::VarSamp | Kind::StddevPop | Kind::StddevSamp => Some(3),
+            Kind::StringAgg => None,
+        }
+    }
+
     /// An accumulator that has seen nothing.
     #[must_use]
     pub fn start(&self) -> Accumulator {
@@ -216,6 +228,53 @@ impl Accumulator {
         Ok(())
     }
 
+    /// What was taken, as values that [`Self::absorb`] understands.
+    #[must_use]
+    pub fn state(&self) -> Vec<Value> {
+        match &self.state {
+            State::Count(count) => vec![Value::Int8(*count)],
+            State::SumInt8(sum) => vec![sum.map_or(Value::Null, Value::Int8)],
+            State::Exact { count, sum, squares } => {
+                vec![Value::Int8(*count), Value::Numeric(sum.clone()), Value::Numeric(squares.clone())]
+            }
+            State::Float { count, sum, squares } => [count, sum, squares].map(|number| Value::Float8(*number)).to_vec(),
+            State::Best(best) => vec![best.clone()],
+            State::Joined(joined) => {
+                vec![joined.as_ref().map_or(Value::Null, |bytes| Value::Bytea(bytes.clone().into()))]
+            }
+        }
+    }
+
+    /// Takes what another accumulator of the same aggregate has taken.
+    pub fn absorb(&mut self, other: &[Value]) -> Result<(), SqlError> {
+        let (kind, data_type) = (self.kind, self.data_type);
+        match (&mut self.state, other) {
+            (State::Count(count), [Value::Int8(more)]) => *count = count.saturating_add(*more),
+            (State::SumInt8(_), [Value::Null]) | (State::Best(_), [Value::Null]) => {}
+            (State::SumInt8(sum), [Value::Int8(more)]) => {
+                let total = sum.unwrap_or(0).checked_add(*more);
+                *sum = Some(
+                    total.ok_or_else(|| SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"))?,
+                );
+            }
+            (
+                State::Exact { count, sum, squares },
+                [Value::Int8(more), Value::Numeric(other_sum), Value::Numeric(other_squares)],
+            ) => {
+                *count = count.saturating_add(*more);
+                *sum = sum.add(other_sum)?;
+                *squares = squares.add(other_squares)?;
+            }
+            (
+                State::Float { count, sum, squares },
+                [Value::Float8(more), Value::Float8(other_sum), Value::Float8(other_squares)],
+            ) => absorb_float((count, sum, squares), (*more, *other_sum, *other_squares))?,
+            (State::Best(best), [value]) => keep_best(best, value, kind, data_type),
+            _ => return Err(SqlError::new(SqlState::INTERNAL_ERROR, "a part of an aggregate has another shape")),
+        }
+        Ok(())
+    }
+
     /// The aggregate of what was taken.
     pub fn finish(&self) -> Result<Value, SqlError> {
         match &self.state {
@@ -248,6 +307,27 @@ fn add_float(count: &mut f64, sum: &mut f64, squares: &mut f64, value: f64) -> R
     } else if !value.is_finite() {
         *squares = f64::NAN;
     }
+    Ok(())
+}
+
+/// Two sets of rows as one, after Chan, Golub and LeVeque.
+fn absorb_float(own: (&mut f64, &mut f64, &mut f64), other: (f64, f64, f64)) -> Result<(), SqlError> {
+    let (count, sum, squares) = own;
+    if other.0 == 0.0 {
+        return Ok(());
+    }
+    if *count == 0.0 {
+        (*count, *sum, *squares) = other;
+        return Ok(());
+    }
+    let (old_count, old_sum) = (*count, *sum);
+    *count += other.0;
+    *sum += other.1;
+    if sum.is_infinite() && old_sum.is_finite() && other.1.is_finite() {
+        return Err(float_overflow());
+    }
+    let deviation = old_sum / old_count - other.1 / other.0;
+    *squares += other.2 + old_count * other.0 * deviation * deviation / *count;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What the evaluation of an expression may depend on besides its arguments: the fixed clock, the seeded dice, facts of
 //! the session. Everything in it was fixed before execution, so that every replica evaluates alike.
 
+use super::placement::Share;
 use crate::types::datetime::{TimeContext, TimeZone};
 use crate::types::{Rng, Timestamp};
 
@@ -15,6 +16,8 @@ pub struct Context {
     pub session: SessionFacts,
     /// Most rows to return; 0: all.
     pub max_rows: u32,
+    /// What part of the rows the executor has, in a statement over several partitions; `None`: all that matter.
+    pub share: Option<Share>,
 }
 
 /// Facts of the session that expressions can ask for.
@@ -42,6 +45,6 @@ impl Context {
     #[must_use]
     pub fn new(now: Timestamp, rng: Rng, time_zone: &str, max_rows: u32) -> Self {
         let zone = TimeZone::find(time_zone).unwrap_or_else(TimeZone::utc);
-        Self { time: TimeContext { now, zone }, rng, session: SessionFacts::default(), max_rows }
+        Self { time: TimeContext { now, zone }, rng, session: SessionFacts::default(), max_rows, share: None }
     }
 }

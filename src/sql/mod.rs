@@ -8,6 +8,9 @@
 //! - [`prepare`] binds and plans a query or a write ([`Prepared`]); [`PlanCache`] remembers plans.
 //! - [`Prepared::footprint`] says which partitions a statement touches, [`Prepared::query`] and [`Prepared::execute`]
 //!   run it over one partition's [`Store`](crate::storage::Store).
+//! - [`Prepared::distribution`] says whether several partitions must take part, and then how: [`Prepared::run_fragment`]
+//!   or [`Prepared::contribution`] and [`Prepared::execute_gathered`] at each, [`Prepared::merge`] over what they come to
+//!   (`distribute`).
 //! - [`define()`] turns DDL into the next catalog, [`install()`] brings a store from one catalog to the next.
 //!
 //! # Invariants
@@ -28,6 +31,7 @@ pub mod cast;
 mod context;
 mod copy;
 mod define;
+mod distribute;
 mod execute;
 mod expr;
 mod footprint;
@@ -37,6 +41,7 @@ mod maintain;
 pub mod operator;
 mod overload;
 mod parse;
+mod placement;
 mod plan;
 mod plan_cache;
 mod prepared;
@@ -45,10 +50,11 @@ mod settings;
 pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
 pub use define::{Definition, define, finish_building};
-pub use footprint::{Footprint, partition_of};
+pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
 pub use maintain::maintain;
 pub use parse::{Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse};
+pub use placement::{Share, partition_of};
 pub use plan_cache::PlanCache;
 pub use prepared::{OutputColumn, Prepared, prepare};
 pub use settings::{Settings, StatementResult};

@@ -2,6 +2,7 @@
 
 use super::bind::{self, Binder};
 use super::context::Context;
+use super::distribute::Division;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Footprint, Placement};
 use super::parse::{Copy, Kind, Parsed, character_position};
@@ -11,7 +12,7 @@ use crate::catalog::{Catalog, Table};
 use crate::storage::Store;
 use crate::types::{DataType, SqlError, SqlState, TableId, Value};
 use sqlparser::ast;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +30,18 @@ pub struct OutputColumn {
 pub struct Prepared {
     parameters: Vec<DataType>,
     columns: Vec<OutputColumn>,
-    plan: Plan,
+    pub(super) plan: Plan,
     placement: Placement,
     tag: &'static str,
     /// ORDER BY stands in the text: whether the plan needs a sort for it is another question.
     ordered: bool,
+    /// What several participants do; made when it is first asked for.
+    division: OnceLock<Division>,
 }
 
+/// What is run.
 #[derive(Debug)]
-enum Plan {
+pub(super) enum Plan {
     Query(Node),
     Write(Write),
     Explain(Vec<String>),
@@ -81,7 +85,15 @@ pub fn prepare(
             let columns = bind::output_columns(&bound.columns);
             let plan = plan::optimise(bound.plan);
             let placement = Placement::of_query(&plan);
-            Prepared { parameters, columns, plan: Plan::Query(plan), placement, tag: "SELECT", ordered }
+            Prepared {
+                parameters,
+                columns,
+                plan: Plan::Query(plan),
+                placement,
+                tag: "SELECT",
+                ordered,
+                division: OnceLock::new(),
+            }
         }
         bind::Statement::Write { mut write, columns, tag } => {
             match &mut write {
@@ -94,7 +106,15 @@ pub fn prepare(
                 Write::Truncate(_) | Write::Copy(_) => {}
             }
             let placement = Placement::of_write(&write);
-            Prepared { parameters, columns, plan: Plan::Write(write), placement, tag, ordered }
+            Prepared {
+                parameters,
+                columns,
+                plan: Plan::Write(write),
+                placement,
+                tag,
+                ordered,
+                division: OnceLock::new(),
+            }
         }
     };
     prepared.placement.check()?;
@@ -143,7 +163,8 @@ fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy
     let placement = Placement::of_write(&write);
     // The data and the number of their first line.
     let parameters = vec![DataType::Bytea, DataType::Int8];
-    Ok(Prepared { parameters, columns: Vec::new(), plan: Plan::Write(write), placement, tag: "COPY", ordered: false })
+    let (columns, plan, division) = (Vec::new(), Plan::Write(write), OnceLock::new());
+    Ok(Prepared { parameters, columns, plan, placement, tag: "COPY", ordered: false, division })
 }
 
 impl Prepared {
@@ -237,24 +258,14 @@ impl Prepared {
             let message = format!("\"system.{}\" cannot be read together with other statements", table.name);
             return Err(SqlError::unsupported(message).hint("Send the statement on its own."));
         }
-        let most = match context.max_rows {
-            0 => usize::MAX,
-            most => most as usize,
-        };
-        let mut result = StatementResult::default();
         match &self.plan {
-            Plan::Query(plan) => {
-                let flow = execute::run(plan, &mut Run::new(store, parameters, context), &mut |_, row| {
-                    result.rows.push(row);
-                    Ok(if result.rows.len() >= most { Flow::Stop } else { Flow::More })
-                })?;
-                result.suspended = flow == Flow::Stop;
+            Plan::Query(plan) => run_to_end(plan, &mut Run::new(store, parameters, context)),
+            Plan::Explain(lines) => {
+                let rows: Vec<_> = lines.iter().map(|line| vec![Value::text(line)]).collect();
+                Ok(StatementResult { affected: rows.len() as u64, rows, suspended: false })
             }
-            Plan::Explain(lines) => result.rows = lines.iter().map(|line| vec![Value::text(line)]).collect(),
-            Plan::Write(_) => return Err(SqlError::new(SqlState::INTERNAL_ERROR, "a write was run as a query")),
+            Plan::Write(_) => Err(SqlError::new(SqlState::INTERNAL_ERROR, "a write was run as a query")),
         }
-        result.affected = result.rows.len() as u64;
-        Ok(result)
     }
 
     /// Runs any statement. After an error the caller rolls the store back to its mark.
@@ -270,7 +281,7 @@ impl Prepared {
         let Plan::Write(write) = &self.plan else { return self.query(store, parameters, context) };
         self.check_parameters(parameters)?;
         match write {
-            Write::Insert(insert) => execute::insert(insert, store, parameters, context),
+            Write::Insert(insert) => execute::insert(insert, None, store, parameters, context),
             Write::Update(update) => execute::update(update, store, parameters, context),
             Write::Delete(delete) => execute::delete(delete, store, parameters, context),
             Write::Copy(copy) => execute::copy(copy, store, parameters, context),
@@ -283,7 +294,12 @@ impl Prepared {
         }
     }
 
-    fn check_parameters(&self, parameters: &[Value]) -> Result<(), SqlError> {
+    /// How several participants execute it.
+    pub(super) fn division(&self) -> &Division {
+        self.division.get_or_init(|| Division::of(&self.plan))
+    }
+
+    pub(super) fn check_parameters(&self, parameters: &[Value]) -> Result<(), SqlError> {
         let (given, wanted) = (parameters.len(), self.parameters.len());
         if given < wanted {
             let message = format!("bind message supplies {given} parameters, but the statement requires {wanted}");
@@ -291,4 +307,20 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// A plan's rows, as many as the client wants.
+pub(super) fn run_to_end(plan: &Node, at: &mut Run<'_>) -> Result<StatementResult, SqlError> {
+    let most = match at.context.max_rows {
+        0 => usize::MAX,
+        most => most as usize,
+    };
+    let mut result = StatementResult::default();
+    let flow = execute::run(plan, at, &mut |_, row| {
+        result.rows.push(row);
+        Ok(if result.rows.len() >= most { Flow::Stop } else { Flow::More })
+    })?;
+    result.suspended = flow == Flow::Stop;
+    result.affected = result.rows.len() as u64;
+    Ok(result)
 }

@@ -1,6 +1,8 @@
 //! The SQL engine alone: a catalog and one store, driven as a session and a replica would, without either.
 #![allow(dead_code, unreachable_pub, reason = "a module of several test binaries, each of which uses a part")]
 
+pub mod cluster;
+
 use orrery::catalog::Catalog;
 use orrery::sql::{self, Context, Definition, Kind, OutputColumn, PlanCache, Settings, StatementResult};
 use orrery::storage::Store;
@@ -18,6 +20,7 @@ pub struct Engine {
 }
 
 /// What a statement came to.
+#[derive(Default)]
 pub struct Answer {
     pub columns: Vec<OutputColumn>,
     pub result: StatementResult,
@@ -43,9 +46,7 @@ impl Engine {
             let answer = match statement.kind {
                 Kind::Define => self.define(&statement)?,
                 Kind::Query | Kind::Write | Kind::Explain => self.execute(&statement.text, &[])?,
-                _ => {
-                    Answer { columns: vec![], result: StatementResult::default(), tag: String::new(), notices: vec![] }
-                }
+                _ => Answer::default(),
             };
             answers.push(answer);
         }

@@ -64,6 +64,7 @@ impl Binder<'_> {
                     access: Access::everything(table),
                     condition: None,
                     pinned: None,
+                    order: Vec::new(),
                 };
                 Ok((Node::Scan(Box::new(scan)), scope))
             }

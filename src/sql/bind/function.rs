@@ -3,7 +3,7 @@
 use super::{Aggregates, Binder, Typed};
 use crate::sql::expr::{Call, Case, Expr};
 use crate::sql::operator::BinaryOperator;
-use crate::sql::plan::AggregateCall;
+use crate::sql::plan::{AggregateCall, Stage};
 use crate::sql::{aggregate, function};
 use crate::types::{DataType, SqlError, SqlState, Value};
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
@@ -179,8 +179,14 @@ impl Binder<'_> {
         }
         let data_type = resolved.result;
         let distinct = distinct.then(|| resolved.arguments.clone());
-        let call =
-            AggregateCall { aggregate: resolved, name: name.to_owned(), arguments: expressions, distinct, filter };
+        let call = AggregateCall {
+            aggregate: resolved,
+            name: name.to_owned(),
+            arguments: expressions,
+            distinct,
+            filter,
+            stage: Stage::Whole,
+        };
         Ok((call, data_type))
     }
 

@@ -298,5 +298,5 @@ pub(super) fn limited(input: Node, (limit, offset): Bounds) -> Node {
     if limit.is_none() && offset.is_none() {
         return input;
     }
-    Node::Limit(Box::new(Limit { input, limit, offset }))
+    Node::Limit(Box::new(Limit { input, limit, offset, partial: false }))
 }

@@ -331,7 +331,15 @@ fn is_default(expr: &ast::Expr) -> bool {
 
 fn whole(table: &Arc<Table>, alias: String, condition: Option<Expr>) -> Scan {
     let access = Access::everything(table);
-    Scan { table: table.clone(), alias, wanted: vec![true; table.columns.len()], access, condition, pinned: None }
+    Scan {
+        table: table.clone(),
+        alias,
+        wanted: vec![true; table.columns.len()],
+        access,
+        condition,
+        pinned: None,
+        order: Vec::new(),
+    }
 }
 
 /// Columns as a session describes them.

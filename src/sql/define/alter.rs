@@ -112,7 +112,7 @@ pub(super) fn promote(change: &mut Change<'_>, table: &mut Table, index: &Index)
     for column in &table.primary_key {
         table.columns[*column].not_null = true;
     }
-    if table.partition_key.is_empty() {
+    if table.partition_key.is_empty() && !table.is_replicated() {
         table.partition_key = table.primary_key.first().copied().into_iter().collect();
     }
 }

@@ -3,7 +3,7 @@
 use super::Change;
 use super::index::joined_columns;
 use super::names::Names;
-use crate::catalog::{Catalog, Check, Column, Index, IndexState, Table};
+use crate::catalog::{Catalog, Check, Column, Index, IndexState, Placement, Table};
 use crate::sql::bind::{self, data_type, fold, qualified};
 use crate::sql::parse::character_position;
 use crate::types::{SqlError, SqlState, TableId, TreeId};
@@ -28,6 +28,7 @@ struct Key {
 
 pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Result<&'static str, SqlError> {
     refuse_what_is_missing(create)?;
+    let replicated = replicated(&create.table_options)?;
     let (schema, name) = qualified(&create.name)?;
     let schema = change.schema_for(schema)?;
     if change.catalog.has_relation(&schema, &name) {
@@ -48,7 +49,7 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     draft.resolve_keys()?;
     draft.resolve_checks()?;
     draft.resolve_defaults()?;
-    draft.place(create.partition_by.as_deref())?;
+    draft.place(create.partition_by.as_deref(), replicated)?;
     let (table, next_tree) = (draft.table, draft.next_tree);
     change.catalog.next_tree = next_tree;
     change.catalog.next_table += 1;
@@ -69,28 +70,41 @@ fn refuse_what_is_missing(create: &ast::CreateTable) -> Result<(), SqlError> {
         return Err(SqlError::unsupported("PARTITION OF is not supported")
             .hint("PARTITION BY places rows; the partitions themselves are made by the cluster."));
     } else {
-        return check_options(&create.table_options);
+        return Ok(());
     };
     Err(SqlError::unsupported(format!("{missing} is not supported")))
 }
 
-fn check_options(options: &CreateTableOptions) -> Result<(), SqlError> {
+/// What WITH says: is the table to be in every partition?
+fn replicated(options: &CreateTableOptions) -> Result<bool, SqlError> {
     let options = match options {
-        CreateTableOptions::None => return Ok(()),
+        CreateTableOptions::None => return Ok(false),
         CreateTableOptions::With(options) => options,
         _ => return Err(SqlError::unsupported("these table options are not supported")),
     };
+    let mut replicated = false;
     for option in options {
-        let name = match option {
-            ast::SqlOption::KeyValue { key, .. } | ast::SqlOption::Ident(key) => fold(key),
-            other => other.to_string(),
+        let (name, value) = match option {
+            ast::SqlOption::KeyValue { key, value } => (fold(key), Some(value.to_string().to_lowercase())),
+            ast::SqlOption::Ident(key) => (fold(key), None),
+            other => (other.to_string(), None),
         };
-        if name != "fillfactor" && !name.starts_with("autovacuum_") {
-            let message = format!("unrecognized parameter \"{name}\"");
-            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        let value = value.as_deref().map(|value| value.trim_matches('\''));
+        match (name.as_str(), value) {
+            ("replicated", None | Some("true" | "on" | "1" | "yes")) => replicated = true,
+            ("replicated", Some("false" | "off" | "0" | "no")) => replicated = false,
+            ("replicated", Some(value)) => {
+                let message = format!("invalid value for boolean option \"replicated\": {value}");
+                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+            }
+            (other, _) if other == "fillfactor" || other.starts_with("autovacuum_") => {}
+            (other, _) => {
+                let message = format!("unrecognized parameter \"{other}\"");
+                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+            }
         }
     }
-    Ok(())
+    Ok(replicated)
 }
 
 impl<'a> Draft<'a> {
@@ -106,6 +120,7 @@ impl<'a> Draft<'a> {
             indexes: Vec::new(),
             checks: Vec::new(),
             partition_key: Vec::new(),
+            placement: Placement::Hash,
         };
         let names = Names { catalog, schema, given: vec![name] };
         Draft { table, names, text, next_tree: catalog.next_tree + 1, keys: Vec::new(), checks: Vec::new() }
@@ -272,7 +287,16 @@ impl<'a> Draft<'a> {
     }
 
     /// PARTITION BY HASH says by which columns rows are placed; else it is the first of the primary key.
-    fn place(&mut self, partition_by: Option<&ast::Expr>) -> Result<(), SqlError> {
+    fn place(&mut self, partition_by: Option<&ast::Expr>, replicated: bool) -> Result<(), SqlError> {
+        if replicated {
+            if partition_by.is_some() {
+                let message = "a replicated table cannot have PARTITION BY";
+                return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message)
+                    .hint("Every partition has all its rows: leave out one of the two."));
+            }
+            self.table.placement = Placement::Replicated;
+            return Ok(());
+        }
         let Some(partition_by) = partition_by else {
             self.table.partition_key = self.table.primary_key.first().copied().into_iter().collect();
             return Ok(());

@@ -38,6 +38,9 @@ pub(in crate::sql) fn copy(
         }
         let mut place = Place { table: &node.target.table, number, line, column: None };
         let row = row_of(node, store, context, &mut fields, &mut place).map_err(|error| place.tell(error))?;
+        if context.share.is_some_and(|share| !share.has(&node.target.table, &row)) {
+            continue;
+        }
         check_row(&node.target, &row, &mut Run::new(store, &[], context)).map_err(|error| place.tell(error))?;
         if let Some(index) = insert_row(store, &node.target.table, &row, &mut scratch) {
             let error = unique_violation(&node.target.table, &row, index, &context.time.zone);

@@ -1,9 +1,10 @@
 //! Delete and TRUNCATE: finds the rows first, then takes them away.
 
 use super::write::delete_row;
-use super::{Flow, Row, Run, evaluate_all, scan};
+use super::{Flow, Row, Run, evaluate_all, own_key, scan};
 use crate::catalog::Table;
 use crate::sql::context::Context;
+use crate::sql::placement::Share;
 use crate::sql::plan::Delete;
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
@@ -28,6 +29,31 @@ pub(in crate::sql) fn delete(
         delete_row(store, &node.target.table, key, row);
     }
     Ok(StatementResult { rows: returned, affected: doomed.len() as u64, suspended: false })
+}
+
+/// As [`delete`], over rows of all partitions; only those that are in `share` are taken away.
+pub(in crate::sql) fn delete_gathered(
+    node: &Delete,
+    gathered: &Store,
+    share: Share,
+    store: &mut Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<StatementResult, SqlError> {
+    let table = &node.target.table;
+    let mut result = StatementResult::default();
+    scan::run(&node.scan, &mut Run::new(gathered, parameters, context), &mut |at, key, row| {
+        if !share.has(table, &row) {
+            return Ok(Flow::More);
+        }
+        result.affected += 1;
+        if let Some(returning) = &node.target.returning {
+            result.rows.push(evaluate_all(returning, &row, at)?);
+        }
+        delete_row(store, table, own_key(table, key), &row);
+        Ok(Flow::More)
+    })?;
+    Ok(result)
 }
 
 /// Empties a table. Hidden row ids go on where they were: nothing can tell, and nothing is reused.

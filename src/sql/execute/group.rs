@@ -4,7 +4,7 @@ use super::unique::identity;
 use super::{Flow, Row, Run, Sink, run as run_node};
 use crate::sql::aggregate::Accumulator;
 use crate::sql::expr::{evaluate, is_true};
-use crate::sql::plan::{AggregateCall, Group};
+use crate::sql::plan::{AggregateCall, Group, Stage};
 use crate::types::SqlError;
 use crate::types::collections::{HashMap, HashSet};
 
@@ -50,8 +50,11 @@ pub(super) fn run<'a>(node: &Group, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) -
     })?;
     for group in groups {
         let mut row = group.keys;
-        for state in group.states {
-            row.push(state.accumulator.finish()?);
+        for (call, state) in node.aggregates.iter().zip(group.states) {
+            match call.stage {
+                Stage::Partial => row.extend(state.accumulator.state()),
+                Stage::Whole | Stage::Final => row.push(state.accumulator.finish()?),
+            }
         }
         if sink(at, row)? == Flow::Stop {
             return Ok(Flow::Stop);
@@ -75,5 +78,8 @@ fn add(call: &AggregateCall, state: &mut State, row: &Row, at: &mut Run<'_>) -> 
     {
         return Ok(());
     }
-    state.accumulator.add(&arguments)
+    match call.stage {
+        Stage::Final => state.accumulator.absorb(&arguments),
+        Stage::Whole | Stage::Partial => state.accumulator.add(&arguments),
+    }
 }

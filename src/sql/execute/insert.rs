@@ -12,31 +12,42 @@ use crate::types::{SqlError, SqlState, Value, row};
 
 pub(in crate::sql) fn insert(
     node: &Insert,
+    gathered: Option<&Store>,
     store: &mut Store,
     parameters: &[Value],
     context: &mut Context,
 ) -> Result<StatementResult, SqlError> {
     let mut rows: Vec<Row> = Vec::new();
-    run(&node.source, &mut Run::new(store, parameters, context), &mut |_, row| {
+    let share = context.share;
+    run(&node.source, &mut Run::new(gathered.unwrap_or(store), parameters, context), &mut |_, row| {
         rows.push(row);
         Ok(Flow::More)
     })?;
     let mut result = StatementResult::default();
     let mut scratch = Vec::new();
     let mut updated: HashSet<Vec<u8>> = HashSet::default();
-    for row in rows {
+    for (number, row) in rows.into_iter().enumerate() {
+        if share.is_some_and(|share| !share.has(&node.target.table, &row)) {
+            continue;
+        }
         check_row(&node.target, &row, &mut Run::new(store, parameters, context))?;
         let written = match &node.conflict {
             None => {
                 write(node, store, &row, &mut scratch, context)?;
                 Some(row)
             }
-            Some(_) => insert_or_else(node, store, row, parameters, context, &mut updated, &mut scratch)?,
+            Some(_) => insert_or_else(node, (gathered, store), row, parameters, context, &mut updated, &mut scratch)?,
         };
         let Some(row) = written else { continue };
         result.affected += 1;
         if let Some(returning) = &node.target.returning {
-            result.rows.push(evaluate_all(returning, &row, &mut Run::new(store, parameters, context))?);
+            let mut at = Run::new(gathered.unwrap_or(store), parameters, context);
+            let mut returned = evaluate_all(returning, &row, &mut at)?;
+            if share.is_some() {
+                // Which of the source's rows it was: the participants' rows are put together in that order.
+                returned.insert(0, Value::Int8(i64::try_from(number).unwrap_or(i64::MAX)));
+            }
+            result.rows.push(returned);
         }
     }
     Ok(result)
@@ -55,10 +66,10 @@ fn write(
     }
 }
 
-/// ON CONFLICT. Returns the row that was written, if one was.
+/// ON CONFLICT. Returns the row that was written, if one was. The first store is what subqueries read, if not the other.
 fn insert_or_else(
     node: &Insert,
-    store: &mut Store,
+    (gathered, store): (Option<&Store>, &mut Store),
     proposed: Row,
     parameters: &[Value],
     context: &mut Context,
@@ -90,7 +101,7 @@ fn insert_or_else(
     let mut both = old.clone();
     both.extend(proposed);
     let mut new = old.clone();
-    let mut at = Run::new(store, parameters, context);
+    let mut at = Run::new(gathered.unwrap_or(store), parameters, context);
     if let Some(condition) = condition
         && !is_true(condition, &both, &mut at)?
     {
@@ -98,6 +109,11 @@ fn insert_or_else(
     }
     for (column, value) in assignments {
         new[*column] = evaluate(value, &both, &mut at)?;
+    }
+    if table.partition_key.iter().any(|column| old[*column] != new[*column]) {
+        return Err(SqlError::unsupported("invalid ON UPDATE specification")
+            .detail("The result tuple would appear in a different partition than the original tuple.")
+            .hint("Leave the partition key as it is, or use DELETE and INSERT."));
     }
     check_row(&node.target, &new, &mut at)?;
     if let Some(index) = update_row(store, table, &key, &old, &new, scratch) {

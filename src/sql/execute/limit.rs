@@ -11,6 +11,10 @@ pub(super) fn run<'a>(node: &Limit, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) -
     if left == 0 {
         return Ok(Flow::More);
     }
+    if node.partial {
+        left = left.saturating_add(skip);
+        skip = 0;
+    }
     let mut enough = false;
     let flow = run_node(&node.input, at, &mut |at, row| {
         if skip > 0 {

@@ -17,16 +17,18 @@ mod update;
 mod write;
 
 pub(super) use copy::copy;
-pub(super) use delete::{delete, truncate};
+pub(super) use delete::{delete, delete_gathered, truncate};
 pub(super) use insert::insert;
 pub(super) use limit::count;
-pub(super) use scan::{fitted, fitted_value};
-pub(super) use update::update;
+pub(super) use scan::{fitted, fitted_value, run as run_scan};
+pub(super) use update::{update, update_gathered};
 pub(super) use write::{entry_of, key_text, row_key};
 
 use super::context::Context;
 use super::expr::{evaluate, is_true};
 use super::plan::Node;
+use super::settings::StatementResult;
+use crate::catalog::Table;
 use crate::storage::Store;
 use crate::types::{SqlError, Value};
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub(super) struct Run<'a> {
     pub(super) outer: Vec<Row>,
     /// Results of uncorrelated subqueries, by slot.
     pub(super) memory: Vec<Option<Memo>>,
+    /// What participants have come to, for [`Node::Parts`].
+    pub(super) parts: Vec<StatementResult>,
 }
 
 /// Where rows go.
@@ -59,7 +63,7 @@ pub(super) type Sink<'s, 'a> = dyn FnMut(&mut Run<'a>, Row) -> Result<Flow, SqlE
 
 impl<'a> Run<'a> {
     pub(super) const fn new(store: &'a Store, parameters: &'a [Value], context: &'a mut Context) -> Self {
-        Self { store, parameters, context, outer: Vec::new(), memory: Vec::new() }
+        Self { store, parameters, context, outer: Vec::new(), memory: Vec::new(), parts: Vec::new() }
     }
 }
 
@@ -79,6 +83,14 @@ pub(super) fn run<'a>(node: &Node, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) ->
         }
         Node::Series(series) => series::run(series, at, sink),
         Node::Scan(scan) => scan::run(scan, at, &mut |at, _, row| sink(at, row)),
+        Node::Parts => {
+            for row in std::mem::take(&mut at.parts).into_iter().flat_map(|part| part.rows) {
+                if sink(at, row)? == Flow::Stop {
+                    return Ok(Flow::Stop);
+                }
+            }
+            Ok(Flow::More)
+        }
         Node::Filter { input, condition } => run(input, at, &mut |at, row| {
             if is_true(condition, &row, at)? { sink(at, row) } else { Ok(Flow::More) }
         }),
@@ -102,4 +114,18 @@ pub(super) fn evaluate_all(columns: &[super::expr::Expr], row: &[Value], at: &mu
         values.push(evaluate(column, row, at)?);
     }
     Ok(values)
+}
+
+/// The key of a row of partition `number` among rows that were gathered: hidden row ids are each partition's own.
+pub(super) fn gathered_key(table: &Table, number: u32, key: &[u8]) -> Vec<u8> {
+    if table.primary_key.is_empty() && !table.is_replicated() {
+        return [number.to_be_bytes().as_slice(), key].concat();
+    }
+    key.to_vec()
+}
+
+/// The key that a gathered row has in its partition.
+fn own_key<'k>(table: &Table, key: &'k [u8]) -> &'k [u8] {
+    let prefix = if table.primary_key.is_empty() && !table.is_replicated() { size_of::<u32>() } else { 0 };
+    key.get(prefix..).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use crate::types::{DataType, SqlError, Value, key, row};
 use std::ops::Bound;
 
 /// Receives each row with its key in the table's tree.
-pub(super) type KeyedSink<'s, 'a> = dyn FnMut(&mut Run<'a>, &[u8], Row) -> Result<Flow, SqlError> + 's;
+pub(in crate::sql) type KeyedSink<'s, 'a> = dyn FnMut(&mut Run<'a>, &[u8], Row) -> Result<Flow, SqlError> + 's;
 
 /// A value as one of a key column's type can or cannot be.
 enum Fit {
@@ -19,7 +19,7 @@ enum Fit {
     Never,
 }
 
-pub(super) fn run<'a>(scan: &Scan, at: &mut Run<'a>, sink: &mut KeyedSink<'_, 'a>) -> Result<Flow, SqlError> {
+pub(in crate::sql) fn run<'a>(scan: &Scan, at: &mut Run<'a>, sink: &mut KeyedSink<'_, 'a>) -> Result<Flow, SqlError> {
     let access = &scan.access;
     if access.equal.is_empty() && access.lower.is_none() && access.upper.is_none() {
         return range(scan, at, Bound::Unbounded, Bound::Unbounded, sink);

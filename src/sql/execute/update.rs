@@ -1,9 +1,13 @@
 //! Update: finds the rows and computes the new ones first, then writes them in that order.
+//!
+//! Where a row moves from one partition to another, each of the two does its half, both in the same order of rows: what
+//! meets under one key meets in one partition, and finds there what it would have found in a single one.
 
-use super::write::{check_row, unique_violation, update_row};
-use super::{Flow, Row, Run, evaluate_all, scan};
+use super::write::{check_row, delete_row, insert_row, unique_violation, update_row};
+use super::{Flow, Row, Run, evaluate_all, own_key, scan};
 use crate::sql::context::Context;
 use crate::sql::expr::evaluate;
+use crate::sql::placement::Share;
 use crate::sql::plan::Update;
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
@@ -44,4 +48,64 @@ pub(in crate::sql) fn update(
         }
     }
     Ok(StatementResult { rows: returned, affected, suspended: false })
+}
+
+/// A row that leaves this partition, comes to it, or both.
+struct Move {
+    key: Vec<u8>,
+    old: Option<Row>,
+    new: Option<Row>,
+}
+
+/// As [`update`], over rows of all partitions; only what belongs to `share` is written.
+pub(in crate::sql) fn update_gathered(
+    node: &Update,
+    gathered: &Store,
+    share: Share,
+    store: &mut Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<StatementResult, SqlError> {
+    let table = &node.target.table;
+    let mut moves: Vec<Move> = Vec::new();
+    let mut result = StatementResult::default();
+    let stays = !node.assignments.iter().any(|(column, _)| table.partition_key.contains(column));
+    scan::run(&node.scan, &mut Run::new(gathered, parameters, context), &mut |at, key, old| {
+        let leaves = share.has(table, &old);
+        if stays && !leaves {
+            return Ok(Flow::More);
+        }
+        let mut new = old.clone();
+        for (column, value) in &node.assignments {
+            new[*column] = evaluate(value, &old, at)?;
+        }
+        let comes = share.has(table, &new);
+        if comes {
+            result.affected += 1;
+            if let Some(returning) = &node.target.returning {
+                result.rows.push(evaluate_all(returning, &new, at)?);
+            }
+        }
+        if leaves || comes {
+            let key = own_key(table, key).to_vec();
+            moves.push(Move { key, old: leaves.then_some(old), new: comes.then_some(new) });
+        }
+        Ok(Flow::More)
+    })?;
+    let mut scratch = Vec::new();
+    for Move { key, old, new } in moves {
+        let Some(new) = new else {
+            delete_row(store, table, &key, &old.unwrap_or_default());
+            continue;
+        };
+        check_row(&node.target, &new, &mut Run::new(gathered, parameters, context))?;
+        let refused = match old {
+            Some(old) => update_row(store, table, &key, &old, &new, &mut scratch),
+            None => insert_row(store, table, &new, &mut scratch),
+        };
+        if let Some(index) = refused {
+            return Err(unique_violation(table, &new, index, &context.time.zone));
+        }
+    }
+    Ok(result)
 }

@@ -7,6 +7,7 @@
 mod copy;
 mod kind;
 mod maintain;
+mod storage;
 mod text;
 mod utility;
 
@@ -81,7 +82,7 @@ fn parse_one(whole: &str, own: &str, offset: u32, mut tokens: Vec<TokenWithSpan>
     }
     // What was split need not be read again: only its places are counted anew.
     text::count_from_first(&mut tokens);
-    let statement = parse_tree(own, tokens).map_err(|mut error| {
+    let statement = parse_tree(own, storage::give_values(tokens)).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error
     })?;

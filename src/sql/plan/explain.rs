@@ -55,6 +55,7 @@ fn describe(node: &Node, depth: usize, lines: &mut Vec<String>) {
     match node {
         Node::Once => head(lines, depth, "Result"),
         Node::Nothing => head(lines, depth, "Nothing"),
+        Node::Parts => head(lines, depth, "Gather"),
         Node::Values(rows) => head(lines, depth, &format!("Values ({} rows)", rows.len())),
         Node::Series(series) => head(lines, depth, &format!("Function Scan on generate_series {}", series.alias)),
         Node::Scan(scan) => return describe_scan(scan, depth, lines),

@@ -26,6 +26,8 @@ pub(super) enum Node {
     /// `generate_series`.
     Series(Box<Series>),
     Scan(Box<Scan>),
+    /// What the participants of a statement over several partitions have come to, one after the other. Once in a plan.
+    Parts,
     Filter {
         input: Box<Self>,
         condition: Expr,
@@ -72,6 +74,8 @@ pub(super) struct Scan {
     pub(super) condition: Option<Expr>,
     /// For each column of the partition key the values that it may equal; `None`: not known before execution.
     pub(super) pinned: Option<Vec<Vec<Expr>>>,
+    /// The order that was asked for and comes by itself: there is no sort for it.
+    pub(super) order: Vec<SortKey>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,18 @@ pub(super) struct AggregateCall {
     /// DISTINCT, with the types of the arguments.
     pub(super) distinct: Option<Vec<DataType>>,
     pub(super) filter: Option<Expr>,
+    pub(super) stage: Stage,
+}
+
+/// How much of an aggregation is done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// From rows to the result.
+    Whole,
+    /// From rows to the state of an accumulator, as columns.
+    Partial,
+    /// From such states, which are the arguments, to the result.
+    Final,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +152,8 @@ pub(super) struct Limit {
     pub(super) input: Node,
     pub(super) limit: Option<Expr>,
     pub(super) offset: Option<Expr>,
+    /// Of one participant's rows: those of OFFSET are passed on too, since others may come before them.
+    pub(super) partial: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +245,7 @@ impl Node {
     /// The operators directly below.
     pub(super) fn inputs(&self) -> Vec<&Self> {
         match self {
-            Self::Once | Self::Nothing | Self::Values(_) | Self::Series(_) | Self::Scan(_) => Vec::new(),
+            Self::Once | Self::Nothing | Self::Values(_) | Self::Series(_) | Self::Scan(_) | Self::Parts => Vec::new(),
             Self::Filter { input, .. } | Self::Project { input, .. } | Self::Unique { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
             Self::Group(group) => vec![&group.input],
@@ -240,7 +258,7 @@ impl Node {
     /// The expressions of this operator itself.
     pub(super) fn expressions(&self) -> Vec<&Expr> {
         match self {
-            Self::Once | Self::Nothing | Self::Unique { .. } | Self::Combine(_) => Vec::new(),
+            Self::Once | Self::Nothing | Self::Parts | Self::Unique { .. } | Self::Combine(_) => Vec::new(),
             Self::Values(rows) => rows.iter().flatten().collect(),
             Self::Series(series) => [&series.from, &series.to].into_iter().chain(&series.step).collect(),
             Self::Scan(scan) => scan.expressions(),
@@ -268,6 +286,19 @@ impl Node {
         }
         for input in self.inputs() {
             input.scans(visit);
+        }
+    }
+}
+
+impl Write {
+    /// Is it all copies of a table that are written?
+    pub(super) fn is_of_replicated(&self) -> bool {
+        match self {
+            Self::Insert(insert) => insert.target.table.is_replicated(),
+            Self::Update(update) => update.target.table.is_replicated(),
+            Self::Delete(delete) => delete.target.table.is_replicated(),
+            Self::Copy(copy) => copy.target.table.is_replicated(),
+            Self::Truncate(_) => false,
         }
     }
 }

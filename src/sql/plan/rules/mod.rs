@@ -31,6 +31,7 @@ fn place(node: Node) -> Node {
         Node::Sort(mut sort) => {
             if let Node::Scan(scan) = &mut sort.input {
                 if choose::choose(scan, &sort.keys, sort.top.is_some()) {
+                    scan.order = sort.keys;
                     return sort.input;
                 }
                 return Node::Sort(sort);
@@ -59,7 +60,7 @@ fn place(node: Node) -> Node {
             combine.right = place(combine.right);
             Node::Combine(combine)
         }
-        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) => node,
+        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) | Node::Parts => node,
     }
 }
 

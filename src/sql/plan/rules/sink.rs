@@ -32,7 +32,7 @@ pub(super) fn sink(node: Node) -> Node {
             combine.right = sink(combine.right);
             Node::Combine(combine)
         }
-        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) | Node::Scan(_) => node,
+        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) | Node::Scan(_) | Node::Parts => node,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn mark(node: &mut Node, required: Option<Vec<bool>>) {
                 }
             }
         }
-        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) => {}
+        Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) | Node::Parts => {}
         Node::Project { input, .. } => mark(input, only(&own)),
         Node::Group(group) => mark(&mut group.input, only(&own)),
         Node::Filter { input, .. } => mark(input, with(required, &own)),

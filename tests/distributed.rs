@@ -1,0 +1,277 @@
+//! Statements over several partitions come to what they come to over one.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+
+mod engine;
+
+use engine::cluster::Cluster;
+use engine::{Answer, Engine, shown};
+use orrery::types::SqlError;
+
+/// Numbers of partitions.
+const SIZES: [usize; 4] = [1, 2, 3, 8];
+
+const TABLES: &str = "
+    CREATE TABLE a (id int PRIMARY KEY, g int, t text, n numeric);
+    CREATE INDEX a_g ON a (g);
+    CREATE TABLE b (x int, y int, v int, PRIMARY KEY (x, y));
+    CREATE TABLE c (code text PRIMARY KEY, name text, g int) WITH (REPLICATED);
+    CREATE TABLE h (k int, v text);
+    CREATE TABLE p (k int NOT NULL, s char(6), v int) PARTITION BY HASH (k);
+    CREATE TABLE s (k char(6) PRIMARY KEY, v int);
+    CREATE TABLE m (id bigint PRIMARY KEY, v int, UNIQUE (id, v));";
+
+/// A small generator: the tests choose, not the machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+
+    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.roll(list.len() as u64) as usize]
+    }
+}
+
+fn rows(answer: &Answer, sorted: bool) -> Vec<Vec<String>> {
+    let cell = |value| if matches!(value, &orrery::types::Value::Null) { "NULL".to_owned() } else { shown(value) };
+    let mut rows: Vec<Vec<String>> = answer.result.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    if !sorted {
+        rows.sort();
+    }
+    rows
+}
+
+/// One store, and several numbers of them.
+struct Both {
+    one: Engine,
+    many: Vec<Cluster>,
+}
+
+impl Both {
+    fn new(text: &str) -> Self {
+        let mut both = Self { one: Engine::new(), many: SIZES.map(Cluster::new).into() };
+        both.one.run(text).unwrap();
+        for cluster in &mut both.many {
+            cluster.run(text).unwrap();
+        }
+        both
+    }
+
+    /// Runs a statement everywhere and compares. `ordered`: the order of the rows too.
+    fn same(&mut self, text: &str, ordered: bool) {
+        let expected = self.one.run(text).map(|mut answers| answers.pop().unwrap());
+        for cluster in &mut self.many {
+            let got = cluster.run(text).map(|mut answers| answers.pop().unwrap());
+            let of = cluster.stores.len();
+            match (&expected, &got) {
+                (Ok(expected), Ok(got)) => {
+                    assert_eq!(rows(expected, ordered), rows(got, ordered), "over {of} partitions: {text}");
+                    assert_eq!(expected.tag, got.tag, "over {of} partitions: {text}");
+                }
+                (Err(expected), Err(got)) => {
+                    let state = |error: &SqlError| error.state;
+                    assert_eq!(state(expected), state(got), "over {of} partitions: {text}\n{expected}\n{got}");
+                }
+                (expected, got) => {
+                    let told = |answer: &Result<Answer, SqlError>| {
+                        answer.as_ref().map_or_else(ToString::to_string, |answer| answer.tag.clone())
+                    };
+                    panic!("one: {}, {of} partitions: {}: {text}", told(expected), told(got));
+                }
+            }
+            cluster.check();
+        }
+    }
+}
+
+fn filled(dice: &mut Dice) -> Both {
+    let mut both = Both::new(TABLES);
+    let number = |dice: &mut Dice, below| match dice.roll(9) {
+        0 => "NULL".to_owned(),
+        _ => dice.roll(below).to_string(),
+    };
+    for id in 0..20 {
+        let id = id * 3 + dice.roll(3);
+        let (g, t) = (number(dice, 5), dice.pick(&["'x'", "'yy'", "NULL", "'zebra'"]));
+        let n = dice.pick(&["1.5", "-2", "NULL", "100.25"]);
+        both.same(&format!("INSERT INTO a VALUES ({id}, {g}, {t}, {n})"), false);
+        let (x, y, v) = (dice.roll(6), id, number(dice, 9));
+        both.same(&format!("INSERT INTO b VALUES ({x}, {y}, {v})"), false);
+        let (k, v) = (number(dice, 8), dice.pick(&["'p'", "'q'", "NULL"]));
+        both.same(&format!("INSERT INTO h VALUES ({k}, {v})"), false);
+        let (k, v) = (dice.roll(12), number(dice, 4));
+        both.same(&format!("INSERT INTO p VALUES ({k}, 's{v}', {v}), ({k}, NULL, 1)"), false);
+        both.same(&format!("INSERT INTO s VALUES ('k{id}', {v}) ON CONFLICT DO NOTHING"), false);
+    }
+    both.same("INSERT INTO c VALUES ('x', 'ex', 0), ('yy', 'why', 1), ('q', 'queue', 2), ('none', NULL, NULL)", false);
+    both
+}
+
+const QUERIES: &[&str] = &[
+    "SELECT * FROM a",
+    "SELECT t, id FROM a WHERE g > 1",
+    "SELECT * FROM a WHERE id IN (1, 4, 7, 10, 30)",
+    "SELECT count(*), sum(g), avg(g), min(t), max(n), sum(n), avg(n), bool_and(g > 1), bool_or(g > 1) FROM a",
+    "SELECT count(*), sum(g), avg(n) FROM a WHERE id < 0",
+    "SELECT g, count(*), sum(n) + 1, stddev(g) FROM a GROUP BY g HAVING count(*) > 1",
+    "SELECT g % 2, max(t) FROM a GROUP BY 1",
+    "SELECT id, count(*) FROM a GROUP BY id",
+    "SELECT x, count(*), sum(v) FROM b GROUP BY x",
+    "SELECT y % 3, count(*) FILTER (WHERE v > 3), count(DISTINCT v) FROM b GROUP BY y % 3",
+    "SELECT DISTINCT g FROM a",
+    "SELECT DISTINCT g, t FROM a WHERE id > 5",
+    "SELECT count(DISTINCT g), string_agg('x', ',') FROM a",
+    "SELECT a.id, b.y FROM a JOIN b ON a.id = b.x",
+    "SELECT a.id, b.y FROM a LEFT JOIN b ON a.id = b.x AND b.v > 2",
+    "SELECT a.id, b.y FROM a RIGHT JOIN b ON a.id = b.x",
+    "SELECT a.id, b.y FROM a FULL JOIN b ON a.id = b.x",
+    "SELECT a.id, b.x FROM a JOIN b ON a.g = b.v",
+    "SELECT a.id, c.name FROM a JOIN c ON a.t = c.code",
+    "SELECT a.id, c.name FROM a LEFT JOIN c ON a.t = c.code",
+    "SELECT a.id, c.name FROM a RIGHT JOIN c ON a.t = c.code",
+    "SELECT a.id, c.name FROM a FULL JOIN c ON a.g = c.g",
+    "SELECT c.name, count(a.id) FROM c LEFT JOIN a ON a.t = c.code GROUP BY c.name",
+    "SELECT a.id, b.y, c.name FROM a, b, c WHERE a.id = b.x AND c.g = a.g",
+    "SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.x = a.id)",
+    "SELECT id FROM a WHERE g IN (SELECT v FROM b)",
+    "SELECT id FROM a WHERE t IN (SELECT code FROM c)",
+    "SELECT id, (SELECT max(v) FROM b WHERE b.y > a.id) FROM a",
+    "SELECT id, (SELECT name FROM c WHERE c.code = a.t) FROM a",
+    "SELECT g FROM a UNION SELECT v FROM b",
+    "SELECT g FROM a UNION ALL SELECT v FROM b",
+    "SELECT id FROM a UNION SELECT x FROM b",
+    "SELECT g FROM a INTERSECT SELECT v FROM b",
+    "SELECT id FROM a EXCEPT SELECT x FROM b",
+    "SELECT id FROM a INTERSECT ALL SELECT x FROM b",
+    "SELECT g FROM c UNION ALL SELECT g FROM a",
+    "SELECT * FROM h",
+    "SELECT count(*) FROM h",
+    "SELECT h.k, a.id FROM h JOIN a ON h.k = a.id",
+    "SELECT k, count(*) FROM h GROUP BY k",
+    "SELECT h1.k, h2.v FROM h h1 JOIN h h2 ON h1.k = h2.k",
+    "SELECT * FROM p",
+    "SELECT p.k, a.id FROM p JOIN a ON p.k = a.id",
+    "SELECT s, count(*) FROM p GROUP BY s",
+    "SELECT * FROM s WHERE k = 'k3'",
+    "SELECT * FROM s WHERE k IN ('k1', 'k4', 'k7', 'k9')",
+    "SELECT s.v, p.k FROM s JOIN p ON s.v = p.v",
+    "SELECT * FROM c",
+    "SELECT count(*) FROM c, (SELECT id FROM a WHERE g = 1) x",
+    "SELECT * FROM (SELECT id, g FROM a ORDER BY g, id LIMIT 5) x JOIN b ON b.x = x.id",
+    "SELECT sum(total) FROM (SELECT x, sum(v) AS total FROM b GROUP BY x) q",
+    "SELECT count(*) FROM (SELECT DISTINCT g FROM a) q",
+    "WITH q AS (SELECT x, count(*) AS n FROM b GROUP BY x) SELECT q.x, a.t, q.n FROM q JOIN a ON a.id = q.x",
+    "SELECT generate_series, count(a.id) FROM generate_series(0, 4) LEFT JOIN a ON a.g = generate_series GROUP BY 1",
+    "SELECT CASE WHEN count(*) > 0 THEN (SELECT max(g) FROM a) END FROM b",
+    "SELECT 1 / (id - id) FROM a",
+    "SELECT id FROM a WHERE g = 1 OR 1 / (g - g) = 1",
+    "SELECT 1 WHERE false AND EXISTS (SELECT 1 FROM a WHERE 1 / (g - g) = 1)",
+    "VALUES (1), (2)",
+    "SELECT count(*) FROM a WHERE id = 3 OR id = 5",
+];
+
+const ORDERED: &[&str] = &[
+    "SELECT * FROM a ORDER BY id",
+    "SELECT t FROM a ORDER BY id DESC",
+    "SELECT id FROM a ORDER BY g, id",
+    "SELECT id FROM a ORDER BY g DESC NULLS LAST, t NULLS FIRST, id",
+    "SELECT n FROM a ORDER BY id LIMIT 4",
+    "SELECT n FROM a ORDER BY id LIMIT 3 OFFSET 2",
+    "SELECT id FROM a ORDER BY g, id LIMIT 5 OFFSET 3",
+    "SELECT id FROM a ORDER BY id OFFSET 7",
+    "SELECT id + 1 AS i FROM a ORDER BY i DESC LIMIT 2",
+    "SELECT g, count(*) FROM a GROUP BY g ORDER BY count(*) DESC, g",
+    "SELECT g, count(*) FROM a GROUP BY g ORDER BY 2 DESC, 1 LIMIT 2",
+    "SELECT x, sum(v) FROM b GROUP BY x ORDER BY x DESC LIMIT 3",
+    "SELECT DISTINCT g FROM a ORDER BY g",
+    "SELECT DISTINCT g FROM a ORDER BY g DESC LIMIT 2 OFFSET 1",
+    "SELECT a.id, b.y FROM a JOIN b ON a.id = b.x ORDER BY a.id, b.y",
+    "SELECT a.id, b.y FROM a JOIN b ON a.g = b.v ORDER BY b.y DESC, a.id LIMIT 6",
+    "SELECT g FROM a UNION SELECT v FROM b ORDER BY 1",
+    "SELECT id FROM a UNION ALL SELECT y FROM b ORDER BY 1 DESC LIMIT 5",
+    "SELECT k, v FROM h ORDER BY k, v",
+    "SELECT * FROM (SELECT id, g FROM a ORDER BY id DESC LIMIT 6) q ORDER BY g, id",
+    "SELECT * FROM a WHERE g = 1 ORDER BY g, id LIMIT 2",
+    "SELECT x, y FROM b WHERE x = 3 ORDER BY y DESC LIMIT 2",
+];
+
+const WRITES: &[&str] = &[
+    "INSERT INTO a VALUES (100, 1, 'n', 1), (101, 2, 'n', 2), (102, 3, 'n', 3) RETURNING id, g + 1",
+    "INSERT INTO a VALUES (100, 1, 'n', 1), (200, 2, 'n', 2)",
+    "INSERT INTO a VALUES (300, 1, 'n', 1), (300, 2, 'n', 2)",
+    "INSERT INTO a VALUES (100, 7, 'm', 1), (203, 7, 'm', 2) ON CONFLICT (id) DO UPDATE SET g = excluded.g RETURNING *",
+    "INSERT INTO a (id) SELECT y + 1000 FROM b WHERE x < 3",
+    "INSERT INTO a (id, g) SELECT x + 5000, count(*) FROM b GROUP BY x RETURNING id",
+    "INSERT INTO a (id) SELECT id + 2000 FROM a WHERE g = 1",
+    "INSERT INTO m SELECT id, g FROM a",
+    "INSERT INTO m SELECT id, g FROM a ON CONFLICT DO NOTHING",
+    "INSERT INTO c SELECT 'a' || id, t, g FROM a WHERE id > 40",
+    "INSERT INTO c VALUES ('z1', 'new', 4), ('z2', 'new', 5) RETURNING code",
+    "INSERT INTO h SELECT id, t FROM a",
+    "INSERT INTO h SELECT g, code FROM c",
+    "INSERT INTO p SELECT generate_series, 'g', 1 FROM generate_series(1, 9)",
+    "INSERT INTO p (k, v) SELECT k, v FROM h WHERE k IS NOT NULL",
+    "UPDATE a SET g = g + 1",
+    "UPDATE a SET t = 'u' WHERE g > 2 RETURNING id, t",
+    "UPDATE a SET g = (SELECT max(v) FROM b) WHERE id % 2 = 0",
+    "UPDATE a SET t = (SELECT name FROM c WHERE c.code = a.t) WHERE g < 3",
+    "UPDATE a SET id = id + 100000",
+    "UPDATE a SET id = id + 1",
+    "UPDATE a SET id = 7 WHERE g = 3",
+    "UPDATE b SET x = x + 1, v = 0 WHERE y % 2 = 1 RETURNING x, y",
+    "UPDATE b SET x = y WHERE v IN (SELECT g FROM a)",
+    "UPDATE p SET k = k + 1",
+    "UPDATE p SET k = NULL WHERE k = 3",
+    "UPDATE h SET k = 1 WHERE v = 'p'",
+    "UPDATE h SET v = (SELECT t FROM a WHERE a.id = h.k)",
+    "UPDATE c SET g = g + 1 RETURNING code",
+    "UPDATE c SET g = (SELECT count(*) FROM a) WHERE code = 'x'",
+    "UPDATE s SET k = 'moved', v = 9 WHERE k = 'k3'",
+    "DELETE FROM a WHERE id IN (SELECT x FROM b) RETURNING id",
+    "DELETE FROM b WHERE v > 3",
+    "DELETE FROM b WHERE NOT EXISTS (SELECT 1 FROM a WHERE a.id = b.y)",
+    "DELETE FROM c WHERE g = 1",
+    "DELETE FROM h WHERE k < 3",
+    "DELETE FROM p WHERE v = (SELECT max(v) FROM p)",
+    "TRUNCATE b, p",
+    "INSERT INTO b VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3)",
+    "DELETE FROM a",
+];
+
+const ALL: &[&str] = &["a", "b", "c", "h", "p", "s", "m"];
+
+#[test]
+fn queries_are_those_of_one_store() {
+    for seed in 0..4 {
+        let mut both = filled(&mut Dice(seed));
+        for query in QUERIES {
+            both.same(query, false);
+        }
+        for query in ORDERED {
+            both.same(query, true);
+        }
+    }
+}
+
+#[test]
+fn writes_are_those_of_one_store() {
+    for seed in 0..3 {
+        for write in WRITES {
+            let mut both = filled(&mut Dice(seed));
+            both.same(write, false);
+            for table in ALL {
+                both.same(&format!("SELECT * FROM {table}"), false);
+            }
+        }
+        // And one after the other.
+        let mut both = filled(&mut Dice(seed + 100));
+        for write in WRITES {
+            both.same(write, false);
+            for table in ALL {
+                both.same(&format!("SELECT * FROM {table}"), false);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Several stores and a small gateway: what the participants of a statement and the session that sent it do, without
+//! networks, logs and votes. The yardstick for everything that distributes statements: the answers must be those of one
+//! store ([`super::Engine`]).
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+
+use super::Answer;
+use orrery::catalog::Catalog;
+use orrery::sql::{self, Context, Distribution, Kind, PlanCache, Prepared, Settings, Share, StatementResult};
+use orrery::storage::Store;
+use orrery::types::random::SeedableRng;
+use orrery::types::{DataType, PartitionId, Rng, SqlError, Timestamp, TreeId, Value, row};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How statements were executed.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub single: u64,
+    pub fragments: u64,
+    pub gathers: u64,
+}
+
+/// A database of several partitions.
+pub struct Cluster {
+    pub catalog: Catalog,
+    pub stores: Vec<Store>,
+    pub settings: Settings,
+    pub counts: Counts,
+    plans: PlanCache,
+    statements: u64,
+}
+
+impl Cluster {
+    pub fn new(partitions: usize) -> Self {
+        Self {
+            catalog: Catalog::default(),
+            stores: (0..partitions).map(|_| Store::new()).collect(),
+            settings: Settings::default(),
+            counts: Counts::default(),
+            plans: PlanCache::new(256),
+            statements: 0,
+        }
+    }
+
+    fn partitions(&self) -> u32 {
+        u32::try_from(self.stores.len()).unwrap()
+    }
+
+    /// Runs a text of one or more statements, stopping at the first error.
+    pub fn run(&mut self, text: &str) -> Result<Vec<Answer>, SqlError> {
+        let mut answers = Vec::new();
+        for statement in sql::parse(text)? {
+            let answer = match statement.kind {
+                Kind::Define => self.define(&statement)?,
+                Kind::Query | Kind::Write | Kind::Explain => self.execute(&statement.text, &[])?,
+                _ => Answer::default(),
+            };
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Every partition installs; whether an index holds is known when all have said so.
+    fn define(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
+        let definition = sql::define(&self.catalog, statement, &self.settings.search_path)?;
+        let violations = self.install(definition.catalog);
+        let trees: Vec<TreeId> =
+            self.catalog.tables.values().flat_map(|table| table.indexes.iter().map(|index| index.tree)).collect();
+        for tree in trees {
+            let holds = !violations.iter().any(|(broken, _)| *broken == tree);
+            if let Some(text) = sql::finish_building(&self.catalog, tree, holds) {
+                let next = sql::define(&self.catalog, &sql::parse(&text)?[0], &self.settings.search_path)?.catalog;
+                self.install(next);
+            }
+        }
+        match violations.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(Answer { tag: definition.tag, notices: definition.notices, ..Answer::default() }),
+        }
+    }
+
+    fn install(&mut self, next: Catalog) -> Vec<(TreeId, SqlError)> {
+        let mut violations = Vec::new();
+        for store in &mut self.stores {
+            violations.extend(sql::install(store, &self.catalog, &next));
+            store.commit();
+        }
+        self.catalog = next;
+        violations
+    }
+
+    /// Runs one query or write with parameters.
+    pub fn execute(&mut self, text: &str, parameters: &[Value]) -> Result<Answer, SqlError> {
+        self.statements += 1;
+        let types: Vec<Option<DataType>> = vec![None; parameters.len()];
+        let plan = self.plans.prepare(&self.catalog, text, &self.settings, &types)?;
+        let marks: Vec<_> = self.stores.iter().map(Store::mark).collect();
+        let result = self.distribute(&plan, parameters);
+        for (store, mark) in self.stores.iter_mut().zip(marks) {
+            if result.is_err() {
+                store.rollback(mark);
+            }
+            store.commit();
+        }
+        let result = result?;
+        Ok(Answer { columns: plan.columns().to_vec(), tag: plan.tag(result.affected), result, notices: vec![] })
+    }
+
+    fn distribute(&mut self, plan: &Arc<Prepared>, parameters: &[Value]) -> Result<StatementResult, SqlError> {
+        let (participants, gathers) = match plan.distribution(parameters, self.partitions())? {
+            Distribution::Constant => return plan.query(&Store::new(), parameters, &mut self.context(None)),
+            Distribution::One(partition) => {
+                self.counts.single += 1;
+                let mut context = self.context(None);
+                return plan.execute(self.store(partition), parameters, &mut context);
+            }
+            Distribution::Several { partitions, gathers } => (partitions, gathers),
+        };
+        let mut contributions = Vec::new();
+        if gathers {
+            self.counts.gathers += 1;
+            for partition in &participants {
+                let mut context = self.context(Some(*partition));
+                contributions.push((*partition, plan.contribution(self.store(*partition), parameters, &mut context)?));
+            }
+        } else {
+            self.counts.fragments += 1;
+        }
+        let mut parts = Vec::new();
+        for partition in &participants {
+            let mut context = self.context(Some(*partition));
+            let store = self.store(*partition);
+            let part = if gathers {
+                plan.execute_gathered(store, &contributions, parameters, &mut context)?
+            } else if plan.is_read_only() {
+                plan.query_fragment(store, parameters, &mut context)?
+            } else {
+                plan.run_fragment(store, parameters, &mut context)?
+            };
+            // As it travels.
+            parts.push(postcard::from_bytes(&postcard::to_stdvec(&part).unwrap()).unwrap());
+        }
+        plan.merge(parts, parameters, &mut self.context(None))
+    }
+
+    fn store(&mut self, partition: PartitionId) -> &mut Store {
+        &mut self.stores[partition.0 as usize - 1]
+    }
+
+    fn context(&self, own: Option<PartitionId>) -> Context {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.statements.to_le_bytes());
+        let zone = &self.settings.time_zone;
+        let mut context = Context::new(Timestamp(700_000_000_000_000), Rng::from_seed(seed), zone, 0);
+        context.share = own.map(|own| Share { own, partitions: self.partitions() });
+        context
+    }
+
+    /// Panics unless every row is where it belongs, and copies are equal.
+    pub fn check(&self) {
+        for table in self.catalog.tables.values() {
+            let contents = |store: &Store| -> Vec<(Vec<u8>, Vec<u8>)> {
+                let all = table.trees().flat_map(|tree| store.scan(tree, Bound::Unbounded, Bound::Unbounded));
+                all.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+            };
+            for (number, store) in (1..).zip(&self.stores) {
+                let share = Share { own: PartitionId(number), partitions: self.partitions() };
+                for (_, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
+                    let values = row::decode_columns(bytes, &vec![true; table.columns.len()]).unwrap();
+                    assert!(share.has(table, &values), "{values:?} of {} is not at home in {number}", table.name);
+                }
+                if table.is_replicated() {
+                    assert_eq!(contents(store), contents(&self.stores[0]), "copies of {} differ", table.name);
+                }
+            }
+        }
+    }
+}
