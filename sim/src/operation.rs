@@ -1,5 +1,9 @@
 //! What clients do, as data: planned, then recorded with what came of it.
 
+mod lists;
+
+pub use lists::{MICROS_MAX, Micro, Micros, Script};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -101,6 +105,17 @@ pub enum Operation {
     },
     /// indexes: reads the table and each of its indexes, at one instant.
     Audit,
+    /// append: a transaction over lists.
+    Lists {
+        /// Unique; its appended values follow from it ([`Operation::appended`]).
+        id: u64,
+        /// How it is said.
+        script: Script,
+        /// What it does.
+        micros: Micros,
+    },
+    /// append: reads all lists in one statement.
+    ReadLists,
 }
 
 /// What the last row of a statement violates, after the others have been written.
@@ -148,7 +163,7 @@ pub struct PlannedOperation {
 impl Operation {
     /// The operation to try after this one has failed or come to nothing known: what it writes is unique again.
     #[must_use]
-    pub const fn renewed(self) -> Self {
+    pub fn renewed(self) -> Self {
         const NEXT: u64 = 10_000_000_000;
         match self {
             Self::Write { key, value } => Self::Write { key, value: value + NEXT },
@@ -157,8 +172,16 @@ impl Operation {
             Self::Transfer { id, from, to, amount, how } => Self::Transfer { id: id + NEXT, from, to, amount, how },
             Self::Insert { id } => Self::Insert { id: id + NEXT },
             Self::Stock { batch, color, doom } => Self::Stock { batch: batch + NEXT, color, doom },
+            // One that only reads is repeated as it is.
+            Self::Lists { id, script, micros } if micros.writes() => Self::Lists { id: id + NEXT, script, micros },
             other => other,
         }
+    }
+
+    /// What the step at that position of the lists' transaction `id` appends: unique in the run.
+    #[must_use]
+    pub const fn appended(id: u64, index: usize) -> u64 {
+        id * MICROS_MAX as u64 + index as u64
     }
 }
 
@@ -194,6 +217,8 @@ impl fmt::Display for Operation {
             }
             Self::Withdraw { batch } => write!(f, "withdraw {batch}"),
             Self::Audit => f.write_str("audit"),
+            Self::Lists { id, script, micros } => write!(f, "lists_{} {id} {micros}", script.name()),
+            Self::ReadLists => f.write_str("read_lists"),
         }
     }
 }
@@ -202,6 +227,9 @@ impl FromStr for Operation {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(script) = text.strip_prefix("lists_") {
+            return lists(text, script);
+        }
         let mut words = text.split_ascii_whitespace();
         let verb = words.next().unwrap_or_default();
         let numbers: Vec<u64> = words
@@ -240,6 +268,7 @@ impl FromStr for Operation {
             }
             ("withdraw", &[batch]) => Self::Withdraw { batch },
             ("audit", &[]) => Self::Audit,
+            ("read_lists", &[]) => Self::ReadLists,
             (_, &[batch, color]) => {
                 let doom = verb
                     .strip_prefix("stock")
@@ -250,6 +279,15 @@ impl FromStr for Operation {
             _ => return Err(format!("`{text}` is not an operation")),
         })
     }
+}
+
+/// `block 7 r3 a5`: a transaction over lists.
+fn lists(text: &str, rest: &str) -> Result<Operation, String> {
+    let mut words = rest.splitn(3, ' ');
+    let script = words.next().and_then(Script::find);
+    let id = words.next().and_then(|id| id.parse().ok());
+    let (Some(script), Some(id)) = (script, id) else { return Err(format!("`{text}` is not an operation")) };
+    Ok(Operation::Lists { id, script, micros: words.next().unwrap_or_default().parse()? })
 }
 
 impl From<PlannedOperation> for String {

@@ -169,22 +169,24 @@ impl Writer {
         done
     }
 
-    /// All exchanges of an operation, each as what has been answered makes it. The last answer, or the first trouble.
+    /// All exchanges of an operation, each as what has been answered makes it. All results, or the first trouble.
     async fn converse(
         &mut self,
         operation: Operation,
         first: Exchange,
         timeout: Duration,
     ) -> Option<Result<Answer, Trouble>> {
-        let mut exchange = first;
+        let (mut exchange, mut results) = (first, Vec::new());
         for answered in 1.. {
-            let answer = match self.ask(exchange, timeout).await? {
+            let mut answer = match self.ask(exchange, timeout).await? {
                 Ok(answer) => answer,
                 Err(trouble) => return Some(Err(trouble)),
             };
-            match self.kind.next(self.place, operation, answered, &answer) {
+            let next = self.kind.next(self.place, operation, answered, &answer);
+            results.append(&mut answer.results);
+            match next {
                 Some(next) => exchange = next,
-                None => return Some(Ok(answer)),
+                None => return Some(Ok(Answer::of(results))),
             }
             // A block stands and falls with its connection.
             self.link.as_ref()?;

@@ -1,6 +1,6 @@
 //! A client's life: connect, start up, do what is planned, note what came of it, go elsewhere when a node fails it.
 
-use super::wire::{self, Exchange, Progress, Wire, WireError};
+use super::wire::{self, Answer, Exchange, Progress, ResultSet, Wire, WireError};
 use super::{Kind, LastSeen, Place, Style, find};
 use crate::client::{Client, ClientAction, ClientInput};
 use crate::history::{HistoryEvent, OperationId, Outcome, Seen};
@@ -51,6 +51,8 @@ pub struct PgClient {
     preparing: Option<&'static str>,
     stage: Stage,
     current: Option<Current>,
+    /// What the exchanges of the current operation have shown before its last.
+    shown: Vec<ResultSet>,
     healed: bool,
     /// Nothing is sent before.
     not_before_ns: u64,
@@ -113,6 +115,7 @@ impl PgClient {
             preparing: None,
             stage: Stage::Setup { step: 0 },
             current: None,
+            shown: Vec::new(),
             healed: false,
             not_before_ns: 0,
             counter: 0,
@@ -210,12 +213,8 @@ impl PgClient {
                 Current::Operation { id, operation, binary, answered: 0 }
             }
         });
-        self.preparing = match &exchange {
-            Exchange::Extended { name, .. } => *name,
-            Exchange::Simple(_) => None,
-        };
-        let known = self.preparing.is_some_and(|name| self.prepared.contains(name));
-        out.push(ClientAction::Send(wire::request(&exchange, known)));
+        self.shown.clear();
+        self.transmit(&exchange, out);
         let deadline_ns = now_ns + self.timeout_ns;
         self.link = Link::Busy { node, deadline_ns };
         if abandon {
@@ -225,6 +224,15 @@ impl PgClient {
         } else {
             out.push(ClientAction::WakeAt(deadline_ns));
         }
+    }
+
+    fn transmit(&mut self, exchange: &Exchange, out: &mut Vec<ClientAction>) {
+        self.preparing = match exchange {
+            Exchange::Extended { name, .. } => *name,
+            Exchange::Simple(_) => None,
+        };
+        let known = self.preparing.is_some_and(|name| self.prepared.contains(name));
+        out.push(ClientAction::Send(wire::request(exchange, known)));
     }
 
     /// A planned operation with what the client knows now filled in, and what to send for it.
@@ -295,19 +303,24 @@ impl PgClient {
     }
 
     /// Sends the operation's next exchange, if it has one.
-    fn goes_on(&mut self, answer: &wire::Answer, out: &mut Vec<ClientAction>) -> bool {
+    fn goes_on(&mut self, answer: &mut Answer, out: &mut Vec<ClientAction>) -> bool {
         let Some(Current::Operation { operation, answered, .. }) = &mut self.current else { return false };
         if answer.error.is_some() {
             return false;
         }
         *answered += 1;
-        let Some(exchange) = self.kind.next(self.place, *operation, *answered, answer) else { return false };
-        out.push(ClientAction::Send(wire::request(&exchange, false)));
+        let next = self.kind.next(self.place, *operation, *answered, answer);
+        self.shown.append(&mut answer.results);
+        let Some(exchange) = next else {
+            answer.results = std::mem::take(&mut self.shown);
+            return false;
+        };
+        self.transmit(&exchange, out);
         true
     }
 
     fn bytes(&mut self, now_ns: u64, bytes: &[u8], out: &mut Vec<ClientAction>) {
-        let answer = match self.wire.receive(bytes) {
+        let mut answer = match self.wire.receive(bytes) {
             Ok(Progress::More) => return,
             Ok(Progress::Ready(answer)) => answer,
             Err(message) => {
@@ -319,11 +332,11 @@ impl PgClient {
         match self.link {
             Link::Starting { node, .. } => self.link = Link::Idle { node },
             Link::Busy { node, deadline_ns } => {
-                if self.goes_on(&answer, out) {
+                self.prepared.extend(self.preparing.filter(|_| answer.parsed));
+                if self.goes_on(&mut answer, out) {
                     return;
                 }
                 self.link = Link::Idle { node };
-                self.prepared.extend(self.preparing.filter(|_| answer.parsed));
                 let outcome = match (&answer.error, self.current) {
                     (Some(error), _) => refused(error),
                     (None, Some(Current::Operation { operation: Operation::Setup { .. }, .. }) | None) => {

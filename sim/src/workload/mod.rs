@@ -9,6 +9,7 @@
 //! - No operation is sent twice: a repetition has another value, and another number in the history.
 //! - A checker sees what clients saw and nothing else.
 
+mod append;
 mod bank;
 pub mod driver;
 mod indexes;
@@ -57,7 +58,7 @@ pub trait Kind: Sync {
         None
     }
 
-    /// What an answer without an error shows.
+    /// What an answer without an error shows: the results of all exchanges of an operation, in order.
     fn interpret(&self, operation: Operation, answer: &Answer, binary: bool) -> Seen;
 }
 
@@ -112,7 +113,8 @@ impl Style {
 }
 
 /// All workloads.
-pub const WORKLOADS: &[&dyn Kind] = &[&registers::Registers, &bank::Bank, &insert::Insert, &indexes::Indexes];
+pub const WORKLOADS: &[&dyn Kind] =
+    &[&registers::Registers, &bank::Bank, &insert::Insert, &indexes::Indexes, &append::Append];
 
 /// The workload of that name.
 #[must_use]

@@ -10,6 +10,7 @@ mod exactly_once;
 mod indexes;
 mod money;
 mod registers;
+mod serializable;
 
 use crate::history::{HistoryEvent, OperationId, Outcome};
 use crate::operation::Operation;
@@ -38,6 +39,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &durable::AcknowledgedDurable,
     &agree::ReadsAgree,
     &indexes::IndexesAgree,
+    &serializable::StrictlySerializable,
 ];
 
 /// What a checker found.
