@@ -5,6 +5,7 @@
 
 use crate::catalog::Catalog;
 use crate::cluster::facts::{Ask, Facts};
+use crate::partition::global::Exchange;
 use crate::partition::message::{Reply, Request};
 use crate::partition::transfer::SnapshotMessage;
 use crate::types::{Incarnation, LogIndex, NodeId, PartitionId, WorkerId};
@@ -73,6 +74,15 @@ pub enum Body {
     Ask(Ask),
     /// A worker answers a session of the receiving worker.
     Facts(Facts),
+    /// A partition's leader tells another partition about a global command.
+    Exchange {
+        /// Which is told.
+        partition: PartitionId,
+        /// What.
+        exchange: Exchange,
+        /// How often it was passed on by members that do not lead.
+        hops: u8,
+    },
     /// Replicas of a partition about a snapshot.
     Snapshot {
         /// Partition.

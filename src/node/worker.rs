@@ -21,6 +21,7 @@ use super::wire::{Body, Frame, FrameV1};
 use crate::catalog::Catalog;
 use crate::consensus::{self, Outbound, Ready, Status};
 use crate::env::{ClientEvent, Control, Endpoint, Env, Event, Port, StopReason};
+use crate::partition::global::Exchange;
 use crate::partition::message::{Reply, Request};
 use crate::partition::{Origin, Replica, ReplicaConfig};
 use crate::session::{Gateway, GatewayConfig, GatewayOutput};
@@ -33,6 +34,9 @@ use std::sync::Arc;
 
 /// A clean stop waits this long for running statements.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// An exchange is passed on so often: hints may lead in a circle while an election is on.
+const MAX_HOPS: u8 = 2;
 
 /// The unit of execution: owns partition replicas and client sessions, shares nothing.
 pub struct Worker {
@@ -112,9 +116,10 @@ impl Worker {
     /// Takes one event. The only entry.
     pub fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control {
         let (now, wall) = (env.now(), env.wall());
+        self.replicas.values_mut().for_each(Replica::begin_turn);
         match event {
             Event::Start => self.start(env),
-            Event::Message { payload, .. } => self.message(now, wall, &payload),
+            Event::Message { payload, .. } => self.message(env, &payload),
             Event::Client { connection, event } => self.client(env, connection, event),
             Event::Wake => self.timeouts(now, wall),
             Event::Paused { length } => self.paused(now, wall, length),
@@ -224,6 +229,7 @@ impl Worker {
             let config = ReplicaConfig {
                 max_pending: self.config.max_pending,
                 digest_every: self.config.digest_every,
+                exchange_every: self.config.election_timeout,
                 rng: Rng::from_seed(env.seed("entries")),
                 keeping: self.keeping_config(),
             };
@@ -235,7 +241,7 @@ impl Worker {
         Ok(())
     }
 
-    fn message(&mut self, now: Instant, wall: Timestamp, payload: &[u8]) {
+    fn message(&mut self, env: &mut dyn Env, payload: &[u8]) {
         let Some(Frame::V1(frame)) = Frame::decode(payload) else {
             self.stats.malformed_frames += 1;
             return;
@@ -250,11 +256,12 @@ impl Worker {
             return;
         }
         let before = std::mem::replace(latest, frame.incarnation);
-        self.note_peer(wall, frame.node, before, frame.incarnation);
-        self.dispatch(now, wall, Origin { node: frame.node, worker: frame.worker }, frame.body);
+        self.note_peer(env.wall(), frame.node, before, frame.incarnation);
+        self.dispatch(env, Origin { node: frame.node, worker: frame.worker }, frame.body);
     }
 
-    fn dispatch(&mut self, now: Instant, wall: Timestamp, from: Origin, body: Body) {
+    fn dispatch(&mut self, env: &mut dyn Env, from: Origin, body: Body) {
+        let (now, wall) = (env.now(), env.wall());
         match body {
             Body::Consensus { partition, message } => {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
@@ -266,6 +273,7 @@ impl Worker {
                     replica.request(now, wall, from, request);
                 }
             }
+            Body::Exchange { partition, exchange, hops } => self.exchange(env, now, partition, exchange, hops),
             Body::Snapshot { partition, message } => {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
                     replica.snapshot_message(now, from.node, message);
@@ -357,7 +365,7 @@ impl Worker {
             while let Some(body) = self.local.pop_front() {
                 quiet = false;
                 let from = Origin { node: self.config.node, worker: self.config.worker };
-                self.dispatch(now, wall, from, body);
+                self.dispatch(env, from, body);
             }
             match self.drive_replicas(env, now, wall) {
                 Ok(nothing) => quiet &= nothing,
@@ -476,7 +484,10 @@ impl Worker {
                 self.saving = Some(partition);
             }
             let output = replica.take_output();
-            quiet &= output.replies.is_empty();
+            quiet &= output.replies.is_empty() && output.exchanges.is_empty();
+            for (to, exchange) in output.exchanges {
+                self.send_exchange(env, to, exchange);
+            }
             for (origin, reply) in output.replies {
                 self.send_reply(env, origin, reply);
             }
@@ -545,6 +556,29 @@ impl Worker {
         // A request may be lost on any way, even to the own node: the session asks again under the same identity.
         if !env.buggify("node.request_lost") {
             self.send(env, Endpoint { node, port: Port::Partition(partition) }, Body::Request { partition, request });
+        }
+    }
+
+    /// To whoever is believed to lead the partition.
+    fn send_exchange(&mut self, env: &mut dyn Env, partition: PartitionId, exchange: Exchange) {
+        let Some(node) = self.gateway.as_ref().map(|gateway| gateway.leader_of(partition)) else { return };
+        // Whatever is said may be lost on any way: it is asked for again.
+        if !env.buggify("node.exchange_lost") {
+            let to = Endpoint { node, port: Port::Partition(partition) };
+            self.send(env, to, Body::Exchange { partition, exchange, hops: 0 });
+        }
+    }
+
+    fn exchange(&mut self, env: &mut dyn Env, now: Instant, partition: PartitionId, exchange: Exchange, hops: u8) {
+        let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        let Some(exchange) = replica.exchange(now, exchange) else { return };
+        // A member that does not lead: whom does it follow?
+        if let Some(leader) = replica.status().leader.filter(|leader| *leader != self.config.node)
+            && hops < MAX_HOPS
+        {
+            sometimes!("node.exchange_passed_on");
+            let to = Endpoint { node: leader, port: Port::Partition(partition) };
+            self.send(env, to, Body::Exchange { partition, exchange, hops: hops + 1 });
         }
     }
 

@@ -1,9 +1,12 @@
 //! What the replicated log of a partition holds.
 
 use crate::catalog::Catalog;
+use crate::partition::global::{Global, GlobalBody, Values};
 use crate::partition::message::{Commitment, Settings, Statement};
 use crate::types::random::SeedableRng;
-use crate::types::{CatalogVersion, Incarnation, NodeId, RequestId, Rng, Sequence, Timestamp, WorkerId};
+use crate::types::{
+    CatalogVersion, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Rng, Sequence, Timestamp, WorkerId,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -11,11 +14,29 @@ use std::sync::Arc;
 /// A log entry's payload, versioned: an old log is readable by a new binary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// First format.
+    /// A session's, first format.
     V1(CommandV1),
+    /// A command over several partitions, in this participant's log.
+    Global(Arc<Global>),
+    /// What a global command came to. It is decided already: this saves followers, and whoever reads the log later, from asking.
+    Decision {
+        /// Which.
+        number: GlobalNumber,
+        /// What.
+        committed: bool,
+        /// What the other participants sent while executing it.
+        values: Values,
+    },
+    /// Cluster partition: how far groups have come. Data partitions: what may be forgotten.
+    Tick {
+        /// Group, received, settled.
+        reports: Vec<(PartitionId, GlobalNumber, GlobalNumber)>,
+        /// Everything below is settled everywhere.
+        forget_below: GlobalNumber,
+    },
 }
 
-/// First format of a command.
+/// First format of a session's command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandV1 {
     /// Whose request; executed once.
@@ -53,6 +74,13 @@ pub enum CommandBody {
     },
     /// COMMIT of a transaction.
     Commit(Arc<Commitment>),
+    /// A command over several partitions, to be given its place in their order (cluster partition).
+    Order {
+        /// Who takes part, ascending.
+        participants: Vec<PartitionId>,
+        /// What.
+        body: Arc<GlobalBody>,
+    },
     /// A data partition's copy of the catalog.
     InstallCatalog(Arc<Catalog>),
     /// A gateway's new life (cluster partition).
@@ -80,6 +108,36 @@ impl Command {
     /// A sentence, when the bytes are no command of a known version.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         postcard::from_bytes(bytes).map_err(|error| format!("unreadable command: {error}"))
+    }
+}
+
+/// First byte of an encoded [`Command::Global`] and [`Command::Decision`]: the variant's number.
+const GLOBAL: u8 = 1;
+const DECISION: u8 = 2;
+
+impl Command {
+    /// The decision that these bytes hold, if they hold one: which command, what, and what the others sent.
+    #[must_use]
+    pub fn decision(bytes: &[u8]) -> Option<(GlobalNumber, bool, Values)> {
+        if bytes.first() != Some(&DECISION) {
+            return None;
+        }
+        match Self::decode(bytes) {
+            Ok(Self::Decision { number, committed, values }) => Some((number, committed, values)),
+            _ => None,
+        }
+    }
+
+    /// The number of the global command that these bytes hold, if they hold one.
+    #[must_use]
+    pub fn global_number(bytes: &[u8]) -> Option<GlobalNumber> {
+        if bytes.first() != Some(&GLOBAL) {
+            return None;
+        }
+        match Self::decode(bytes) {
+            Ok(Self::Global(global)) => Some(global.number),
+            _ => None,
+        }
     }
 }
 

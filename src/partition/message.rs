@@ -3,10 +3,11 @@
 //! These travel between workers, of one node or of several, inside the node's versioned frame (`node::wire`).
 
 use crate::catalog::Catalog;
+use crate::partition::global::{GlobalBody, GlobalOutcome};
 pub use crate::sql::{Settings, StatementResult};
 use crate::types::{
-    CatalogVersion, DataType, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, Timestamp, Value,
-    WorkerId,
+    CatalogVersion, DataType, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, Timestamp,
+    Value, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -40,6 +41,20 @@ pub enum RequestBody {
     Abandon {
         /// Its number in its session.
         transaction: u64,
+    },
+    /// A command over several partitions. Cluster partition only; logged, executed once. Answers [`Outcome::Ordered`]; what it
+    /// comes to is asked of each participant by [`RequestBody::Collect`].
+    Order {
+        /// Who takes part, ascending. Of a definition: all partitions, the cluster partition too.
+        participants: Vec<PartitionId>,
+        /// What.
+        body: Arc<GlobalBody>,
+    },
+    /// What has an ordered command (the request of the same identity) come to here? Answered when it is decided:
+    /// [`Outcome::Global`].
+    Collect {
+        /// Its number.
+        number: GlobalNumber,
     },
     /// DDL. Cluster partition only; logged, executed once. Answers [`Outcome::Defined`].
     Define {
@@ -170,6 +185,11 @@ pub enum ReplyBody {
     Lost,
     /// Too much is waiting here. Not executed by this attempt.
     Overloaded,
+    /// A participant has no leader that is known. Not ordered by this attempt.
+    Unreachable {
+        /// Which.
+        partition: PartitionId,
+    },
     /// The session's sequence is below `acked_below`, or otherwise outside its window: a bug of the asker, answered, not executed.
     Stale,
 }
@@ -190,6 +210,13 @@ pub enum Outcome {
     Committed,
     /// The transaction's fork is not here (any more): its session may send everything again ([`Step::before`]).
     ForkLost,
+    /// The command over several partitions has its place.
+    Ordered {
+        /// This.
+        number: GlobalNumber,
+    },
+    /// What a command over several partitions came to here.
+    Global(GlobalOutcome),
     /// Executed earlier, once; its result was too large to be kept for a retry.
     ResultNotKept,
     /// DDL is committed in the cluster partition; data partitions are still to be brought there.

@@ -32,6 +32,7 @@
 
 pub mod command;
 pub mod dedup;
+pub mod global;
 pub mod message;
 mod replica;
 pub mod snapshot;

@@ -1,23 +1,26 @@
 //! A replica: a consensus member, the state it feeds, and the requests that wait for either.
 
+mod global;
 mod keeping;
 
 pub use keeping::{Keep, KeepingConfig};
 
 use crate::catalog::Catalog;
-use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
+use crate::consensus::{Committed, Consensus, NotLeader, Ready, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
+use crate::partition::global::{Exchange, Exchanges, Values};
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Step};
 use crate::partition::state_machine::StateMachine;
 use crate::partition::transaction::{Forks, Found};
 use crate::types::random::RngCore;
 use crate::types::{
-    CatalogVersion, Duration, Era, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp, WorkerId,
+    CatalogVersion, Duration, Era, GlobalNumber, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Timestamp,
+    WorkerId,
 };
 use crate::{planted, sometimes};
 use keeping::Keeping;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Digests of the state at the latest multiples of `digest_every` that a replica remembers for comparison.
@@ -41,6 +44,8 @@ pub struct ReplicaOutput {
     pub catalog: Option<Arc<Catalog>>,
     /// This leader's digest at an index, for its followers to compare.
     pub digests: Vec<(LogIndex, u128)>,
+    /// What other partitions are to be told.
+    pub exchanges: Vec<(PartitionId, Exchange)>,
     /// Checkpoints and snapshots.
     pub keeping: Keep,
 }
@@ -51,6 +56,15 @@ pub struct Replica {
     /// A trait object: the protocol is chosen when the cluster is created, at run time.
     consensus: Box<dyn Consensus>,
     machine: StateMachine,
+    /// Committed and not yet executed.
+    backlog: VecDeque<Committed>,
+    /// Decisions on global commands that stand in the committed log ahead of `executed`.
+    decisions: BTreeMap<GlobalNumber, (bool, Values)>,
+    /// Entries that may still be executed in this turn.
+    slice: usize,
+    exchanges: Exchanges,
+    exchange_every: Duration,
+    led_since: Instant,
     /// Proposed here and not yet executed.
     pending: BTreeMap<RequestId, Pending>,
     max_pending: usize,
@@ -66,6 +80,8 @@ pub struct Replica {
     digest_every: u64,
     own_digests: BTreeMap<LogIndex, u128>,
     announced_digests: BTreeMap<LogIndex, u128>,
+    /// The last index at which a digest was taken.
+    digested: LogIndex,
     leads: bool,
     rng: Rng,
     keeping: Keeping,
@@ -91,6 +107,8 @@ pub struct ReplicaConfig {
     pub max_pending: usize,
     /// Digests are compared at multiples of this index.
     pub digest_every: u64,
+    /// What participants of global commands have not heard of each other is asked again so often.
+    pub exchange_every: Duration,
     /// Seeds of entries.
     pub rng: Rng,
     /// Checkpoints and snapshots.
@@ -109,6 +127,12 @@ impl Replica {
             consensus,
             keeping: Keeping::new(config.keeping, machine.executed()),
             machine,
+            backlog: VecDeque::new(),
+            decisions: BTreeMap::new(),
+            slice: 0,
+            exchanges: Exchanges::default(),
+            exchange_every: config.exchange_every,
+            led_since: Instant(0),
             pending: BTreeMap::new(),
             max_pending: config.max_pending,
             arriving_reads: Vec::new(),
@@ -119,10 +143,12 @@ impl Replica {
             digest_every: config.digest_every.max(1),
             own_digests: BTreeMap::new(),
             announced_digests: BTreeMap::new(),
+            digested: LogIndex(0),
             leads: false,
             rng: config.rng,
             output: ReplicaOutput::default(),
         };
+        replica.begin_turn();
         replica.announce_restored();
         replica.forget();
         replica
@@ -136,13 +162,18 @@ impl Replica {
     /// When [`Replica::handle_timeout`] wants to be called.
     #[must_use]
     pub fn next_timeout(&self) -> Instant {
-        self.consensus.next_timeout().min(self.keeping.next_timeout().unwrap_or(Instant(u64::MAX)))
+        if self.has_work() {
+            return Instant(0);
+        }
+        let others = self.keeping.next_timeout().into_iter().chain(self.next_exchange());
+        others.fold(self.consensus.next_timeout(), Instant::min)
     }
 
     /// Time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.consensus.handle_timeout(now);
         self.keeping_timeout(now);
+        self.exchange_timeout(now);
     }
 
     /// Nobody has listened for so long, up to now.
@@ -153,7 +184,7 @@ impl Replica {
     /// Is there anything to execute? It comes last of what [`Replica::ready`] has.
     #[must_use]
     pub fn has_to_execute(&self) -> bool {
-        self.consensus.status().committed > self.machine.executed()
+        self.has_work() || self.consensus.status().committed > self.machine.executed()
     }
 
     /// What was handed out up to this number is durable.
@@ -176,6 +207,7 @@ impl Replica {
                 self.arriving_reads.push((origin, request))
             }
             RequestBody::Abandon { transaction } => self.forks.forget(request.id.session, *transaction),
+            RequestBody::Collect { number } if leads => self.collect(origin, &request, *number),
             RequestBody::Step(_) if leads => self.step_requested(origin, request),
             RequestBody::Commit(commitment) if leads => {
                 // Its work is done, and while it is there every leaf that is written has to be copied.
@@ -194,22 +226,22 @@ impl Replica {
     /// persist and send. Call until `None`; then [`Replica::take_output`].
     pub fn ready(&mut self, now: Instant, wall: Timestamp) -> Option<Ready> {
         self.ask_for_barrier(now);
-        let mut ready = self.consensus.ready()?;
-        for committed in std::mem::take(&mut ready.committed) {
-            self.execute(wall, committed.index, committed.payload);
-        }
+        let Some(mut ready) = self.consensus.ready() else {
+            // Execution comes last; and it may have something to propose.
+            return if self.work(now, wall) { self.ready(now, wall) } else { None };
+        };
+        self.enqueue(std::mem::take(&mut ready.committed));
         for state in std::mem::take(&mut ready.read_states) {
             let reads = self.barriers.remove(&state.token).unwrap_or_default();
             self.proved_reads.entry(state.index).or_default().extend(reads);
         }
-        self.run_proved_reads(wall);
         for token in std::mem::take(&mut ready.reads_dropped) {
             for (origin, request) in self.barriers.remove(&token).unwrap_or_default() {
                 self.refuse_read(origin, &request);
             }
         }
         if let Some(role) = ready.role {
-            self.role_changed(role);
+            self.role_changed(now, role);
         }
         self.drop_overtaken_download();
         if let Some(fetch) = ready.fetch.take() {
@@ -220,6 +252,7 @@ impl Replica {
 
     /// Takes what has piled up.
     pub fn take_output(&mut self) -> ReplicaOutput {
+        self.output.exchanges = self.take_exchanges();
         std::mem::take(&mut self.output)
     }
 
@@ -288,7 +321,7 @@ impl Replica {
                 | RequestBody::Abandon { .. }
                 | RequestBody::InstallCatalog(_)
         );
-        for_rows != (self.partition == PartitionId::CLUSTER)
+        matches!(body, RequestBody::Collect { .. }) || for_rows != (self.partition == PartitionId::CLUSTER)
     }
 
     /// Statements of an open transaction. The first ones make its fork, as a read does that has to be proved; what
@@ -344,6 +377,10 @@ impl Replica {
             sometimes!("partition.replan_before_proposal");
             return self.answer(origin, &request, ReplyBody::Replan { version });
         }
+        if let Some(partition) = self.unreachable(now, &request.body) {
+            sometimes!("global.participant_unreachable");
+            return self.answer(origin, &request, ReplyBody::Unreachable { partition });
+        }
         let id = request.id;
         let (era, version) = (self.consensus.status().era, self.machine.catalog().version);
         // A copy more would be found in the table and do no harm but one: where a round of consensus takes longer than an
@@ -378,15 +415,15 @@ impl Replica {
 
     fn execute(&mut self, wall: Timestamp, index: LogIndex, payload: crate::consensus::Payload) {
         let executed = self.machine.execute(wall, index, payload);
-        if let Some(catalog) = executed.catalog {
-            self.output.catalog = Some(catalog);
-        }
-        if let Some((id, body)) = executed.reply
-            && let Some(Pending { origin, attempt, .. }) = self.pending.remove(&id)
-        {
-            self.output.replies.push((origin, Reply { id, attempt, partition: self.partition, body }));
-        }
-        if index.0.is_multiple_of(self.digest_every) {
+        self.executed(executed);
+        self.digest_passed();
+    }
+
+    /// Takes the digest of the state where that is due.
+    fn digest_passed(&mut self) {
+        let index = self.machine.executed();
+        if index.0.is_multiple_of(self.digest_every) && index > self.digested {
+            self.digested = index;
             let digest = self.machine.digest();
             self.own_digests.insert(index, digest);
             trim(&mut self.own_digests);
@@ -396,8 +433,11 @@ impl Replica {
         }
     }
 
-    fn role_changed(&mut self, role: Role) {
+    fn role_changed(&mut self, now: Instant, role: Role) {
         let led = std::mem::replace(&mut self.leads, role == Role::Leader);
+        if led != self.leads {
+            self.exchanges_begin(now);
+        }
         if !led || self.leads {
             return;
         }
@@ -434,6 +474,10 @@ impl Replica {
     }
 
     fn run_proved_reads(&mut self, wall: Timestamp) {
+        // Planted 102: reads see what is undecided.
+        if self.machine.stands() && !planted!(102) {
+            return;
+        }
         while let Some(first) = self.proved_reads.first_entry() {
             if *first.key() > self.machine.executed() {
                 sometimes!("partition.read_waits_for_execution");
@@ -464,8 +508,11 @@ impl Replica {
     }
 
     fn answer(&mut self, origin: Origin, request: &Request, body: ReplyBody) {
-        let reply = Reply { id: request.id, attempt: request.attempt, partition: self.partition, body };
-        self.output.replies.push((origin, reply));
+        self.reply(origin, request.id, request.attempt, body);
+    }
+
+    fn reply(&mut self, origin: Origin, id: RequestId, attempt: u32, body: ReplyBody) {
+        self.output.replies.push((origin, Reply { id, attempt, partition: self.partition, body }));
     }
 }
 
@@ -487,7 +534,11 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
             CommandBody::RegisterGateway { node: *node, worker: *worker, incarnation: *incarnation }
         }
         RequestBody::Commit(commitment) => CommandBody::Commit(Arc::clone(commitment)),
+        RequestBody::Order { participants, body } => {
+            CommandBody::Order { participants: participants.clone(), body: Arc::clone(body) }
+        }
         RequestBody::Query(_)
+        | RequestBody::Collect { .. }
         | RequestBody::ReadCatalog { .. }
         | RequestBody::Step(_)
         | RequestBody::Abandon { .. } => return None,

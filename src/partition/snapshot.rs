@@ -8,7 +8,7 @@
 //! chunk  = u8 version (1), then the next bytes of the stream, as many as asked for
 //! stream = items, back to back; one may go on in the next chunk. Numbers are little-endian.
 //! item   = 'H', u32 length, postcard of Head: catalog, numbers, gateways, violations. The first, once.
-//!        | 'T', u8 space, u32 tree, u64 the tree's counter: the rows that follow are this tree's.
+//!        | 'T', u8 space (0 rows, 1 deduplication, 2 global commands), u32 tree, u64 the tree's counter: the rows that follow are this tree's.
 //!        | 'R', u32 length of the key, u32 length of the value, key, value
 //! ```
 //!
@@ -51,6 +51,7 @@ pub struct Snapshot {
     head: Head,
     rows: storage::Snapshot,
     dedup: storage::Snapshot,
+    globals: storage::Snapshot,
     digest: u128,
 }
 
@@ -63,6 +64,8 @@ pub(super) struct Head {
     pub(super) last_timestamp: Timestamp,
     pub(super) gateways: Vec<(NodeId, WorkerId, Incarnation, u64)>,
     pub(super) violations: Vec<(TreeId, SqlError)>,
+    pub(super) globals: super::state_machine::Globals,
+    pub(super) sequencer: super::global::Sequencer,
     pub(super) catalog: Arc<Catalog>,
 }
 
@@ -93,6 +96,8 @@ enum Space {
     Rows = 0,
     /// The deduplication table.
     Dedup = 1,
+    /// The memory of global commands.
+    Globals = 2,
 }
 
 /// A chunk in the making.
@@ -118,8 +123,14 @@ pub enum Malformed {
 }
 
 impl Snapshot {
-    pub(super) fn new(head: Head, rows: storage::Snapshot, dedup: storage::Snapshot, digest: u128) -> Self {
-        Self { head, rows, dedup, digest }
+    pub(super) fn new(
+        head: Head,
+        rows: storage::Snapshot,
+        dedup: storage::Snapshot,
+        globals: storage::Snapshot,
+        digest: u128,
+    ) -> Self {
+        Self { head, rows, dedup, globals, digest }
     }
 
     /// The index that it has executed.
@@ -183,6 +194,7 @@ impl Snapshot {
         match space {
             Space::Rows => &self.rows,
             Space::Dedup => &self.dedup,
+            Space::Globals => &self.globals,
         }
     }
 
@@ -191,6 +203,7 @@ impl Snapshot {
         match self.space(space).trees().find(|tree| *tree >= from) {
             Some(tree) => Some(At::Tree(space, tree)),
             None if space == Space::Rows && !planted!(28) => self.tree_at(Space::Dedup, TreeId(0)),
+            None if space != Space::Globals => self.tree_at(Space::Globals, TreeId(0)),
             None => None,
         }
     }
@@ -228,6 +241,7 @@ pub struct Builder {
     head: Option<Head>,
     rows: storage::Store,
     dedup: storage::Store,
+    globals: storage::Store,
     /// The tree that is being filled.
     tree: Option<(Space, TreeId)>,
     /// The last key in it.
@@ -265,6 +279,7 @@ impl Builder {
         self.rest = left.to_vec();
         self.rows.commit();
         self.dedup.commit();
+        self.globals.commit();
         Ok(())
     }
 
@@ -305,6 +320,7 @@ impl Builder {
         match space {
             Space::Rows => &mut self.rows,
             Space::Dedup => &mut self.dedup,
+            Space::Globals => &mut self.globals,
         }
     }
 
@@ -333,7 +349,7 @@ impl Builder {
         if partition != PartitionId::CLUSTER && head.catalog.tables.values().any(lacks) {
             return Err(Malformed::Nonsense("a table's rows are missing"));
         }
-        let machine = StateMachine::restored(head, self.rows, self.dedup).map_err(Malformed::Nonsense)?;
+        let machine = StateMachine::restored(head, self.rows, self.dedup, self.globals).map_err(Malformed::Nonsense)?;
         if machine.digest() != digest {
             return Err(Malformed::Mislabelled("another digest"));
         }
@@ -362,6 +378,7 @@ impl<'a> Item<'a> {
                     let space = match fixed[0] {
                         0 => Space::Rows,
                         1 => Space::Dedup,
+                        2 => Space::Globals,
                         _ => return Err(Malformed::Nonsense("trees of an unknown kind")),
                     };
                     let (tree, last_id) =

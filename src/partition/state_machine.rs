@@ -3,10 +3,15 @@
 //! Everything here runs in the same order with the same result on every replica. Two things are this replica's own and
 //! marked as such: the plan cache, which changes only how fast an answer comes, and the wall clock that reads are given.
 
+mod participant;
+
+pub(super) use participant::{Position, Standing, values_of};
+
 use crate::catalog::Catalog;
 use crate::consensus::Payload;
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
+use crate::partition::global::{Global, Memory, Sequencer};
 use crate::partition::message::{
     Batch, Commitment, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult, Step,
 };
@@ -15,10 +20,12 @@ use crate::partition::transaction::{self, Fork};
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
-    CatalogVersion, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, Timestamp, TreeId, WorkerId,
+    CatalogVersion, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, Timestamp,
+    TreeId, WorkerId,
 };
 use crate::{planted, sometimes};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -33,6 +40,13 @@ pub struct StateMachine {
     catalog: Arc<Catalog>,
     catalog_digest: u128,
     dedup: Dedup,
+    /// Global commands: what they came to, and (cluster partition) their bodies.
+    memory: Memory,
+    globals: Globals,
+    /// The order of global commands; the cluster partition's only.
+    sequencer: Sequencer,
+    /// Tentative, and no part of the state: made again by executing the entry again.
+    standing: Option<Standing>,
     /// Indexes under construction whose UNIQUE does not hold here, with what the client is to be told.
     violations: BTreeMap<TreeId, SqlError>,
     /// Numbers given to gateways' lives.
@@ -44,13 +58,34 @@ pub struct StateMachine {
     plans: sql::PlanCache,
 }
 
+/// How far global commands have come here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Globals {
+    /// The last one taken and decided.
+    last: GlobalNumber,
+    /// Decided, and the decision is not in the log yet.
+    undeclared: BTreeSet<GlobalNumber>,
+    /// Nothing below is remembered.
+    forgotten: GlobalNumber,
+}
+
 /// What came of an entry.
 #[derive(Debug, Default)]
 pub struct Executed {
     /// Answer for whoever waits for this request.
     pub reply: Option<(RequestId, ReplyBody)>,
+    /// Answer for whoever collects what this request over several partitions came to.
+    pub collected: Option<(RequestId, ReplyBody)>,
+    /// The cluster partition has given a command its place.
+    pub ordered: Option<Arc<Global>>,
     /// The cluster partition has a new catalog.
     pub catalog: Option<Arc<Catalog>>,
+}
+
+impl Executed {
+    fn answer(id: RequestId, body: ReplyBody) -> Self {
+        Self { reply: Some((id, body)), ..Self::default() }
+    }
 }
 
 impl StateMachine {
@@ -65,6 +100,10 @@ impl StateMachine {
             catalog_digest: digest_of(&*catalog),
             catalog,
             dedup: Dedup::default(),
+            memory: Memory::default(),
+            globals: Globals::default(),
+            sequencer: Sequencer::default(),
+            standing: None,
             violations: BTreeMap::new(),
             gateways_digest: digest_of(&BTreeMap::<(NodeId, WorkerId), (Incarnation, u64)>::new()),
             gateways: BTreeMap::new(),
@@ -95,10 +134,14 @@ impl StateMachine {
     /// Digest of everything replicated, the executed index excepted: replicas are compared at the same one.
     #[must_use]
     pub fn digest(&self) -> u128 {
+        if let Some(standing) = self.standing.as_ref().filter(|_| self.stands()) {
+            return standing.digest;
+        }
         let mut digest = self.store.digest().wrapping_add(self.catalog_digest).wrapping_add(self.gateways_digest);
         if !planted!(28) {
             digest = digest.wrapping_add(self.dedup.digest());
         }
+        digest = digest.wrapping_add(self.memory.digest()).wrapping_add(digest_of(&(&self.globals, &self.sequencer)));
         let mut scalars = [0; 16];
         scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
         scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
@@ -110,9 +153,11 @@ impl StateMachine {
         digest
     }
 
-    /// The whole replicated state as it is, frozen: a pointer for each tree.
+    /// The whole replicated state as it is, frozen: a pointer for each tree. Not while execution stands: what is in the
+    /// trees then is undecided.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        debug_assert!(!self.stands() || planted!(108), "a snapshot holds only what is decided");
         // Every field is named: what is added to the state must be put in here, or be shown not to be replicated.
         let Self {
             partition,
@@ -121,6 +166,10 @@ impl StateMachine {
             catalog,
             catalog_digest: _,
             dedup,
+            memory,
+            globals,
+            sequencer,
+            standing: _,
             violations,
             gateways,
             gateways_digest: _,
@@ -138,9 +187,11 @@ impl StateMachine {
                 .map(|((node, worker), (life, number))| (*node, *worker, *life, *number))
                 .collect(),
             violations: violations.iter().map(|(tree, error)| (*tree, error.clone())).collect(),
+            globals: globals.clone(),
+            sequencer: sequencer.clone(),
             catalog: Arc::clone(catalog),
         };
-        Snapshot::new(head, store.snapshot(), dedup.snapshot(), self.digest())
+        Snapshot::new(head, store.snapshot(), dedup.snapshot(), memory.snapshot(), self.digest())
     }
 
     /// For a planted bug: the state after a log that left nothing.
@@ -152,8 +203,18 @@ impl StateMachine {
     ///
     /// # Errors
     /// A sentence, if the parts cannot be of any state.
-    pub(super) fn restored(head: Head, store: Store, dedup: Store) -> Result<Self, &'static str> {
-        let Head { partition, executed, next_gateway, last_timestamp, gateways, violations, catalog } = head;
+    pub(super) fn restored(head: Head, store: Store, dedup: Store, memory: Store) -> Result<Self, &'static str> {
+        let Head {
+            partition,
+            executed,
+            next_gateway,
+            last_timestamp,
+            gateways,
+            violations,
+            globals,
+            sequencer,
+            catalog,
+        } = head;
         let mut machine = Self {
             partition,
             executed,
@@ -161,6 +222,10 @@ impl StateMachine {
             catalog_digest: digest_of(&*catalog),
             catalog,
             dedup: if planted!(28) { Dedup::default() } else { Dedup::from_trees(dedup)? },
+            memory: Memory::from_trees(memory)?,
+            globals,
+            sequencer,
+            standing: None,
             violations: violations.into_iter().collect(),
             gateways: gateways
                 .into_iter()
@@ -172,6 +237,7 @@ impl StateMachine {
             plans: sql::PlanCache::new(CACHED_PLANS),
         };
         machine.gateways_digest = digest_of(&machine.gateways);
+        machine.restore_definition()?;
         Ok(machine)
     }
 
@@ -189,6 +255,7 @@ impl StateMachine {
             RequestBody::Step(step) => step.batch.catalog_version,
             RequestBody::Commit(commitment) => commitment.catalog_version,
             RequestBody::Define { catalog_version, .. } => *catalog_version,
+            RequestBody::Order { body, .. } => body.catalog_version(),
             _ => return None,
         };
         (planned != self.catalog.version).then_some(self.catalog.version)
@@ -202,10 +269,20 @@ impl StateMachine {
     /// If `index` is not the one after the last: the log has no gaps.
     pub fn execute(&mut self, own_clock: Timestamp, index: LogIndex, payload: Payload) -> Executed {
         assert_eq!(index, self.executed.next(), "entries are executed in log order, without gaps");
+        assert!(!self.stands() || planted!(106), "nothing is executed behind an undecided command");
         self.executed = index;
         let Payload::Command(bytes) = payload else { return Executed::default() };
         match Command::decode(&bytes) {
             Ok(Command::V1(command)) => self.execute_command(own_clock, command),
+            Ok(Command::Global(global)) => {
+                self.come_to(index, global);
+                Executed::default()
+            }
+            Ok(Command::Decision { number, committed, .. }) => self.declared(number, committed),
+            Ok(Command::Tick { reports, forget_below }) => {
+                self.ticked(reports, forget_below);
+                Executed::default()
+            }
             Err(reason) => {
                 // Every replica sees the same bytes, so all pass over it alike.
                 tracing::error!(partition = self.partition.0, index = index.0, reason, "log entry not understood");
@@ -224,27 +301,33 @@ impl StateMachine {
         match &command.body {
             CommandBody::RegisterGateway { node, worker, incarnation } => {
                 let number = self.register(*node, *worker, *incarnation);
-                return Executed { reply: Some((id, ReplyBody::Done(Outcome::Gateway(number)))), catalog: None };
+                return Executed::answer(id, ReplyBody::Done(Outcome::Gateway(number)));
             }
             CommandBody::InstallCatalog(catalog) => {
                 let outcome = self.install(catalog);
-                return Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog: None };
+                return Executed::answer(id, ReplyBody::Done(outcome));
             }
-            CommandBody::Execute { .. } | CommandBody::Define { .. } | CommandBody::Commit(_) => {}
+            CommandBody::Execute { .. }
+            | CommandBody::Define { .. }
+            | CommandBody::Commit(_)
+            | CommandBody::Order { .. } => {}
         }
         self.dedup.acknowledge(id.session, command.acked_below);
         match self.dedup.look_up(id) {
+            // Planted 105: a retry is ordered a second time.
+            Seen::Executed(Outcome::Ordered { .. }) if planted!(105) => {}
             Seen::Executed(outcome) => {
                 sometimes!("partition.duplicate_entry");
-                return Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog: None };
+                return Executed::answer(id, ReplyBody::Done(outcome));
             }
             Seen::Stale => {
                 sometimes!("partition.stale_entry");
-                return Executed { reply: Some((id, ReplyBody::Stale)), catalog: None };
+                return Executed::answer(id, ReplyBody::Stale);
             }
             Seen::New => {}
         }
         let before = self.catalog.version;
+        let mut ordered = None;
         let outcome = match &command.body {
             CommandBody::Execute { catalog_version, statements, settings } if *catalog_version == before => {
                 self.execute_statements(&command, statements, settings)
@@ -253,15 +336,23 @@ impl StateMachine {
             CommandBody::Define { text, search_path, catalog_version } if *catalog_version == before => {
                 self.define(text, search_path)
             }
+            CommandBody::Order { participants, body } if body.catalog_version() == before => {
+                match self.order(&command, participants, body) {
+                    Ok(global) => Outcome::Ordered { number: ordered.insert(global).number },
+                    Err(refusal) => return Executed::answer(id, refusal),
+                }
+            }
             _ => {
                 // The catalog changed between proposal and execution. No mark is left (rules A9).
                 sometimes!("partition.replan_at_execution");
-                return Executed { reply: Some((id, ReplyBody::Replan { version: before })), catalog: None };
+                return Executed::answer(id, ReplyBody::Replan { version: before });
             }
         };
-        self.dedup.record(id, &outcome);
+        if !matches!((&outcome, self.dedup.look_up(id)), (Outcome::Ordered { .. }, Seen::Executed(_))) {
+            self.dedup.record(id, &outcome);
+        }
         let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
-        Executed { reply: Some((id, ReplyBody::Done(outcome))), catalog }
+        Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, catalog, collected: None }
     }
 
     fn execute_statements(&mut self, command: &CommandV1, statements: &[Statement], settings: &Settings) -> Outcome {

@@ -109,7 +109,13 @@ impl Bench {
             chunk_bytes: 200,
             patience: Duration::from_millis(100),
         };
-        let config = ReplicaConfig { max_pending: 2, digest_every: 2, rng: Rng::seed_from_u64(7), keeping };
+        let config = ReplicaConfig {
+            max_pending: 2,
+            digest_every: 2,
+            exchange_every: Duration::from_millis(100),
+            rng: Rng::seed_from_u64(7),
+            keeping,
+        };
         let mut bench = Self {
             replica: Replica::new(Box::new(Scripted(Arc::clone(&script))), StateMachine::new(partition), config),
             script,

@@ -81,6 +81,8 @@ pub(super) enum Obstacle {
     LeaderLost,
     /// Too much is waiting there.
     Overloaded,
+    /// A command over several partitions cannot be ordered while this one has no leader that is known.
+    Unreachable(PartitionId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +141,12 @@ const fn is_logged(body: &RequestBody) -> bool {
     match body {
         RequestBody::Query(_)
         | RequestBody::ReadCatalog { .. }
+        | RequestBody::Collect { .. }
         | RequestBody::Step(_)
         | RequestBody::Abandon { .. } => false,
         RequestBody::Execute(_)
         | RequestBody::Commit(_)
+        | RequestBody::Order { .. }
         | RequestBody::Define { .. }
         | RequestBody::InstallCatalog(_)
         | RequestBody::RegisterGateway { .. } => true,
@@ -303,6 +307,11 @@ impl Call {
                 self.obstacle = Obstacle::Overloaded;
                 self.back_off(around)
             }
+            ReplyBody::Unreachable { partition } => {
+                sometimes!("session.participant_unreachable");
+                self.obstacle = Obstacle::Unreachable(partition);
+                self.back_off(around)
+            }
             ReplyBody::Replan { version } => self.replan(from, version, around),
             ReplyBody::Stale => {
                 self.phase = Phase::Paused;
@@ -351,7 +360,9 @@ impl Call {
             RequestBody::Step(step) => Some(step.batch.catalog_version),
             RequestBody::Commit(commitment) => Some(commitment.catalog_version),
             RequestBody::Define { catalog_version, .. } => Some(*catalog_version),
-            RequestBody::InstallCatalog(_)
+            RequestBody::Order { body, .. } => Some(body.catalog_version()),
+            RequestBody::Collect { .. }
+            | RequestBody::InstallCatalog(_)
             | RequestBody::ReadCatalog { .. }
             | RequestBody::RegisterGateway { .. }
             | RequestBody::Abandon { .. } => None,

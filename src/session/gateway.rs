@@ -260,6 +260,12 @@ impl Gateway {
         self.connections.is_empty()
     }
 
+    /// Who leads a partition, as far as is known here.
+    #[must_use]
+    pub fn leader_of(&self, partition: PartitionId) -> NodeId {
+        self.shared.router.leader(partition)
+    }
+
     /// Connections that it knows: those whose end it has been told of are gone, with all that was theirs.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -49,7 +49,7 @@ mod settings;
 
 pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
-pub use define::{Definition, define, finish_building};
+pub use define::{Definition, define, finish_building, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
 pub use maintain::maintain;

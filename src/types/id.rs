@@ -62,6 +62,19 @@ identifier!(
     Sequence(u64), "#"
 );
 
+identifier!(
+    /// Place of a multi-partition command in the one order that the cluster partition gives them; 0 means "none".
+    GlobalNumber(u64), "g"
+);
+
+impl GlobalNumber {
+    /// The number after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 impl PartitionId {
     /// The cluster partition: catalog, membership, gateways.
     pub const CLUSTER: Self = Self(0);

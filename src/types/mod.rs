@@ -20,8 +20,8 @@ pub mod value;
 pub use data_type::DataType;
 pub use error::{SqlError, SqlState};
 pub use id::{
-    CatalogVersion, ConnectionId, Era, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Sequence, SessionId,
-    TableId, TreeId, WorkerId,
+    CatalogVersion, ConnectionId, Era, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Sequence,
+    SessionId, TableId, TreeId, WorkerId,
 };
 pub use numeric::Numeric;
 pub use random::Rng;

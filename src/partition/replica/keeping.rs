@@ -10,8 +10,8 @@ use crate::consensus::{Fetch, Floor};
 use crate::partition::snapshot::{Position, Snapshot};
 use crate::partition::state_machine::StateMachine;
 use crate::partition::transfer::{Download, FileOrder, GivenUp, SnapshotMessage, Sources};
-use crate::sometimes;
 use crate::types::{Duration, Instant, LogIndex, NodeId, PartitionId};
+use crate::{planted, sometimes};
 
 /// How a replica keeps its state.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +88,8 @@ impl Replica {
     #[must_use]
     pub fn has_news(&self) -> u64 {
         match self.keeping.work {
+            // What is in the trees of a machine that stands is undecided.
+            Work::Idle if self.machine.stands() && !planted!(108) => 0,
             Work::Idle => self.machine.executed().0.saturating_sub(self.keeping.saved.0),
             Work::Own { .. } | Work::Download(_) => 0,
         }
@@ -234,7 +236,7 @@ impl Replica {
     fn serve(&mut self, now: Instant, to: NodeId, at_least: LogIndex, resume: Option<(Header, Position)>) {
         let (machine, consensus) = (&self.machine, &self.consensus);
         let take = || {
-            let far_enough = machine.executed() >= at_least.max(LogIndex(1));
+            let far_enough = machine.executed() >= at_least.max(LogIndex(1)) && (!machine.stands() || planted!(108));
             far_enough.then(|| frozen(machine, |index| consensus.position(index))).flatten()
         };
         let answer = self.keeping.sources.serve(now, at_least, resume, self.keeping.config.chunk_bytes, take);
@@ -263,6 +265,7 @@ impl Replica {
         sometimes!("partition.snapshot_installed");
         sometimes!("partition.snapshot_installed_over_a_state", self.machine.executed() > LogIndex(0));
         assert!(machine.executed() > self.machine.executed(), "a snapshot is installed over an older state only");
+        self.backlog.retain(|entry| entry.index > machine.executed());
         self.machine = machine;
         self.announce_restored();
     }

@@ -326,5 +326,6 @@ fn obstacle(call: &Call) -> String {
         Obstacle::NoLeader => format!("Partition {partition} has no leader that is known."),
         Obstacle::LeaderLost => format!("Partition {partition} lost its leader while the statement was under way."),
         Obstacle::Overloaded => format!("Partition {partition} has more work than it takes."),
+        Obstacle::Unreachable(other) => format!("Partition {} has no leader that is known.", other.0),
     }
 }

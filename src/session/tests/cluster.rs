@@ -136,7 +136,10 @@ impl Cluster {
                 }
                 self.commit(partition, commitment)
             }
-            RequestBody::Step(_) | RequestBody::Abandon { .. } => return ReplyBody::Stale,
+            RequestBody::Step(_)
+            | RequestBody::Abandon { .. }
+            | RequestBody::Order { .. }
+            | RequestBody::Collect { .. } => return ReplyBody::Stale,
             RequestBody::Execute(batch) | RequestBody::Query(batch) => {
                 let version = self.partition(partition).catalog.version;
                 if version != batch.catalog_version {

@@ -1,5 +1,6 @@
 //! Messages of the server and requests to partitions, as a reader wants them.
 
+use crate::partition::global::GlobalBody;
 use crate::partition::message::{Commitment, Request, RequestBody, Statement, Step};
 use bytes::Buf;
 use std::fmt::Write;
@@ -146,6 +147,20 @@ pub(super) fn request(request: &Request) -> String {
                 .collect();
             format!("Commit transaction {transaction}, {catalog_version} {began:?} {}", parts.join(" "))
         }
+        RequestBody::Order { participants, body } => {
+            let participants: Vec<_> = participants.iter().map(ToString::to_string).collect();
+            let what = match body.as_ref() {
+                GlobalBody::Execute { statements, .. } => {
+                    let placed = statements.iter().map(|placed| placed.statement.clone()).collect::<Vec<_>>();
+                    format!("Execute {{{}}}", texts(&placed))
+                }
+                GlobalBody::Commit { only_validate: true, .. } => "Validate".to_owned(),
+                GlobalBody::Commit { .. } => "Commit".to_owned(),
+                GlobalBody::Define { text, .. } => format!("Define {{{text}}}"),
+            };
+            format!("Order for {}, {}: {what}", participants.join(" "), body.catalog_version())
+        }
+        RequestBody::Collect { number } => format!("Collect {number}"),
         RequestBody::Abandon { transaction } => format!("Abandon transaction {transaction}"),
         RequestBody::Define { text, catalog_version, .. } => format!("Define {catalog_version} {{{text}}}"),
         RequestBody::InstallCatalog(catalog) => format!("InstallCatalog {}", catalog.version),

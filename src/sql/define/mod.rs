@@ -69,6 +69,14 @@ pub fn finish_building(catalog: &Catalog, tree: TreeId, holds: bool) -> Option<S
     })
 }
 
+/// The DDL that puts the next index that is being built in use, for whoever has seen that it holds; `None`: none is.
+#[must_use]
+pub fn next_to_finish(catalog: &Catalog) -> Option<String> {
+    let mut indexes = catalog.tables.values().flat_map(|table| &table.indexes);
+    let building = indexes.find(|index| index.state.is_building())?;
+    finish_building(catalog, building.tree, true)
+}
+
 /// A catalog in the making.
 struct Change<'a> {
     catalog: Catalog,

@@ -1,0 +1,214 @@
+//! **Global commands**: what touches several partitions, strictly serializable (design §6; rules A3–A6, B1, B2).
+//!
+//! 1. The cluster partition *orders* a command: its [`Sequencer`] gives it a number and writes into it, for every participant,
+//!    the number of the previous command that involved it.
+//! 2. Every participant's leader appends it to its own log. At its committed place it is taken only if it follows the last
+//!    one taken: duplicates, gaps and reordering are harmless, and no two partitions disagree on an order.
+//! 3. The participant executes its part *tentatively* and stands still: nothing behind it is executed or read. Its leader sends
+//!    its [`Vote`] to the other participants.
+//! 4. The decision is a function of all votes, so of committed logs: nobody coordinates, and nobody's death blocks. Whoever
+//!    knows all votes goes on; an entry `Decision` tells followers and whoever reads the log later.
+//!
+//! At the instant at which the last participant comes to stand still, all of them do: that is the command's place in real time.
+//! The smallest undecided number waits for nobody, so there is no deadlock.
+//!
+//! # Parts
+//! - [`Sequencer`]: the order, replicated state of the cluster partition. It never waits.
+//! - [`Memory`]: what global commands came to, and the bodies of those under way; replicated state.
+//! - `participant`: the state machine's side. `exchange`: the leader's side, volatile.
+//!
+//! # Invariants
+//! - A vote is cast only on a committed entry with its whole prefix (rules A2), and is the same whenever it is computed again.
+//! - `executed` does not pass an undecided command, on any replica, in this life or the next (rules A3): checkpoints,
+//!   snapshots, digests and reads speak of what is decided.
+//! - What a command came to is remembered by every participant until *all* participants have their decision in a committed log
+//!   (`forget_below`, stamped by the sequencer into later entries, so that all replicas forget at the same place; rules A4).
+//! - A body is kept by the sequencer until all its participants have it in a committed log.
+//! - Timestamp and seed are the sequencer's; all participants use them as they are (rules B5).
+//!
+//! # Caveats
+//! - A group without a quorum stops every partition that shares an undecided command with it; nothing new is ordered for a
+//!   group whose leader has not been heard for [`HEARD_WITHIN`] (rules B2).
+//! - Reads over several partitions stand still like writes, where they could fork and go on (rules A10).
+
+mod exchange;
+mod memory;
+mod sequencer;
+
+pub(super) use exchange::{DELIVERED_AT_ONCE, Exchanges, Heard, Report};
+pub use exchange::{Exchange, HEARD_WITHIN, Said};
+pub(super) use memory::{Memory, Remembered};
+pub(super) use sequencer::Sequencer;
+
+use crate::partition::message::{Commitment, Settings, Statement, StatementResult};
+use crate::types::{CatalogVersion, GlobalNumber, PartitionId, RequestId, Sequence, SqlError, Timestamp};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Most commands that are ordered and not yet settled everywhere (rules A4).
+pub const GLOBAL_WINDOW: u64 = 10_000;
+
+/// A command over several partitions, in its place in the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Global {
+    /// Its place.
+    pub number: GlobalNumber,
+    /// Whose request.
+    pub id: RequestId,
+    /// What the session no longer waits for.
+    pub acked_below: Sequence,
+    /// `now()` of its statements.
+    pub timestamp: Timestamp,
+    /// Seed of their dice.
+    pub seed: u64,
+    /// Everything below is settled everywhere and may be forgotten.
+    pub forget_below: GlobalNumber,
+    /// Who takes part, ascending, each with the previous command that involved it.
+    pub participants: Vec<(PartitionId, GlobalNumber)>,
+    /// What to do.
+    pub body: Arc<GlobalBody>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GlobalBody {
+    /// Statements, executed together or not at all.
+    Execute {
+        /// Catalog version they were planned under.
+        catalog_version: CatalogVersion,
+        /// Data partitions of the cluster: where rows belong depends on it.
+        partitions: u32,
+        /// In order.
+        statements: Vec<Placed>,
+        /// Settings of the session in force.
+        settings: Arc<Settings>,
+    },
+    /// COMMIT of a transaction of several partitions: for each its own list. All of it is executed again, or none.
+    Commit {
+        /// Catalog version it was planned under.
+        catalog_version: CatalogVersion,
+        /// The list of each participant.
+        lists: Vec<(PartitionId, Commitment)>,
+        /// Nothing is to be changed: whether all is as it was seen is what is asked.
+        only_validate: bool,
+    },
+    /// DDL. All partitions take part, the cluster partition too.
+    Define {
+        /// One DDL statement's text.
+        text: Arc<str>,
+        /// Schemas to resolve names in.
+        search_path: Vec<String>,
+        /// Version under which it was checked.
+        catalog_version: CatalogVersion,
+    },
+}
+
+impl GlobalBody {
+    /// Catalog version it was planned under.
+    #[must_use]
+    pub const fn catalog_version(&self) -> CatalogVersion {
+        match self {
+            Self::Execute { catalog_version, .. }
+            | Self::Commit { catalog_version, .. }
+            | Self::Define { catalog_version, .. } => *catalog_version,
+        }
+    }
+}
+
+/// A statement and who executes it: alone, or each its fragment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The statement.
+    pub statement: Statement,
+    /// Partitions that it touches, ascending; participants of the command all of them.
+    pub at: Vec<PartitionId>,
+    /// Each needs rows of the others to execute it: they are exchanged first (rules B1).
+    pub gathers: bool,
+}
+
+/// What a participant has to say to a command. They are ordered: the decision is made by the greatest of all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Vote {
+    /// It could not come to an end, because another one refused before.
+    Unfinished,
+    /// As far as this partition is concerned it is executed.
+    Yes,
+    /// A statement failed here.
+    Error {
+        /// Which, from 0.
+        statement: u32,
+        /// Why.
+        error: SqlError,
+    },
+    /// A transaction's statement would now show something else.
+    Mismatch {
+        /// 40001.
+        error: SqlError,
+    },
+    /// The catalog is another one than that under which it was planned.
+    Replan {
+        /// Version in force.
+        version: CatalogVersion,
+    },
+    /// The request was executed before, under another number or by another route.
+    Duplicate,
+}
+
+impl Vote {
+    /// Rank in the order of votes (rules A8: Mismatch outranks Error, since an error may rest on what has changed).
+    #[must_use]
+    pub const fn rank(&self) -> u8 {
+        match self {
+            Self::Unfinished => 0,
+            Self::Yes => 1,
+            Self::Error { .. } => 2,
+            Self::Mismatch { .. } => 3,
+            Self::Replan { .. } => 4,
+            Self::Duplicate => 5,
+        }
+    }
+
+    /// Does it let the command be committed?
+    #[must_use]
+    pub const fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+}
+
+/// What a global command came to at one participant: what its session is told by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobalOutcome {
+    /// This participant's vote.
+    pub vote: Vote,
+    /// What all of them came to.
+    pub committed: bool,
+    /// This participant's part of the results, one for each statement; empty if it is not committed.
+    pub results: Vec<StatementResult>,
+    /// DDL: command tag and notices.
+    pub defined: Option<(String, Vec<SqlError>)>,
+}
+
+/// Values that participants have sent each other while executing, for who executes again: by round (the number of the
+/// statement that they are for) and sender.
+pub type Values = Vec<(u32, PartitionId, Bytes)>;
+
+impl Global {
+    /// Does this partition take part?
+    #[must_use]
+    pub fn involves(&self, partition: PartitionId) -> bool {
+        self.previous(partition).is_some()
+    }
+
+    /// The previous command that involved this participant; `None`: it is none.
+    #[must_use]
+    pub fn previous(&self, partition: PartitionId) -> Option<GlobalNumber> {
+        let at = self.participants.binary_search_by_key(&partition, |(partition, _)| *partition).ok()?;
+        Some(self.participants[at].1)
+    }
+
+    /// The other participants.
+    pub fn others(&self, partition: PartitionId) -> impl Iterator<Item = PartitionId> + '_ {
+        self.participants.iter().map(|(partition, _)| *partition).filter(move |other| *other != partition)
+    }
+}

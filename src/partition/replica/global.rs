@@ -1,0 +1,466 @@
+//! A replica's part in global commands ([`crate::partition::global`]): the queue of committed entries that stands still at an
+//! undecided one, what the leader tells and asks the other participants, and what the cluster partition's leader does
+//! to bring ordered commands to them.
+//!
+//! What is said between partitions is said by leaders, to the node that is believed to lead the other group; whoever gets it and
+//! does not lead passes it on. All of it may be lost, doubled and late: everything is asked for again at each tick, and what
+//! is said is a function of committed logs, so it does not matter when it was said, or by whom.
+
+use super::{Origin, Replica};
+use crate::consensus::{Committed, Payload, Role};
+use crate::partition::command::Command;
+use crate::partition::global::{DELIVERED_AT_ONCE, Exchange, Global, HEARD_WITHIN, Heard, Report, Said, Values, Vote};
+use crate::partition::message::{ReplyBody, Request, RequestBody};
+use crate::partition::state_machine::{Executed, Position, Standing, values_of};
+use crate::types::{Duration, GlobalNumber, Instant, PartitionId, Timestamp};
+use crate::{planted, sometimes};
+use std::sync::Arc;
+
+/// Committed entries executed in one turn; messages are heard before the next ones.
+const SLICE: usize = 128;
+
+/// The cluster partition logs how far groups have come so often, while there is anything to forget.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+impl Replica {
+    /// A turn of the worker begins: so much may be executed in it.
+    pub const fn begin_turn(&mut self) {
+        self.slice = SLICE;
+    }
+
+    /// Is there anything to execute that the last turn has left?
+    pub(super) fn has_work(&self) -> bool {
+        !self.backlog.is_empty() && !self.machine.stands()
+    }
+
+    /// Takes committed entries.
+    pub(super) fn enqueue(&mut self, committed: Vec<Committed>) {
+        for entry in committed {
+            // A decision is looked up ahead of its place: the command that it ends stands before it (rules A3).
+            if let Payload::Command(bytes) = &entry.payload
+                && let Some((number, committed, values)) = Command::decision(bytes)
+                && self.partition != PartitionId::CLUSTER
+                && !planted!(107)
+            {
+                self.decisions.insert(number, (committed, values));
+            }
+            self.backlog.push_back(entry);
+        }
+    }
+
+    /// Executes what can be. Returns whether there was anything.
+    pub(super) fn work(&mut self, now: Instant, wall: Timestamp) -> bool {
+        let mut worked = false;
+        loop {
+            if self.machine.stands() && !self.settle(now) {
+                // Planted 106: a follower passes over what is undecided, and executes what stands behind it.
+                if !(planted!(106) && !self.leads) {
+                    break;
+                }
+            }
+            if self.slice == 0 {
+                sometimes!("partition.execution_goes_on_in_another_turn", !self.backlog.is_empty());
+                break;
+            }
+            let Some(Committed { index, payload }) = self.backlog.pop_front() else { break };
+            self.slice -= 1;
+            worked = true;
+            self.execute(wall, index, payload);
+            self.run_proved_reads(wall);
+        }
+        self.conclude_definition(now);
+        worked
+    }
+
+    /// Ends standing if the decision is known. Returns whether it does not stand any more.
+    fn settle(&mut self, now: Instant) -> bool {
+        let Some(number) = self.machine.standing().map(|standing| standing.global.number) else { return true };
+        let logged = self.decisions.get(&number);
+        let exchanges = &self.exchanges;
+        self.machine.go_on(&|round, from| {
+            let logged = logged.and_then(|(_, values)| {
+                let (_, _, bytes) = values.iter().find(|(of, by, _)| (*of, *by) == (round, from))?;
+                Some(bytes.clone())
+            });
+            logged.or_else(|| exchanges.value(number, round, from).cloned())
+        });
+        self.tell();
+        let Some(standing) = self.machine.standing() else { return true };
+        let logged = self.decisions.get(&number).map(|(committed, _)| *committed);
+        let Some(committed) = logged.or_else(|| self.verdict(standing)) else { return false };
+        if committed && standing.vote.is_none() {
+            // What it needs of the others to execute is still under way.
+            return false;
+        }
+        let values = match self.decisions.remove(&number) {
+            _ if !committed => Vec::new(),
+            Some((_, values)) => values,
+            None => {
+                values_of(standing, self.partition, |round, from| self.exchanges.value(number, round, from).cloned())
+            }
+        };
+        self.decisions = self.decisions.split_off(&number.next());
+        sometimes!("global.decided_by_votes", logged.is_none());
+        sometimes!("global.decided_by_the_log", logged.is_some());
+        let executed = self.machine.settle(committed, values.clone());
+        self.exchanges.forget_through(number);
+        self.executed(executed);
+        if self.leads && logged.is_none() {
+            self.declare(now, number, committed, values);
+        }
+        self.digest_passed();
+        true
+    }
+
+    /// What a command comes to, as far as it is known.
+    fn verdict(&self, standing: &Standing) -> Option<bool> {
+        let number = standing.global.number;
+        let heard = |other| self.exchanges.heard(number, other);
+        let others: Vec<Option<&Heard>> = standing.global.others(self.partition).map(heard).collect();
+        if let Some(committed) = others.iter().flatten().find_map(|heard| heard.committed) {
+            sometimes!("global.decision_adopted");
+            return Some(committed);
+        }
+        let own = standing.vote.as_ref();
+        // Planted 101: the own vote is enough.
+        if own.is_some_and(|own| !own.is_yes() || planted!(101)) {
+            return Some(own.is_some_and(Vote::is_yes));
+        }
+        let mut votes = others.iter().map(|heard| heard.and_then(|heard| heard.vote.as_ref()));
+        if votes.clone().flatten().any(|vote| !vote.is_yes()) {
+            // Planted 110: what another one refuses is done here all the same.
+            return Some(planted!(110) && own.is_some());
+        }
+        let all = own.is_some() && votes.all(|vote| vote.is_some());
+        all.then_some(true)
+    }
+
+    /// Logs a decision that is made.
+    fn declare(&mut self, now: Instant, number: GlobalNumber, committed: bool, values: Values) {
+        let command = Command::Decision { number, committed, values };
+        if self.consensus.propose(now, command.encode()).is_ok() {
+            self.exchanges.declared.insert(number);
+        }
+    }
+
+    /// The cluster partition's leader logs the decision on a definition when it knows all votes.
+    fn conclude_definition(&mut self, now: Instant) {
+        if self.partition != PartitionId::CLUSTER || !self.leads {
+            return;
+        }
+        self.tell();
+        let Some(standing) = self.machine.standing() else { return };
+        let number = standing.global.number;
+        if self.exchanges.declared.contains(&number) {
+            return;
+        }
+        if let Some(committed) = self.verdict(standing) {
+            self.declare(now, number, committed, Vec::new());
+        }
+    }
+
+    /// Tells the other participants what this one has to say and has not said yet.
+    fn tell(&mut self) {
+        if !self.leads {
+            return;
+        }
+        let Some(standing) = self.machine.standing() else { return };
+        let (number, from) = (standing.global.number, self.partition);
+        if self.exchanges.told.0 != number {
+            self.exchanges.told = (number, 0, false);
+        }
+        let (_, values, vote) = self.exchanges.told;
+        let mut all = Vec::new();
+        for (round, bytes) in standing.sent.iter().skip(values) {
+            all.push(Said::Value { round: *round, bytes: bytes.clone() });
+        }
+        if !vote && let Some(vote) = &standing.vote {
+            all.push(Said::Vote(vote.clone()));
+        }
+        if all.is_empty() {
+            return;
+        }
+        for other in standing.global.others(from) {
+            for said in &all {
+                self.exchanges.out.push((other, Exchange::Said { number, from, said: said.clone() }));
+            }
+        }
+        self.exchanges.told = (number, standing.sent.len(), standing.vote.is_some());
+    }
+
+    /// What came of an entry goes to whoever waits for it.
+    pub(super) fn executed(&mut self, executed: Executed) {
+        let Executed { reply, collected, ordered, catalog } = executed;
+        if let Some(catalog) = catalog
+            && self.partition == PartitionId::CLUSTER
+        {
+            self.output.catalog = Some(catalog);
+        }
+        if let Some((id, body)) = reply
+            && let Some(super::Pending { origin, attempt, .. }) = self.pending.remove(&id)
+        {
+            self.reply(origin, id, attempt, body);
+        }
+        if let Some((id, body)) = collected
+            && let Some((origin, attempt, _)) = self.exchanges.collectors.remove(&id)
+        {
+            self.reply(origin, id, attempt, body);
+        }
+        if let Some(global) = ordered
+            && self.leads
+        {
+            self.deliver(&global);
+        }
+    }
+
+    fn deliver(&mut self, global: &Arc<Global>) {
+        for other in global.others(PartitionId::CLUSTER) {
+            self.exchanges.out.push((other, Exchange::Deliver(Arc::clone(global))));
+        }
+    }
+
+    /// Takes what another partition has to say. What only a leader can take is returned by whoever is none.
+    pub fn exchange(&mut self, now: Instant, exchange: Exchange) -> Option<Exchange> {
+        let leads = self.consensus.status().role == Role::Leader;
+        match exchange {
+            Exchange::Ask { from, global } => return self.asked(now, from, global, leads),
+            // What was said holds for everybody; but only a leader is sure to need it.
+            Exchange::Said { number, from, said } if leads => {
+                if number > self.machine.received() || self.stands_at(number) {
+                    self.exchanges.hear(number, from, said);
+                }
+            }
+            Exchange::Deliver(global) if leads => self.delivered(now, global),
+            Exchange::Pull { from, after } if leads => {
+                sometimes!("global.pulled");
+                self.deliver_after(from, after);
+            }
+            Exchange::Progress { from, received, settled, forgotten } if leads => {
+                let before = self.exchanges.reports.get(&from).map_or(received, |report| report.before);
+                self.exchanges.reports.insert(from, Report { at: now, received, settled, before });
+                let below = self.machine.sequencer().forget_below();
+                if forgotten < below && self.machine.sequencer().last(from) > GlobalNumber(0) {
+                    self.exchanges.out.push((from, Exchange::Forget { below }));
+                }
+            }
+            Exchange::Forget { below } if leads => {
+                if below > self.exchanges.forgetting && self.machine.remembers_below(below) {
+                    let command = Command::Tick { reports: Vec::new(), forget_below: below };
+                    if self.consensus.propose(now, command.encode()).is_ok() {
+                        self.exchanges.forgetting = below;
+                    }
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn stands_at(&self, number: GlobalNumber) -> bool {
+        self.machine.standing().is_some_and(|standing| standing.global.number == number)
+    }
+
+    fn asked(&mut self, now: Instant, to: PartitionId, global: Arc<Global>, leads: bool) -> Option<Exchange> {
+        let (number, from) = (global.number, self.partition);
+        let mut answer = |said| self.exchanges.out.push((to, Exchange::Said { number, from, said }));
+        match self.machine.position(number) {
+            Position::Decided(outcome) => {
+                sometimes!("global.asked_when_decided");
+                answer(Said::Decided { vote: outcome.vote, committed: outcome.committed, sent: outcome.sent });
+            }
+            Position::Standing(standing) if standing.vote.is_some() || leads => {
+                for (round, bytes) in &standing.sent {
+                    answer(Said::Value { round: *round, bytes: bytes.clone() });
+                }
+                if let Some(vote) = &standing.vote {
+                    answer(Said::Vote(vote.clone()));
+                }
+            }
+            Position::Ahead if leads => {
+                sometimes!("global.learned_from_another_participant", number > self.exchanges.proposed);
+                self.delivered(now, global);
+            }
+            // Whoever asks has not settled, so nobody forgets: an old question.
+            Position::Forgotten => {}
+            Position::Standing(_) | Position::Ahead => return Some(Exchange::Ask { from: to, global }),
+        }
+        None
+    }
+
+    /// The cluster partition has ordered this; it goes into the log behind the one before it.
+    fn delivered(&mut self, now: Instant, global: Arc<Global>) {
+        if self.partition == PartitionId::CLUSTER || !global.involves(self.partition) {
+            return;
+        }
+        if global.number <= self.exchanges.proposed || global.number <= self.machine.received() {
+            return;
+        }
+        self.exchanges.waiting.insert(global.number, global);
+        while let Some(first) = self.exchanges.waiting.first_entry() {
+            let previous = first.get().previous(self.partition);
+            if *first.key() <= self.exchanges.proposed {
+                first.remove();
+                continue;
+            }
+            if previous != Some(self.exchanges.proposed) && !planted!(104) {
+                sometimes!("global.delivered_out_of_order");
+                self.pull();
+                break;
+            }
+            let global = first.remove();
+            let number = global.number;
+            if self.consensus.propose(now, Command::Global(global).encode()).is_err() {
+                break;
+            }
+            self.exchanges.proposed = number;
+        }
+    }
+
+    fn pull(&mut self) {
+        let pull = Exchange::Pull { from: self.partition, after: self.exchanges.proposed };
+        self.exchanges.out.push((PartitionId::CLUSTER, pull));
+    }
+
+    fn deliver_after(&mut self, to: PartitionId, after: GlobalNumber) {
+        // Planted 114: a body is dropped when it has been delivered once.
+        if planted!(114) {
+            return;
+        }
+        for global in self.machine.undelivered(to, after).take(DELIVERED_AT_ONCE) {
+            self.exchanges.out.push((to, Exchange::Deliver(global)));
+        }
+    }
+
+    /// A session wants to know what its command came to.
+    pub(super) fn collect(&mut self, origin: Origin, request: &Request, number: GlobalNumber) {
+        if let Some(body) = self.machine.collect(request.id, number) {
+            return self.answer(origin, request, body);
+        }
+        if self.exchanges.collectors.len() >= self.max_pending && !self.exchanges.collectors.contains_key(&request.id) {
+            sometimes!("partition.overloaded");
+            return self.answer(origin, request, ReplyBody::Overloaded);
+        }
+        self.exchanges.collectors.insert(request.id, (origin, request.attempt, number));
+    }
+
+    /// A participant that cannot be ordered for, if there is one.
+    pub(super) fn unreachable(&self, now: Instant, body: &RequestBody) -> Option<PartitionId> {
+        let RequestBody::Order { participants, .. } = body else { return None };
+        let heard = |partition: &PartitionId| {
+            *partition == PartitionId::CLUSTER
+                || now.since(self.exchanges.reports.get(partition).map_or(self.led_since, |report| report.at))
+                    <= HEARD_WITHIN
+        };
+        participants.iter().find(|partition| !heard(partition)).copied()
+    }
+
+    /// Leadership has been won or lost.
+    pub(super) fn exchanges_begin(&mut self, now: Instant) {
+        for (id, (origin, attempt, _)) in std::mem::take(&mut self.exchanges.collectors) {
+            self.reply(origin, id, attempt, ReplyBody::Lost);
+        }
+        // Whatever of the order stands in the log already need not be proposed again; if it is, it is nothing.
+        let logged = self.backlog.iter().filter_map(|entry| match &entry.payload {
+            Payload::Command(bytes) => Command::global_number(bytes),
+            _ => None,
+        });
+        let proposed = logged.max().unwrap_or_default().max(self.machine.received());
+        self.exchanges.begin(proposed);
+        self.led_since = now;
+        if self.leads {
+            sometimes!("global.leader_while_standing", self.machine.stands());
+            if self.partition != PartitionId::CLUSTER {
+                self.pull();
+            }
+            self.exchanges.next_tick = now;
+        }
+        // Planted 71: a member that loses the lead takes back what it had executed tentatively.
+        if !self.leads && self.machine.stands() && planted!(71) {
+            let executed = self.machine.settle(false, Vec::new());
+            self.executed(executed);
+        }
+    }
+
+    /// When the leader asks again.
+    pub(super) fn next_exchange(&self) -> Option<Instant> {
+        self.leads.then_some(self.exchanges.next_tick)
+    }
+
+    /// It is time to ask again.
+    pub(super) fn exchange_timeout(&mut self, now: Instant) {
+        if !self.leads || now < self.exchanges.next_tick {
+            return;
+        }
+        self.exchanges.next_tick = now + self.exchange_every;
+        self.ask_again();
+        if self.partition == PartitionId::CLUSTER {
+            self.order_again(now);
+            return;
+        }
+        let progress = Exchange::Progress {
+            from: self.partition,
+            received: self.machine.received(),
+            settled: self.machine.settled(),
+            forgotten: self.machine.forgotten(),
+        };
+        self.exchanges.out.push((PartitionId::CLUSTER, progress));
+        if !self.exchanges.waiting.is_empty() {
+            self.pull();
+        }
+        let open: Vec<_> = self.machine.undeclared().collect();
+        for (number, committed, values) in open {
+            if !self.exchanges.declared.contains(&number) {
+                sometimes!("global.decision_declared_by_another_leader");
+                self.declare(now, number, committed, values);
+            }
+        }
+    }
+
+    /// Asks the participants that have not voted, if this one stands.
+    fn ask_again(&mut self) {
+        let Some(standing) = self.machine.standing() else { return };
+        let (global, from) = (Arc::clone(&standing.global), self.partition);
+        for other in global.others(from) {
+            let voted = self.exchanges.heard(global.number, other).is_some_and(|heard| heard.vote.is_some());
+            if !voted || standing.vote.is_none() {
+                sometimes!("global.asked_again");
+                self.exchanges.out.push((other, Exchange::Ask { from, global: Arc::clone(&global) }));
+            }
+        }
+    }
+
+    /// The cluster partition's leader: what groups have not received is delivered again; what they have reported is logged.
+    fn order_again(&mut self, now: Instant) {
+        let groups: Vec<PartitionId> = self.machine.sequencer().groups().collect();
+        let mut news = Vec::new();
+        for group in groups.into_iter().filter(|group| *group != PartitionId::CLUSTER) {
+            let logged = self.machine.sequencer().reported(group);
+            let last = self.machine.sequencer().last(group);
+            let report = self.exchanges.reports.get_mut(&group);
+            let (received, settled, before) = report.as_ref().map_or((logged.0, logged.1, logged.0), |report| {
+                (report.received.max(logged.0), report.settled.max(logged.1), report.before)
+            });
+            if let Some(report) = report {
+                report.before = received;
+            }
+            if received < last && received == before {
+                sometimes!("global.delivered_again");
+                self.deliver_after(group, received);
+            }
+            if (received, settled) > logged {
+                news.push((group, received, settled));
+            }
+        }
+        let due = now.since(self.exchanges.reported) >= REPORT_EVERY || !self.machine.sequencer().has_room();
+        if !news.is_empty() && due {
+            self.exchanges.reported = now;
+            let command = Command::Tick { reports: news, forget_below: GlobalNumber(0) };
+            let _not_now = self.consensus.propose(now, command.encode());
+        }
+    }
+
+    /// Takes what is to be told to other partitions.
+    pub(super) fn take_exchanges(&mut self) -> Vec<(PartitionId, Exchange)> {
+        std::mem::take(&mut self.exchanges.out)
+    }
+}

@@ -1,0 +1,507 @@
+//! The state machine as a participant of global commands ([`crate::partition::global`]).
+//!
+//! [`StateMachine::execute`] comes to a global entry and *stands*: its part is executed tentatively, under a mark of the
+//! store's undo journal, and `executed` stays before it. [`StateMachine::settle`] ends that, either way. What a
+//! standing machine shows of itself ([`StateMachine::digest`], and no snapshot at all) is what was before.
+//!
+//! The cluster partition never stands. It takes part in definitions only, one at a time, and its part is the catalog: that
+//! changes where the decision stands in its log.
+
+use super::{Executed, StateMachine, context};
+use crate::catalog::Catalog;
+use crate::partition::command::dice;
+use crate::partition::dedup::Seen;
+use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Values, Vote};
+use crate::partition::message::{Commitment, Outcome, ReplyBody, Settings, StatementResult};
+use crate::partition::transaction;
+use crate::sql;
+use crate::storage::Mark;
+use crate::types::{GlobalNumber, LogIndex, PartitionId, RequestId, SqlError, SqlState};
+use crate::{planted, sometimes};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A command at which the machine stands, or a definition that is not decided (cluster partition).
+pub(in crate::partition) struct Standing {
+    pub(in crate::partition) global: Arc<Global>,
+    /// Where it stands in the log.
+    index: LogIndex,
+    mark: Mark,
+    /// Digest of the state before it.
+    pub(super) digest: u128,
+    results: Vec<StatementResult>,
+    /// The next statement.
+    next: usize,
+    /// What the others need of this partition, each with the number of the statement that it is for.
+    pub(in crate::partition) sent: Vec<(u32, Bytes)>,
+    /// Its vote, once it has come to an end.
+    pub(in crate::partition) vote: Option<Vote>,
+    /// A definition's.
+    definition: Option<Defined>,
+}
+
+/// What a definition comes to if it is committed.
+struct Defined {
+    catalog: Arc<Catalog>,
+    tag: String,
+    notices: Vec<SqlError>,
+}
+
+/// What the machine has to say to a command.
+pub(in crate::partition) enum Position<'a> {
+    /// It has not come to it.
+    Ahead,
+    /// It stands at it.
+    Standing(&'a Standing),
+    /// It is decided.
+    Decided(Remembered),
+    /// It is forgotten: settled everywhere.
+    Forgotten,
+}
+
+impl StateMachine {
+    /// The command at which execution stands, or the undecided definition of the cluster partition.
+    pub(in crate::partition) const fn standing(&self) -> Option<&Standing> {
+        self.standing.as_ref()
+    }
+
+    /// Does execution stand still? (It never does in the cluster partition.)
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.standing.is_some() && self.partition != PartitionId::CLUSTER
+    }
+
+    /// The last global command in this committed log, decided or not.
+    pub(in crate::partition) fn received(&self) -> GlobalNumber {
+        self.standing.as_ref().map_or(self.globals.last, |standing| standing.global.number)
+    }
+
+    /// The log holds the decisions on all global commands up to here.
+    pub(in crate::partition) fn settled(&self) -> GlobalNumber {
+        let open = self.globals.undeclared.first().map(|first| GlobalNumber(first.0 - 1));
+        open.unwrap_or(self.globals.last)
+    }
+
+    /// Decided commands whose decision is not in the log.
+    pub(in crate::partition) fn undeclared(&self) -> impl Iterator<Item = (GlobalNumber, bool, Values)> + '_ {
+        let outcome = |number: &GlobalNumber| self.memory.outcome(*number).map(|outcome| (*number, outcome));
+        let open = self.globals.undeclared.iter().filter_map(outcome);
+        open.map(|(number, outcome)| (number, outcome.committed, outcome.values))
+    }
+
+    /// Nothing below is remembered.
+    pub(in crate::partition) const fn forgotten(&self) -> GlobalNumber {
+        self.globals.forgotten
+    }
+
+    /// Would it forget anything below?
+    pub(in crate::partition) fn remembers_below(&self, below: GlobalNumber) -> bool {
+        self.memory.remembers_below(below)
+    }
+
+    /// Where it stands with respect to a command.
+    pub(in crate::partition) fn position(&self, number: GlobalNumber) -> Position<'_> {
+        if let Some(standing) = self.standing.as_ref().filter(|standing| standing.global.number == number) {
+            return Position::Standing(standing);
+        }
+        // Planted 103: votes are forgotten once the own decision is made.
+        if let Some(outcome) = self.memory.outcome(number).filter(|_| !planted!(103)) {
+            return Position::Decided(outcome);
+        }
+        if number < self.globals.forgotten || number <= self.globals.last {
+            Position::Forgotten
+        } else {
+            Position::Ahead
+        }
+    }
+
+    /// What a request over several partitions came to here; `None`: it is not decided.
+    pub(in crate::partition) fn collect(&self, id: RequestId, number: GlobalNumber) -> Option<ReplyBody> {
+        if self.partition == PartitionId::CLUSTER {
+            return match self.position(number) {
+                Position::Decided(outcome) => Some(ReplyBody::Done(Outcome::Global(told(outcome)))),
+                Position::Forgotten => Some(ReplyBody::Done(Outcome::ResultNotKept)),
+                Position::Standing(_) | Position::Ahead => None,
+            };
+        }
+        match self.dedup.look_up(id) {
+            Seen::Executed(outcome) => Some(ReplyBody::Done(outcome)),
+            Seen::Stale => Some(ReplyBody::Stale),
+            Seen::New => None,
+        }
+    }
+
+    /// Comes to a global entry. Afterwards it stands, or the entry was nothing.
+    pub(super) fn come_to(&mut self, index: LogIndex, global: Arc<Global>) {
+        let Some(previous) = global.previous(self.partition) else { return };
+        let follows = previous == self.globals.last || (planted!(104) && global.number > self.globals.last);
+        if !follows {
+            sometimes!("global.entry_repeated", global.number <= self.globals.last);
+            sometimes!("global.entry_out_of_order", global.number > self.globals.last);
+            return;
+        }
+        let digest = self.digest();
+        self.executed = index.previous();
+        let mark = self.store.mark();
+        let vote = self.refusal(&global);
+        sometimes!("global.replan", matches!(vote, Some(Vote::Replan { .. })));
+        sometimes!("global.duplicate", matches!(vote, Some(Vote::Duplicate)));
+        self.standing = Some(Standing {
+            global,
+            index,
+            mark,
+            digest,
+            results: Vec::new(),
+            next: 0,
+            sent: Vec::new(),
+            vote,
+            definition: None,
+        });
+        self.go_on(&|_, _| None);
+    }
+
+    /// Why a command cannot be executed at all.
+    fn refusal(&self, global: &Global) -> Option<Vote> {
+        if self.dedup.look_up(global.id) != Seen::New && !planted!(105) {
+            return Some(Vote::Duplicate);
+        }
+        let version = self.catalog.version;
+        (global.body.catalog_version() != version).then_some(Vote::Replan { version })
+    }
+
+    /// Goes on executing the command at which it stands, as far as the others' values are there.
+    pub(in crate::partition) fn go_on(&mut self, values: &dyn Fn(u32, PartitionId) -> Option<Bytes>) {
+        let Some(mut standing) = self.standing.take_if(|standing| standing.vote.is_none()) else { return };
+        let global = Arc::clone(&standing.global);
+        let vote = match &*global.body {
+            GlobalBody::Execute { statements, settings, partitions, .. } => {
+                let share = sql::Share { own: self.partition, partitions: *partitions };
+                self.execute_placed(&mut standing, statements, settings, share, values)
+            }
+            GlobalBody::Commit { lists, only_validate, .. } => Some(self.execute_list(lists, *only_validate)),
+            GlobalBody::Define { text, search_path, .. } => {
+                Some(self.define_tentatively(&mut standing, text, search_path))
+            }
+        };
+        let keeps = vote.as_ref().is_none_or(Vote::is_yes);
+        if !keeps {
+            self.store.rollback(standing.mark);
+            standing.results.clear();
+        }
+        standing.vote = vote;
+        self.standing = Some(standing);
+    }
+
+    fn execute_placed(
+        &mut self,
+        standing: &mut Standing,
+        statements: &[Placed],
+        settings: &Settings,
+        share: sql::Share,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Option<Vote> {
+        while let Some(placed) = statements.get(standing.next) {
+            let result = if placed.at.binary_search(&self.partition).is_ok() {
+                self.execute_one(standing, placed, settings, share, values)
+            } else {
+                Ok(Some(StatementResult::default()))
+            };
+            match result {
+                Ok(Some(result)) => standing.results.push(result),
+                Ok(None) => {
+                    sometimes!("global.waits_for_values");
+                    return None;
+                }
+                Err(error) => {
+                    let statement = u32::try_from(standing.next).unwrap_or(u32::MAX);
+                    return Some(Vote::Error { statement, error });
+                }
+            }
+            standing.next += 1;
+        }
+        Some(Vote::Yes)
+    }
+
+    /// Executes this participant's part of a statement; `None`: it needs values that are not there yet.
+    fn execute_one(
+        &mut self,
+        standing: &mut Standing,
+        placed: &Placed,
+        settings: &Settings,
+        share: sql::Share,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Result<Option<StatementResult>, SqlError> {
+        let (statement, global, number) = (&placed.statement, &standing.global, standing.next);
+        let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
+        // Planted 112: each participant takes its own time for the command's.
+        let now = if planted!(112) { self.last_timestamp.max(global.timestamp) } else { global.timestamp };
+        let several = placed.at.len() > 1;
+        // Rows that each draws for itself must not draw alike; what all draw alike must.
+        let own = if several && plan.draws_by_row() { u64::from(share.own.0).rotate_left(32) } else { 0 };
+        let mut context = context(settings, now, dice(global.seed ^ own, number), statement.max_rows);
+        if !several {
+            return plan.execute(&mut self.store, &statement.parameters, &mut context).map(Some);
+        }
+        context.share = Some(share);
+        if !placed.gathers {
+            return plan.run_fragment(&mut self.store, &statement.parameters, &mut context).map(Some);
+        }
+        let round = u32::try_from(number).unwrap_or(u32::MAX);
+        if standing.sent.last().is_none_or(|(last, _)| *last != round) {
+            let mut context = context.clone();
+            let own = plan.contribution(&self.store, &statement.parameters, &mut context)?;
+            standing.sent.push((round, own));
+        }
+        let own = standing.sent.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        let value = |from: &PartitionId| {
+            let bytes = if *from == share.own { Some(own.clone()) } else { values(round, *from) };
+            bytes.map(|bytes| (*from, bytes))
+        };
+        let Some(contributions) = placed.at.iter().map(value).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        sometimes!("global.gathered");
+        plan.execute_gathered(&mut self.store, &contributions, &statement.parameters, &mut context).map(Some)
+    }
+
+    fn execute_list(&mut self, lists: &[(PartitionId, Commitment)], only_validate: bool) -> Vote {
+        let Some((_, list)) = lists.iter().find(|(partition, _)| *partition == self.partition) else {
+            return Vote::Yes;
+        };
+        let mark = self.store.mark();
+        let outcome = transaction::execute_again(&mut self.store, &self.catalog, &mut self.plans, list);
+        if only_validate {
+            self.store.rollback(mark);
+        }
+        match outcome {
+            Outcome::Error { error, .. } => Vote::Mismatch { error },
+            _ => Vote::Yes,
+        }
+    }
+
+    /// Executes a definition on the catalog's copy and on the rows that are here.
+    fn define_tentatively(&mut self, standing: &mut Standing, text: &str, search_path: &[String]) -> Vote {
+        match self.defined(text, search_path) {
+            Ok(defined) => {
+                standing.definition = Some(defined);
+                Vote::Yes
+            }
+            Err(error) => Vote::Error { statement: 0, error },
+        }
+    }
+
+    /// What the text makes of the catalog; indexes that were to be built are in use in the end. Rows follow step by step.
+    fn defined(&mut self, text: &str, search_path: &[String]) -> Result<Defined, SqlError> {
+        let definition = define(&self.catalog, text, search_path)?;
+        let (tag, notices) = (definition.tag, definition.notices);
+        let mut catalog = definition.catalog;
+        self.bring_rows(&Arc::clone(&self.catalog), &catalog)?;
+        while let Some(text) = sql::next_to_finish(&catalog) {
+            let next = define(&catalog, &text, search_path)?.catalog;
+            self.bring_rows(&catalog, &next)?;
+            catalog = next;
+        }
+        Ok(Defined { catalog: Arc::new(catalog), tag, notices })
+    }
+
+    fn bring_rows(&mut self, old: &Catalog, new: &Catalog) -> Result<(), SqlError> {
+        if self.partition == PartitionId::CLUSTER {
+            return Ok(());
+        }
+        match sql::install(&mut self.store, old, new).into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends standing: what was done is kept or undone, and remembered, with the `values` of others that it took.
+    ///
+    /// # Panics
+    /// If it does not stand, or is told to keep what it could not execute.
+    pub(in crate::partition) fn settle(&mut self, committed: bool, values: Values) -> Executed {
+        let standing = self.standing.take().expect("what is settled stands");
+        let vote = standing.vote.unwrap_or(Vote::Unfinished);
+        assert!(
+            !committed || vote.is_yes() || planted!(101) || planted!(110),
+            "global command {} was committed against the vote of partition {}",
+            standing.global.number,
+            self.partition.0
+        );
+        if !committed && !planted!(113) {
+            self.store.rollback(standing.mark);
+        }
+        self.store.commit();
+        let Global { number, id, acked_below, timestamp, forget_below, .. } = *standing.global;
+        sometimes!("global.committed", committed);
+        sometimes!("global.aborted", !committed);
+        let before = self.catalog.version;
+        let defined = standing.definition.map(|defined| {
+            if committed {
+                self.adopt(defined.catalog);
+            }
+            (defined.tag, defined.notices)
+        });
+        if self.partition != PartitionId::CLUSTER {
+            self.executed = standing.index;
+        }
+        self.last_timestamp = self.last_timestamp.max(timestamp);
+        self.globals.last = number;
+        self.globals.undeclared.insert(number);
+        let remembered = Remembered { vote, committed, sent: standing.sent, values, defined };
+        self.memory.remember(number, &remembered);
+        self.forget(forget_below);
+        let mut outcome = told(remembered);
+        outcome.results = if committed { standing.results } else { Vec::new() };
+        let body = if self.partition == PartitionId::CLUSTER {
+            ReplyBody::Done(Outcome::Global(outcome))
+        } else {
+            self.dedup.acknowledge(id.session, acked_below);
+            let outcome = Outcome::Global(outcome);
+            // Of a duplicate the first execution's outcome stays.
+            if self.dedup.look_up(id) == Seen::New {
+                self.dedup.record(id, &outcome);
+            }
+            ReplyBody::Done(outcome)
+        };
+        let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
+        Executed { reply: None, collected: Some((id, body)), catalog, ordered: None }
+    }
+
+    /// Passes the entry of a decision.
+    pub(super) fn declared(&mut self, number: GlobalNumber, committed: bool) -> Executed {
+        if self.partition == PartitionId::CLUSTER {
+            self.sequencer.report(self.partition, number, number);
+            self.sequencer.definition = None;
+        }
+        let executed = match &self.standing {
+            // The cluster partition's catalog changes here.
+            Some(standing) if standing.global.number == number => self.settle(committed, Vec::new()),
+            _ => Executed::default(),
+        };
+        if let Some(own) = self.memory.outcome(number) {
+            assert_eq!(own.committed, committed, "global command {number} was decided in two ways");
+            self.globals.undeclared.remove(&number);
+        }
+        executed
+    }
+
+    /// Passes a tick.
+    pub(super) fn ticked(
+        &mut self,
+        reports: Vec<(PartitionId, GlobalNumber, GlobalNumber)>,
+        forget_below: GlobalNumber,
+    ) {
+        if self.partition != PartitionId::CLUSTER {
+            return self.forget(forget_below);
+        }
+        for (partition, received, settled) in reports {
+            self.sequencer.report(partition, received, settled);
+        }
+        let sequencer = &self.sequencer;
+        self.memory.drop_bodies(|global| {
+            let received = |(partition, _): &(PartitionId, _)| sequencer.reported(*partition).0 >= global.number;
+            sequencer.definition != Some(global.number) && global.participants.iter().all(received)
+        });
+        self.forget(self.sequencer.forget_below());
+    }
+
+    /// Forgets what is settled everywhere.
+    fn forget(&mut self, below: GlobalNumber) {
+        // Planted 111: forgotten by age, whoever may still ask.
+        let below = if planted!(111) { GlobalNumber(self.globals.last.0.saturating_sub(2)) } else { below };
+        if below > self.globals.forgotten {
+            sometimes!("global.forgotten");
+            self.globals.forgotten = below;
+            self.memory.forget_below(below);
+        }
+    }
+
+    /// Gives a command its place (cluster partition). `Err`: not now; no mark is left.
+    pub(super) fn order(
+        &mut self,
+        command: &crate::partition::command::CommandV1,
+        participants: &[PartitionId],
+        body: &Arc<GlobalBody>,
+    ) -> Result<Arc<Global>, ReplyBody> {
+        let defines = matches!(**body, GlobalBody::Define { .. });
+        if (defines && self.standing.is_some()) || !self.sequencer.has_room() {
+            sometimes!("global.not_ordered");
+            return Err(ReplyBody::Overloaded);
+        }
+        let (number, participants) = self.sequencer.order(participants);
+        let global = Arc::new(Global {
+            number,
+            id: command.id,
+            acked_below: command.acked_below,
+            timestamp: command.timestamp,
+            seed: command.seed,
+            forget_below: self.sequencer.forget_below(),
+            participants,
+            body: Arc::clone(body),
+        });
+        self.memory.keep_body(&global);
+        if defines {
+            self.sequencer.definition = Some(number);
+            self.stand_by(Arc::clone(&global));
+        }
+        Ok(global)
+    }
+
+    /// The cluster partition's part of a definition.
+    fn stand_by(&mut self, global: Arc<Global>) {
+        self.sequencer.report(self.partition, global.number, GlobalNumber(0));
+        let (index, mark, digest) = (self.executed, self.store.mark(), 0);
+        let (results, sent) = (Vec::new(), Vec::new());
+        self.standing =
+            Some(Standing { global, index, mark, digest, results, next: 0, sent, vote: None, definition: None });
+        self.go_on(&|_, _| None);
+    }
+
+    /// A restored state may have a definition under way.
+    pub(super) fn restore_definition(&mut self) -> Result<(), &'static str> {
+        if let Some(number) = self.sequencer.definition {
+            let global = self.memory.body(number).ok_or("the definition under way is missing")?;
+            self.stand_by(global);
+        }
+        Ok(())
+    }
+
+    /// Bodies that a group has not reported to have, in order.
+    pub(in crate::partition) fn undelivered(
+        &self,
+        to: PartitionId,
+        after: GlobalNumber,
+    ) -> impl Iterator<Item = Arc<Global>> + '_ {
+        self.memory.bodies_after(after).filter(move |global| global.involves(to))
+    }
+
+    /// The order (cluster partition).
+    pub(in crate::partition) const fn sequencer(&self) -> &crate::partition::global::Sequencer {
+        &self.sequencer
+    }
+}
+
+/// What a session is told of it.
+fn told(remembered: Remembered) -> GlobalOutcome {
+    let Remembered { vote, committed, defined, .. } = remembered;
+    GlobalOutcome { vote, committed, results: Vec::new(), defined }
+}
+
+fn define(catalog: &Catalog, text: &str, search_path: &[String]) -> Result<sql::Definition, SqlError> {
+    let parsed = sql::parse(text)?;
+    match parsed.as_slice() {
+        [one] => sql::define(catalog, one, search_path),
+        _ => Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "one definition at a time")),
+    }
+}
+
+/// The values that go into a decision's entry: what followers need of the others to execute.
+pub(in crate::partition) fn values_of(
+    standing: &Standing,
+    own: PartitionId,
+    value: impl Fn(u32, PartitionId) -> Option<Bytes>,
+) -> Values {
+    let rounds = standing.sent.iter().map(|(round, _)| *round);
+    rounds
+        .flat_map(|round| standing.global.others(own).map(move |other| (round, other)))
+        .filter_map(|(round, other)| Some((round, other, value(round, other)?)))
+        .collect()
+}
