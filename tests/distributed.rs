@@ -275,3 +275,47 @@ fn writes_are_those_of_one_store() {
         }
     }
 }
+
+/// Definitions after which rows belong elsewhere.
+const MOVES: &[(&str, &[&str])] = &[
+    ("h", &["ALTER TABLE h ADD PRIMARY KEY (k, v)"]),
+    ("h", &["ALTER TABLE h ADD PRIMARY KEY (v, k)", "PARTITION TABLE h ON COLUMN k"]),
+    ("b", &["PARTITION TABLE b ON COLUMN y", "PARTITION TABLE b ON COLUMN x"]),
+    ("p", &["ALTER TABLE p ADD PRIMARY KEY (k)"]),
+    ("n", &["PARTITION TABLE n ON COLUMN i", "ALTER TABLE n ADD PRIMARY KEY (i, j)", "PARTITION TABLE n ON COLUMN j"]),
+    ("r", &["PARTITION TABLE r ON COLUMN i"]),
+];
+
+#[test]
+fn rows_move_when_definitions_say_so() {
+    let mut moved = 0;
+    for (table, statements) in MOVES {
+        let mut both = filled(&mut Dice(7));
+        both.same("TRUNCATE h", false);
+        both.same("INSERT INTO h SELECT g, 'v' || g % 5 FROM generate_series(1, 30) g (g)", false);
+        both.same("CREATE TABLE n (i int NOT NULL, j int NOT NULL, t text)", false);
+        both.same("CREATE INDEX n_t ON n (t)", false);
+        both.same("INSERT INTO n SELECT g, g * 7, 't' || g FROM generate_series(1, 40) g (g)", false);
+        both.same("CREATE TABLE r (i int PRIMARY KEY, t text) WITH (REPLICATED)", false);
+        both.same("INSERT INTO r SELECT i, t FROM n", false);
+        for statement in *statements {
+            let before: Vec<usize> =
+                both.many[3].stores.iter().map(|store| size(&both.many[3], store, table)).collect();
+            both.same(statement, false);
+            let after: Vec<usize> = both.many[3].stores.iter().map(|store| size(&both.many[3], store, table)).collect();
+            moved += usize::from(before != after);
+            both.same(&format!("SELECT * FROM {table}"), false);
+            both.same(&format!("SELECT count(*) FROM {table}"), false);
+        }
+        both.same("SELECT * FROM n WHERE t = 't17'", false);
+        both.same("INSERT INTO n VALUES (17, 17 * 7, 'again')", false);
+        both.same("DELETE FROM n WHERE i = 17 RETURNING j", false);
+        both.same(&format!("INSERT INTO {table} SELECT * FROM {table}"), false);
+        both.same(&format!("DELETE FROM {table}"), false);
+    }
+    assert!(moved == 8, "rows move to other partitions, and are found there: {moved}");
+}
+
+fn size(cluster: &Cluster, store: &orrery::storage::Store, table: &str) -> usize {
+    store.len(cluster.catalog.table("public", table).unwrap().tree)
+}

@@ -218,6 +218,18 @@ impl Table {
         self.placement == Placement::Replicated
     }
 
+    /// By what its rows are placed, in a word; `None`: a system table, in no partition.
+    #[must_use]
+    pub fn placed_by(&self) -> Option<&'static str> {
+        match self.placement {
+            _ if self.is_system() => None,
+            Placement::Replicated => Some("replicated"),
+            Placement::Range(_) => Some("range"),
+            Placement::Hash if self.partition_key.is_empty() => Some("together"),
+            Placement::Hash => Some("hash"),
+        }
+    }
+
     /// Position of a column.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {

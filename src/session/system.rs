@@ -278,6 +278,7 @@ fn table_row(table: &Table) -> Row {
         int4(table.columns.len()),
         key(&table.primary_key),
         key(if table.is_system() { &[] } else { &table.partition_key }),
+        optional_text(table.placed_by()),
         optional_text(description.map(|known| known.description)),
     ]
 }

@@ -1,6 +1,7 @@
 //! Which partitions a statement touches, as far as can be said before it runs.
 
 use super::context::Context;
+use super::define::check_keys;
 use super::execute::{Run, fitted, fitted_value};
 use super::expr::Expr;
 use super::placement::{home_of, home_of_key};
@@ -43,7 +44,11 @@ pub enum Distribution {
 
 /// Where a statement's tables are touched, as far as planning can tell.
 #[derive(Debug, Default)]
-pub(super) struct Placement(Vec<Touch>);
+pub(super) struct Placement {
+    touches: Vec<Touch>,
+    /// A UNIQUE of the written table that several partitions could not keep.
+    unkept: Option<SqlError>,
+}
 
 /// One table.
 #[derive(Debug)]
@@ -64,15 +69,21 @@ impl Placement {
     pub(super) fn of_query(plan: &Node) -> Self {
         let mut touches = Vec::new();
         plan.scans(&mut |scan| touches.push(Touch::of_scan(scan)));
-        Self(touches)
+        Self { touches, unkept: None }
     }
 
     pub(super) fn of_write(write: &Write) -> Self {
         let mut touches = Vec::new();
         let (scan, target, others) = match write {
             // Known only when the data are: all of them belong into one command, so they may go anywhere.
-            Write::Copy(copy) => return Self(vec![Touch::of_all(&copy.target.table)]),
-            Write::Truncate(tables) => return Self(tables.iter().map(Touch::of_all).collect()),
+            Write::Copy(copy) => {
+                touches.push(Touch::of_all(&copy.target.table));
+                (None, &copy.target, Vec::new())
+            }
+            Write::Truncate(tables) => {
+                let touches = tables.iter().map(Touch::of_all).collect();
+                return Self { touches, unkept: None };
+            }
             Write::Insert(insert) => {
                 insert.source.scans(&mut |scan| touches.push(Touch::of_scan(scan)));
                 touches.extend(Touch::of_rows(&insert.target.table, insert.keys.as_deref()));
@@ -94,22 +105,23 @@ impl Placement {
         } else if let Some(scan) = scan {
             touches.push(Touch::of_scan(scan));
         }
+        let unkept = if matches!(write, Write::Delete(_)) { None } else { check_keys(&target.table, u32::MAX).err() };
         let scanned = scan.map(Scan::expressions).unwrap_or_default();
         for expr in others.into_iter().chain(scanned).chain(target.returning.iter().flatten()) {
             scans_in(expr, &mut |scan| touches.push(Touch::of_scan(scan)));
         }
-        Self(touches)
+        Self { touches, unkept }
     }
 
     /// The system tables that are read.
     pub(super) fn system_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.0.iter().filter_map(|touch| if let Touch::System(table) = touch { Some(table) } else { None })
+        self.touches.iter().filter_map(|touch| if let Touch::System(table) = touch { Some(table) } else { None })
     }
 
     /// No place has both rows of a partition and those of a system table.
     pub(super) fn check(&self) -> Result<(), SqlError> {
         match self.system_tables().next() {
-            Some(table) if self.system_tables().count() < self.0.len() => Err(SqlError::unsupported(format!(
+            Some(table) if self.system_tables().count() < self.touches.len() => Err(SqlError::unsupported(format!(
                 "a statement cannot read \"system.{}\" together with ordinary tables",
                 table.name
             ))
@@ -119,14 +131,17 @@ impl Placement {
     }
 
     pub(super) fn footprint(&self, parameters: &[Value], partitions: u32) -> Result<Footprint, SqlError> {
-        if self.0.iter().all(|touch| matches!(touch, Touch::System(_))) {
+        if self.touches.iter().all(|touch| matches!(touch, Touch::System(_))) {
             return Ok(Footprint::Constant);
         }
         if partitions <= 1 {
             return Ok(Footprint::One(PartitionId(1)));
         }
+        if let Some(error) = &self.unkept {
+            return Err(error.clone());
+        }
         let mut found: Vec<PartitionId> = Vec::new();
-        for touch in &self.0 {
+        for touch in &self.touches {
             match touch {
                 Touch::System(_) => {}
                 Touch::Anywhere => {}

@@ -45,11 +45,12 @@ mod placement;
 mod plan;
 mod plan_cache;
 mod prepared;
+mod relocate;
 mod settings;
 
 pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
-pub use define::{Definition, define, finish_building, next_to_finish};
+pub use define::{Definition, define, define_over, finish_building, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
 pub use maintain::maintain;
@@ -57,4 +58,5 @@ pub use parse::{Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetSco
 pub use placement::{Share, partition_of};
 pub use plan_cache::PlanCache;
 pub use prepared::{OutputColumn, Prepared, prepare};
+pub use relocate::{install_moved, moves_rows, rows_to_move};
 pub use settings::{Settings, StatementResult};

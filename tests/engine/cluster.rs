@@ -63,15 +63,17 @@ impl Cluster {
 
     /// Every partition installs; whether an index holds is known when all have said so.
     fn define(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
-        let definition = sql::define(&self.catalog, statement, &self.settings.search_path)?;
-        let violations = self.install(definition.catalog);
+        let definition = sql::define_over(&self.catalog, statement, &self.settings.search_path, self.partitions())?;
+        let violations = self.install(definition.catalog)?;
         let trees: Vec<TreeId> =
             self.catalog.tables.values().flat_map(|table| table.indexes.iter().map(|index| index.tree)).collect();
         for tree in trees {
             let holds = !violations.iter().any(|(broken, _)| *broken == tree);
             if let Some(text) = sql::finish_building(&self.catalog, tree, holds) {
-                let next = sql::define(&self.catalog, &sql::parse(&text)?[0], &self.settings.search_path)?.catalog;
-                self.install(next);
+                let parsed = &sql::parse(&text)?[0];
+                let path = &self.settings.search_path;
+                let next = sql::define_over(&self.catalog, parsed, path, self.partitions())?.catalog;
+                self.install(next)?;
             }
         }
         match violations.into_iter().next() {
@@ -80,14 +82,24 @@ impl Cluster {
         }
     }
 
-    fn install(&mut self, next: Catalog) -> Vec<(TreeId, SqlError)> {
+    fn install(&mut self, next: Catalog) -> Result<Vec<(TreeId, SqlError)>, SqlError> {
+        let partitions = self.partitions();
+        let share = |number: usize| Share { own: PartitionId(u32::try_from(number).unwrap() + 1), partitions };
+        let mut arrivals = vec![Vec::new(); self.stores.len()];
+        if sql::moves_rows(&self.catalog, &next) {
+            for (number, store) in self.stores.iter().enumerate() {
+                for (receiver, rows) in sql::rows_to_move(store, &self.catalog, &next, share(number))? {
+                    arrivals[receiver.0 as usize - 1].push(rows);
+                }
+            }
+        }
         let mut violations = Vec::new();
-        for store in &mut self.stores {
-            violations.extend(sql::install(store, &self.catalog, &next));
+        for (number, store) in self.stores.iter_mut().enumerate() {
+            violations.extend(sql::install_moved(store, &self.catalog, &next, share(number), &arrivals[number])?);
             store.commit();
         }
         self.catalog = next;
-        violations
+        Ok(violations)
     }
 
     /// Runs one query or write with parameters.

@@ -81,7 +81,7 @@ impl Shell {
             None => format!("{column} = {} AND schema <> 'system'", literal(&table)),
         };
         let found = self.client.rows(
-            &format!("SELECT schema, name, partition_key FROM system.tables WHERE {}", condition("name")),
+            &format!("SELECT schema, name, partition_key, placement FROM system.tables WHERE {}", condition("name")),
             super::DESCRIBE,
         )?;
         if found.rows.is_empty() {
@@ -91,12 +91,18 @@ impl Shell {
         for row in &found.rows {
             let value = |place: usize| row.get(place).cloned().flatten();
             let (Some(schema), Some(table)) = (value(0), value(1)) else { continue };
-            self.describe_one(&schema, &table, value(2))?;
+            self.describe_one(&schema, &table, value(2), value(3).as_deref())?;
         }
         Ok(())
     }
 
-    fn describe_one(&mut self, schema: &str, table: &str, partition_key: Option<String>) -> Result<(), Failure> {
+    fn describe_one(
+        &mut self,
+        schema: &str,
+        table: &str,
+        partition_key: Option<String>,
+        placement: Option<&str>,
+    ) -> Result<(), Failure> {
         let of = format!("schema = {} AND table_name = {}", literal(schema), literal(table));
         let columns = self.client.rows(
             &format!(
@@ -120,8 +126,11 @@ impl Shell {
         )?;
         self.items("Constraints:", &constraints);
         self.items("Indexes:", &indexes);
-        if let Some(key) = partition_key {
-            self.say(&format!("Partitioned by ({key})"));
+        match (partition_key, placement) {
+            (Some(key), Some("range")) => self.say(&format!("Partitioned by range of ({key})")),
+            (Some(key), _) => self.say(&format!("Partitioned by ({key})")),
+            (None, Some("replicated")) => self.say("Replicated: every partition has all rows"),
+            (None, _) => {}
         }
         Ok(())
     }

@@ -6,12 +6,13 @@
 //! name rows by their keys, are built anew. Writes of other sessions go on all the time, but for the moments in which a
 //! partition builds.
 //!
-//! No row changes its partition: a table without a primary key is placed by PARTITION BY HASH, whose columns the key must
-//! contain, or it has rows on one partition only.
+//! A table that is placed by PARTITION BY stays so, and the key must contain those columns. Without it all rows were in
+//! one partition; once the key is in use its first column places them, and they move ([`crate::sql::rows_to_move`]).
 
 use super::Change;
 use super::index::joined_columns;
 use super::names::Names;
+use super::placement;
 use super::table::{no_foreign_keys, plain_columns};
 use crate::catalog::{Index, IndexState, Table};
 use crate::sql::bind::{find_table, fold};
@@ -73,11 +74,7 @@ fn add_key(
         positions.push(position);
     }
     if primary && let Some(missing) = table.partition_key.iter().find(|column| !positions.contains(column)) {
-        let message = "unique constraint on partitioned table must include all partitioning columns";
-        return Err(SqlError::unsupported(message).detail(format!(
-            "PRIMARY KEY constraint on table \"{}\" lacks column \"{}\" which is part of the partition key.",
-            table.name, table.columns[*missing].name
-        )));
+        return Err(placement::lacking("PRIMARY KEY", &table, *missing));
     }
     let mut names = Names { catalog: &change.catalog, schema: &table.schema, given: Vec::new() };
     let name = match name.map(fold) {
@@ -96,6 +93,7 @@ fn add_key(
     let columns = positions.into_iter().map(|column| (column, false)).collect();
     let tree = change.tree();
     table.indexes.push(Index { name, columns, unique: true, constraint: !primary, tree, state });
+    placement::check_keys(&table, change.partitions)?;
     change.replace(table);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::Change;
 use super::names::{Names, joined};
+use super::placement;
 use crate::catalog::{Index, IndexState, Table};
 use crate::sql::bind::{find_table, fold, qualified};
 use crate::types::{SqlError, SqlState};
@@ -35,6 +36,7 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateIndex) -> Resu
     let tree = change.tree();
     let mut table = Table::clone(&table);
     table.indexes.push(Index { name, columns, unique: create.unique, constraint: false, tree, state });
+    placement::check_keys(&table, change.partitions)?;
     change.replace(table);
     Ok("CREATE INDEX")
 }

@@ -6,7 +6,10 @@
 mod alter;
 mod index;
 mod names;
+mod placement;
 mod table;
+
+pub(super) use placement::check_keys;
 
 use super::bind::qualified;
 use super::parse::{Parsed, activation};
@@ -31,9 +34,25 @@ pub struct Definition {
 /// # Errors
 /// What the definition has wrong, or conflicts with.
 pub fn define(catalog: &Catalog, statement: &Parsed, search_path: &[String]) -> Result<Definition, SqlError> {
-    let mut next = Change { catalog: catalog.clone(), search_path, text: &statement.text, notices: Vec::new() };
+    define_over(catalog, statement, search_path, 1)
+}
+
+/// As [`define()`], for a cluster with so many data partitions: with more than one, a UNIQUE that one partition alone
+/// cannot keep is refused. Rows may have to move then: see [`super::rows_to_move`].
+///
+/// # Errors
+/// What the definition has wrong, or conflicts with.
+pub fn define_over(
+    catalog: &Catalog,
+    statement: &Parsed,
+    search_path: &[String],
+    partitions: u32,
+) -> Result<Definition, SqlError> {
+    let mut next =
+        Change { catalog: catalog.clone(), search_path, text: &statement.text, partitions, notices: Vec::new() };
     let tag = match statement.statement.as_deref() {
-        None => next.activate(&statement.text)?,
+        None if statement.is_internal() => next.activate(&statement.text)?,
+        None => placement::partition(&mut next)?,
         Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
         Some(Statement::CreateIndex(create)) => index::create(&mut next, create)?,
         Some(Statement::AlterTable(alter)) => alter::table(&mut next, alter)?,
@@ -82,6 +101,8 @@ struct Change<'a> {
     catalog: Catalog,
     search_path: &'a [String],
     text: &'a str,
+    /// Number of data partitions.
+    partitions: u32,
     notices: Vec<SqlError>,
 }
 

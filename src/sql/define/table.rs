@@ -3,11 +3,12 @@
 use super::Change;
 use super::index::joined_columns;
 use super::names::Names;
+use super::placement;
 use crate::catalog::{Catalog, Check, Column, Index, IndexState, Placement, Table};
 use crate::sql::bind::{self, data_type, fold, qualified};
 use crate::sql::parse::character_position;
 use crate::types::{SqlError, SqlState, TableId, TreeId};
-use sqlparser::ast::{self, ColumnOption, CreateTableOptions, Ident, TableConstraint};
+use sqlparser::ast::{self, ColumnOption, Ident, TableConstraint};
 
 /// A table being put together.
 struct Draft<'a> {
@@ -28,7 +29,7 @@ struct Key {
 
 pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Result<&'static str, SqlError> {
     refuse_what_is_missing(create)?;
-    let replicated = replicated(&create.table_options)?;
+    let options = placement::options(&create.table_options)?;
     let (schema, name) = qualified(&create.name)?;
     let schema = change.schema_for(schema)?;
     if change.catalog.has_relation(&schema, &name) {
@@ -49,8 +50,11 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     draft.resolve_keys()?;
     draft.resolve_checks()?;
     draft.resolve_defaults()?;
-    draft.place(create.partition_by.as_deref(), replicated)?;
-    let (table, next_tree) = (draft.table, draft.next_tree);
+    let (mut table, next_tree) = (draft.table, draft.next_tree);
+    let text = change.text;
+    let at = |ident: &Ident, error: SqlError| error.at(character_position(text, ident.span.start));
+    placement::place(&mut table, create.partition_by.as_deref(), &options, &at)?;
+    placement::check_keys(&table, change.partitions)?;
     change.catalog.next_tree = next_tree;
     change.catalog.next_table += 1;
     change.replace(table);
@@ -73,38 +77,6 @@ fn refuse_what_is_missing(create: &ast::CreateTable) -> Result<(), SqlError> {
         return Ok(());
     };
     Err(SqlError::unsupported(format!("{missing} is not supported")))
-}
-
-/// What WITH says: is the table to be in every partition?
-fn replicated(options: &CreateTableOptions) -> Result<bool, SqlError> {
-    let options = match options {
-        CreateTableOptions::None => return Ok(false),
-        CreateTableOptions::With(options) => options,
-        _ => return Err(SqlError::unsupported("these table options are not supported")),
-    };
-    let mut replicated = false;
-    for option in options {
-        let (name, value) = match option {
-            ast::SqlOption::KeyValue { key, value } => (fold(key), Some(value.to_string().to_lowercase())),
-            ast::SqlOption::Ident(key) => (fold(key), None),
-            other => (other.to_string(), None),
-        };
-        let value = value.as_deref().map(|value| value.trim_matches('\''));
-        match (name.as_str(), value) {
-            ("replicated", None | Some("true" | "on" | "1" | "yes")) => replicated = true,
-            ("replicated", Some("false" | "off" | "0" | "no")) => replicated = false,
-            ("replicated", Some(value)) => {
-                let message = format!("invalid value for boolean option \"replicated\": {value}");
-                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
-            (other, _) if other == "fillfactor" || other.starts_with("autovacuum_") => {}
-            (other, _) => {
-                let message = format!("unrecognized parameter \"{other}\"");
-                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
-        }
-    }
-    Ok(replicated)
 }
 
 impl<'a> Draft<'a> {
@@ -282,48 +254,6 @@ impl<'a> Draft<'a> {
             if let Some(default) = &column.default {
                 bind::check_default(column, default)?;
             }
-        }
-        Ok(())
-    }
-
-    /// PARTITION BY HASH says by which columns rows are placed; else it is the first of the primary key.
-    fn place(&mut self, partition_by: Option<&ast::Expr>, replicated: bool) -> Result<(), SqlError> {
-        if replicated {
-            if partition_by.is_some() {
-                let message = "a replicated table cannot have PARTITION BY";
-                return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message)
-                    .hint("Every partition has all its rows: leave out one of the two."));
-            }
-            self.table.placement = Placement::Replicated;
-            return Ok(());
-        }
-        let Some(partition_by) = partition_by else {
-            self.table.partition_key = self.table.primary_key.first().copied().into_iter().collect();
-            return Ok(());
-        };
-        let unsupported = || SqlError::unsupported("only PARTITION BY HASH (column, …) is supported");
-        let ast::Expr::Function(function) = partition_by else { return Err(unsupported()) };
-        let ast::FunctionArguments::List(list) = &function.args else { return Err(unsupported()) };
-        if !function.name.to_string().eq_ignore_ascii_case("hash") {
-            return Err(unsupported());
-        }
-        for argument in &list.args {
-            let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) = argument else {
-                return Err(unsupported());
-            };
-            let name = fold(ident);
-            let position = self.table.column(&name).ok_or_else(|| {
-                let message = format!("column \"{name}\" named in partition key does not exist");
-                self.at(ident, SqlError::new(SqlState::UNDEFINED_COLUMN, message))
-            })?;
-            if !self.table.primary_key.is_empty() && !self.table.primary_key.contains(&position) {
-                let message = "unique constraint on partitioned table must include all partitioning columns";
-                return Err(SqlError::unsupported(message).detail(format!(
-                    "PRIMARY KEY constraint on table \"{}\" lacks column \"{name}\" which is part of the partition key.",
-                    self.table.name
-                )));
-            }
-            self.table.partition_key.push(position);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(super) use insert::insert;
 pub(super) use limit::count;
 pub(super) use scan::{fitted, fitted_value, run as run_scan};
 pub(super) use update::{update, update_gathered};
-pub(super) use write::{entry_of, key_text, row_key};
+pub(super) use write::{delete_row, entry_of, insert_row, key_text, row_key, unique_violation};
 
 use super::context::Context;
 use super::expr::{evaluate, is_true};

@@ -97,7 +97,12 @@ pub(in crate::sql) fn key_text(table: &Table, columns: &[usize], row: &[Value], 
 }
 
 /// 23505 for a conflict.
-pub(super) fn unique_violation(table: &Table, row: &[Value], index: Option<usize>, zone: &TimeZone) -> SqlError {
+pub(in crate::sql) fn unique_violation(
+    table: &Table,
+    row: &[Value],
+    index: Option<usize>,
+    zone: &TimeZone,
+) -> SqlError {
     let (name, columns) = match index {
         Some(index) => {
             let index = &table.indexes[index];
@@ -135,7 +140,7 @@ pub(super) fn find_conflict(store: &Store, table: &Table, row: &[Value], own: Op
 
 /// Writes a new row with its entries. Returns the index (`Some(None)`: the primary key) that forbids it; then the store
 /// may be half written, and the caller fails the statement.
-pub(super) fn insert_row(
+pub(in crate::sql) fn insert_row(
     store: &mut Store,
     table: &Table,
     row: &[Value],
@@ -170,7 +175,7 @@ fn add_entry(store: &mut Store, table: &Table, index: &Index, row: &[Value], key
 }
 
 /// Takes a row and its entries away.
-pub(super) fn delete_row(store: &mut Store, table: &Table, key: &[u8], row: &[Value]) {
+pub(in crate::sql) fn delete_row(store: &mut Store, table: &Table, key: &[u8], row: &[Value]) {
     store.remove(table.tree, key);
     for index in &table.indexes {
         remove_entry(store, table, index, row, key);

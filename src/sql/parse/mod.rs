@@ -15,7 +15,7 @@ pub use copy::{Copy, CopyFormat};
 pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
 pub use maintain::Maintain;
 pub(in crate::sql) use text::character_position;
-pub(in crate::sql) use utility::activation;
+pub(in crate::sql) use utility::{activation, partition_table};
 
 use crate::types::{SqlError, SqlState};
 use sqlparser::ast;
@@ -46,7 +46,7 @@ impl Parsed {
     /// Is it a definition that only sessions make, to end the building of an index?
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        self.kind == Kind::Define && self.statement.is_none()
+        self.kind == Kind::Define && self.statement.is_none() && activation(&self.text).is_ok()
     }
 }
 
@@ -82,7 +82,7 @@ fn parse_one(whole: &str, own: &str, offset: u32, mut tokens: Vec<TokenWithSpan>
     }
     // What was split need not be read again: only its places are counted anew.
     text::count_from_first(&mut tokens);
-    let statement = parse_tree(own, storage::give_values(tokens)).map_err(|mut error| {
+    let statement = parse_tree(own, storage::rearranged(tokens)).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error
     })?;

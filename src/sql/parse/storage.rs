@@ -1,48 +1,75 @@
-//! `WITH (name)` in CREATE TABLE: a parameter without a value is true, as in PostgreSQL. `sqlparser` wants a value.
+//! What follows the columns in CREATE TABLE, as `sqlparser` wants it: it knows WITH before PARTITION BY only, where
+//! PostgreSQL has them the other way round, and wants a value for every parameter, where one without is true.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-/// Gives parameters without a value the value `true`, if this is a CREATE TABLE.
-pub(super) fn give_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let significant: Vec<usize> =
-        (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
-    let is = |place: usize, keyword: Keyword| {
-        let token = significant.get(place).map(|at| &tokens[*at].token);
-        matches!(token, Some(Token::Word(word)) if word.keyword == keyword && word.quote_style.is_none())
+/// Tokens of a statement, rearranged if it is a CREATE TABLE.
+pub(super) fn rearranged(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_table = {
+        let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+        words.next().is_some_and(|first| is(first, Keyword::CREATE))
+            && words.take(3).any(|token| is(token, Keyword::TABLE))
     };
-    if !is(0, Keyword::CREATE) || !(1..4).any(|place| is(place, Keyword::TABLE)) {
+    if !is_table || !tokens.iter().any(|token| is(token, Keyword::WITH)) {
         return tokens;
     }
-    let token = |place: usize| significant.get(place).map(|at| &tokens[*at].token);
-    let mut without = Vec::new();
+    let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    with_first(with_values(tokens))
+}
+
+fn is(token: &TokenWithSpan, keyword: Keyword) -> bool {
+    matches!(&token.token, Token::Word(word) if word.keyword == keyword && word.quote_style.is_none())
+}
+
+/// Behind the parenthesis that is opened at `at`; `None` if none is.
+fn closed(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
     let mut depth = 0_usize;
-    for (place, at) in significant.iter().enumerate() {
-        match token(place) {
-            Some(Token::LParen) if depth > 0 => depth += 1,
-            Some(Token::LParen) if place > 0 && is(place - 1, Keyword::WITH) => depth = 1,
-            Some(Token::RParen) => depth = depth.saturating_sub(1),
-            Some(Token::Word(_)) if depth == 1 => {
-                let starts = matches!(token(place - 1), Some(Token::LParen | Token::Comma));
-                if starts && matches!(token(place + 1), Some(Token::RParen | Token::Comma)) {
-                    without.push(*at);
-                }
-            }
+    for (place, token) in tokens.iter().enumerate().skip(at) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.checked_sub(1)?,
             _ => {}
         }
+        if depth == 0 {
+            return (place > at).then_some(place + 1);
+        }
     }
-    if without.is_empty() {
-        return tokens;
-    }
-    let mut given = Vec::with_capacity(tokens.len() + 2 * without.len());
-    for (at, token) in tokens.into_iter().enumerate() {
-        let span = token.span;
-        given.push(token);
-        if without.contains(&at) {
+    None
+}
+
+/// `WITH (name)` as `WITH (name = true)`.
+fn with_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut given: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len() + 2);
+    let mut end = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        given.push(token.clone());
+        if is(token, Keyword::WITH) {
+            end = closed(&tokens, at + 1).unwrap_or(at);
+        }
+        let alone = at > 0
+            && at + 1 < end
+            && matches!(token.token, Token::Word(_))
+            && matches!(tokens[at - 1].token, Token::LParen | Token::Comma)
+            && matches!(tokens[at + 1].token, Token::RParen | Token::Comma);
+        if alone {
             let value = Word { value: "true".to_owned(), quote_style: None, keyword: Keyword::TRUE };
-            given.push(TokenWithSpan { token: Token::Eq, span });
-            given.push(TokenWithSpan { token: Token::Word(value), span });
+            given.push(TokenWithSpan { token: Token::Eq, span: token.span });
+            given.push(TokenWithSpan { token: Token::Word(value), span: token.span });
         }
     }
     given
+}
+
+/// `PARTITION BY … (…) WITH (…)` with WITH in front.
+fn with_first(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let begin = tokens.windows(2).position(|pair| is(&pair[0], Keyword::PARTITION) && is(&pair[1], Keyword::BY));
+    let Some(begin) = begin else { return tokens };
+    let Some(middle) = closed(&tokens, begin + 3) else { return tokens };
+    if tokens.get(middle).is_some_and(|token| is(token, Keyword::WITH))
+        && let Some(end) = closed(&tokens, middle + 1)
+    {
+        tokens[begin..end].rotate_left(middle - begin);
+    }
+    tokens
 }

@@ -51,6 +51,10 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             Kind::Deallocate { name: (!all).then_some(name) }
         }
         "alter" if words.activation()?.is_some() => Kind::Define,
+        "partition" => {
+            words.partition_table()?;
+            Kind::Define
+        }
         "vacuum" | "analyze" | "analyse" => Kind::Maintain(words.maintain(first == "vacuum")?),
         "copy" => Kind::Copy(Box::new(words.copy()?)),
         _ => return Ok(None),
@@ -61,7 +65,7 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
     Ok(Some(kind))
 }
 
-/// Schema and name in `ALTER INDEX … SET ACTIVE`, the one statement of DDL that `sqlparser` does not have.
+/// Schema and name in `ALTER INDEX … SET ACTIVE`, which `sqlparser` does not have.
 pub(in crate::sql) fn activation(text: &str) -> Result<(Option<String>, String), SqlError> {
     let tokens = super::tokenize(text)?;
     let tokens = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
@@ -69,7 +73,25 @@ pub(in crate::sql) fn activation(text: &str) -> Result<(Option<String>, String),
     words.activation()?.ok_or_else(|| words.error())
 }
 
+/// Table and column in `PARTITION TABLE … ON COLUMN …`.
+pub(in crate::sql) fn partition_table(text: &str) -> Result<(Vec<String>, String), SqlError> {
+    let tokens = super::tokenize(text)?;
+    let tokens = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    Words { text, tokens, at: 1 }.partition_table()
+}
+
 impl Words<'_> {
+    fn partition_table(&mut self) -> Result<(Vec<String>, String), SqlError> {
+        self.expect("table")?;
+        let mut table = vec![self.name()?];
+        while self.accept_sign(&Token::Period) {
+            table.push(self.name()?);
+        }
+        self.expect("on")?;
+        self.expect("column")?;
+        Ok((table, self.name()?))
+    }
+
     /// What follows ALTER in `ALTER INDEX … SET ACTIVE`; `None` if it is something else.
     fn activation(&mut self) -> Result<Option<(Option<String>, String)>, SqlError> {
         let start = self.at;
