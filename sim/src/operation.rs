@@ -1,8 +1,10 @@
 //! What clients do, as data: planned, then recorded with what came of it.
 
 mod lists;
+mod object;
 
 pub use lists::{MICROS_MAX, Micro, Micros, Script};
+pub use object::{Object, Sort};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -116,6 +118,60 @@ pub enum Operation {
     },
     /// append: reads all lists in one statement.
     ReadLists,
+    /// tpcb: adds an amount to a customer, a teller and a branch, and notes it in the history.
+    Pay {
+        /// Unique: number of the note.
+        id: u64,
+        /// Whose.
+        customer: u32,
+        /// By whom.
+        teller: u32,
+        /// Where.
+        branch: u32,
+        /// How much.
+        amount: u32,
+        /// In which statements.
+        how: How,
+    },
+    /// tpcb: reads the four sums, at one instant.
+    Sums,
+    /// tpcb: reads the history with its sum. Closing only.
+    Payments,
+    /// claims: takes two names at once.
+    Claim {
+        /// Unique: the owner.
+        id: u64,
+        /// A name.
+        first: u32,
+        /// Another one.
+        second: u32,
+    },
+    /// claims: gives back what an owner has.
+    Release {
+        /// Which.
+        id: u64,
+    },
+    /// claims: reads all names.
+    Names,
+    /// schema: makes an object.
+    Create {
+        /// Which.
+        object: Object,
+    },
+    /// schema: drops it.
+    Drop {
+        /// Which.
+        object: Object,
+    },
+    /// schema: a statement that needs an object.
+    Need {
+        /// Which.
+        object: Object,
+        /// Does it write? Then this is what.
+        value: u64,
+    },
+    /// schema: counts the rows in two ways, at one instant.
+    Count,
 }
 
 /// What the last row of a statement violates, after the others have been written.
@@ -148,6 +204,24 @@ pub enum How {
     Block,
 }
 
+impl How {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Two => "",
+            Self::One => "_single",
+            Self::Block => "_block",
+        }
+    }
+
+    fn of(verb: &str) -> Self {
+        match verb {
+            _ if verb.ends_with(Self::One.suffix()) => Self::One,
+            _ if verb.ends_with(Self::Block.suffix()) => Self::Block,
+            _ => Self::Two,
+        }
+    }
+}
+
 /// An operation with its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -174,6 +248,10 @@ impl Operation {
             Self::Stock { batch, color, doom } => Self::Stock { batch: batch + NEXT, color, doom },
             // One that only reads is repeated as it is.
             Self::Lists { id, script, micros } if micros.writes() => Self::Lists { id: id + NEXT, script, micros },
+            Self::Pay { id, customer, teller, branch, amount, how } => {
+                Self::Pay { id: id + NEXT, customer, teller, branch, amount, how }
+            }
+            Self::Claim { id, first, second } => Self::Claim { id: id + NEXT, first, second },
             other => other,
         }
     }
@@ -194,12 +272,7 @@ impl fmt::Display for Operation {
             Self::Compare { key, expected, value } => write!(f, "compare {key} {expected} {value}"),
             Self::WriteRead { key, value } => write!(f, "write_read {key} {value}"),
             Self::Transfer { id, from, to, amount, how } => {
-                let how = match how {
-                    How::Two => "",
-                    How::One => "_single",
-                    How::Block => "_block",
-                };
-                write!(f, "transfer{how} {id} {from} {to} {amount}")
+                write!(f, "transfer{} {id} {from} {to} {amount}", how.suffix())
             }
             Self::Sum => f.write_str("sum"),
             Self::Balances => f.write_str("balances"),
@@ -219,6 +292,18 @@ impl fmt::Display for Operation {
             Self::Audit => f.write_str("audit"),
             Self::Lists { id, script, micros } => write!(f, "lists_{} {id} {micros}", script.name()),
             Self::ReadLists => f.write_str("read_lists"),
+            Self::Pay { id, customer, teller, branch, amount, how } => {
+                write!(f, "pay{} {id} {customer} {teller} {branch} {amount}", how.suffix())
+            }
+            Self::Sums => f.write_str("sums"),
+            Self::Payments => f.write_str("payments"),
+            Self::Claim { id, first, second } => write!(f, "claim {id} {first} {second}"),
+            Self::Release { id } => write!(f, "release {id}"),
+            Self::Names => f.write_str("names"),
+            Self::Create { object } => write!(f, "create_{object}"),
+            Self::Drop { object } => write!(f, "drop_{object}"),
+            Self::Need { object, value } => write!(f, "need_{object} {value}"),
+            Self::Count => f.write_str("count"),
         }
     }
 }
@@ -250,11 +335,15 @@ impl FromStr for Operation {
                 from: small(from)?,
                 to: small(to)?,
                 amount: small(amount)?,
-                how: match verb {
-                    "transfer_single" => How::One,
-                    "transfer_block" => How::Block,
-                    _ => How::Two,
-                },
+                how: How::of(verb),
+            },
+            ("pay" | "pay_single" | "pay_block", &[id, customer, teller, branch, amount]) => Self::Pay {
+                id,
+                customer: small(customer)?,
+                teller: small(teller)?,
+                branch: small(branch)?,
+                amount: small(amount)?,
+                how: How::of(verb),
             },
             ("sum", &[]) => Self::Sum,
             ("balances", &[]) => Self::Balances,
@@ -269,6 +358,17 @@ impl FromStr for Operation {
             ("withdraw", &[batch]) => Self::Withdraw { batch },
             ("audit", &[]) => Self::Audit,
             ("read_lists", &[]) => Self::ReadLists,
+            ("sums", &[]) => Self::Sums,
+            ("payments", &[]) => Self::Payments,
+            ("claim", &[id, first, second]) => Self::Claim { id, first: small(first)?, second: small(second)? },
+            ("release", &[id]) => Self::Release { id },
+            ("names", &[]) => Self::Names,
+            ("count", &[]) => Self::Count,
+            (_, &[number]) if let Some(object) = Object::after("create_", verb, number) => Self::Create { object },
+            (_, &[number]) if let Some(object) = Object::after("drop_", verb, number) => Self::Drop { object },
+            (_, &[number, value]) if let Some(object) = Object::after("need_", verb, number) => {
+                Self::Need { object, value }
+            }
             (_, &[batch, color]) => {
                 let doom = verb
                     .strip_prefix("stock")

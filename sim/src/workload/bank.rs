@@ -2,7 +2,9 @@
 //! unique number, so that exactly-once can be judged from what clients read. Some transactions are implicit; the others
 //! read the balances, compute, and write what they have computed between BEGIN and COMMIT, and are tried again after 40001.
 //!
-//! All rows have `bank = 1` as the first column of their key: they lie in one partition, however many there are.
+//! All rows have `bank = 1` in their key. In `bank` it is the key's first column: all of it lies in one partition, however many
+//! there are. In `branch_bank` the account's number comes first: source, target and ledger lie where they fall, and the
+//! money that is under way between two partitions may be seen by nobody.
 
 use super::wire::{Answer, Exchange, integer, texts};
 use super::{Kind, Place, Style};
@@ -15,11 +17,20 @@ use orrery::types::random::below;
 pub const OPENING_BALANCE: i64 = 100;
 
 /// See the module.
-pub(super) struct Bank;
+pub(super) struct Bank {
+    name: &'static str,
+    /// Of both tables.
+    primary_key: &'static str,
+}
+
+/// In one partition.
+pub(super) const BANK: Bank = Bank { name: "bank", primary_key: "bank, id" };
+/// In all of them.
+pub(super) const BRANCH_BANK: Bank = Bank { name: "branch_bank", primary_key: "id, bank" };
 
 impl Kind for Bank {
     fn name(&self) -> &'static str {
-        "bank"
+        self.name
     }
 
     fn checkers(&self) -> &'static [&'static str] {
@@ -27,16 +38,16 @@ impl Kind for Bank {
     }
 
     fn setup(&self, place: Place) -> Vec<String> {
-        let n = place.workload;
+        let (n, primary_key) = (place.workload, self.primary_key);
         let accounts: Vec<String> = (0..place.keys).map(|id| format!("(1, {id}, {OPENING_BALANCE})")).collect();
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS accounts_{n} \
-                 (bank int8, id int8, balance int8 NOT NULL, PRIMARY KEY (bank, id))"
+                 (bank int8, id int8, balance int8 NOT NULL, PRIMARY KEY ({primary_key}))"
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS ledger_{n} (bank int8, id int8, source int8 NOT NULL, \
-                 target int8 NOT NULL, amount int8 NOT NULL, PRIMARY KEY (bank, id))"
+                 target int8 NOT NULL, amount int8 NOT NULL, PRIMARY KEY ({primary_key}))"
             ),
             format!("INSERT INTO accounts_{n} (bank, id, balance) VALUES {}", accounts.join(", ")),
         ]
@@ -68,11 +79,11 @@ impl Kind for Bank {
         match operation {
             Operation::Transfer { id, from, to, amount, how } => Exchange::Simple(match how {
                 How::Block => {
-                    format!("BEGIN; SELECT id, balance FROM accounts_{n} WHERE bank = 1 AND (id = {from} OR id = {to})")
+                    format!("BEGIN; SELECT id, balance FROM accounts_{n} WHERE bank = 1 AND id IN ({from}, {to})")
                 }
                 How::One => format!(
                     "UPDATE accounts_{n} SET balance = balance + CASE WHEN id = {to} THEN {amount} ELSE -{amount} END \
-                     WHERE bank = 1 AND (id = {from} OR id = {to}); \
+                     WHERE bank = 1 AND id IN ({from}, {to}); \
                      INSERT INTO ledger_{n} (bank, id, source, target, amount) VALUES (1, {id}, {from}, {to}, {amount})"
                 ),
                 How::Two => format!(

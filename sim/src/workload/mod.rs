@@ -11,11 +11,14 @@
 
 mod append;
 mod bank;
+mod claims;
 pub mod driver;
 mod indexes;
 mod insert;
 mod last_seen;
 mod registers;
+mod schema;
+mod tpcb;
 pub mod wire;
 
 pub use bank::OPENING_BALANCE;

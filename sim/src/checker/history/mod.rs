@@ -5,12 +5,15 @@
 //! counts and says so ([`Finding::gave_up`]): never silently.
 
 mod agree;
+mod claims;
 mod durable;
 mod exactly_once;
 mod indexes;
 mod money;
 mod registers;
+mod schema;
 mod serializable;
+mod sums;
 
 use crate::history::{HistoryEvent, OperationId, Outcome};
 use crate::operation::Operation;
@@ -40,6 +43,9 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &agree::ReadsAgree,
     &indexes::IndexesAgree,
     &serializable::StrictlySerializable,
+    &sums::SumsAgree,
+    &claims::ClaimsExclusive,
+    &schema::SchemaAgrees,
 ];
 
 /// What a checker found.

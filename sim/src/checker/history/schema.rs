@@ -1,0 +1,119 @@
+//! `schema-agrees`: an object of the schema is there for everybody from the moment that its maker is told so, until it is
+//! dropped; and an index tells of as many rows as its table has.
+
+use super::{Checker, Finding, History, Recorded};
+use crate::history::{Outcome, Seen};
+use crate::operation::{Object, Operation, Sort};
+use crate::run::Violation;
+use std::collections::BTreeMap;
+
+/// See the module.
+pub(super) struct SchemaAgrees;
+
+impl Checker for SchemaAgrees {
+    fn name(&self) -> &'static str {
+        "schema-agrees"
+    }
+
+    fn doc(&self) -> &'static str {
+        "a table or column is there for everybody as soon as its maker knows, and an index has the rows of its table"
+    }
+
+    fn check(&self, history: &History) -> Finding {
+        let mut made: BTreeMap<(u32, Object), Life<'_>> = BTreeMap::new();
+        for recorded in &history.operations {
+            let refused = matches!(recorded.outcome, Outcome::Failed(_));
+            match recorded.operation {
+                Operation::Create { object } if !refused => {
+                    made.entry((recorded.workload, object)).or_default().made.push(recorded);
+                }
+                Operation::Drop { object } if !refused => {
+                    made.entry((recorded.workload, object)).or_default().dropped.push(recorded);
+                }
+                _ => {}
+            }
+        }
+        let mut finding = Finding::default();
+        for recorded in &history.operations {
+            let verdict = match recorded.operation {
+                Operation::Need { object, .. } => {
+                    let unknown = Life::default();
+                    made.get(&(recorded.workload, object)).unwrap_or(&unknown).judge(recorded, object)
+                }
+                Operation::Count => count(recorded),
+                _ => Ok(()),
+            };
+            if let Err((kind, message)) = verdict {
+                finding.violations.push(Violation {
+                    checker: self.name(),
+                    kind: kind.to_owned(),
+                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
+                    message,
+                });
+                break;
+            }
+        }
+        finding
+    }
+}
+
+type Judgement = Result<(), (&'static str, String)>;
+
+/// What may have happened to an object.
+#[derive(Default)]
+struct Life<'h> {
+    made: Vec<&'h Recorded>,
+    dropped: Vec<&'h Recorded>,
+}
+
+impl Life<'_> {
+    fn judge(&self, user: &Recorded, object: Object) -> Judgement {
+        match &user.outcome {
+            Outcome::Done(_) if object.sort != Sort::Index => self.there(user, object),
+            Outcome::Failed(why) if why.starts_with("42P01") || why.starts_with("42703") => self.absent(user, object),
+            _ => Ok(()),
+        }
+    }
+
+    /// It was there: somebody must have begun to make it, and not everybody's has surely been dropped.
+    fn there(&self, user: &Recorded, object: Object) -> Judgement {
+        let dropped = |made: &Recorded| {
+            self.dropped.iter().any(|drop| {
+                matches!(drop.outcome, Outcome::Done(_))
+                    && drop.invoked_ns >= made.latest_ns()
+                    && drop.latest_ns() < user.invoked_ns
+            })
+        };
+        let mut begun = self.made.iter().filter(|made| made.invoked_ns <= user.latest_ns()).peekable();
+        if begun.peek().is_none() {
+            return Err(("before-it-was-made", format!("{user} found {object}, which nobody had made")));
+        }
+        if begun.all(|made| dropped(made)) {
+            return Err(("after-it-was-dropped", format!("{user} found {object}, which had been dropped")));
+        }
+        Ok(())
+    }
+
+    /// It was not there: nobody's may have stood all the time.
+    fn absent(&self, user: &Recorded, object: Object) -> Judgement {
+        let made = self.made.iter().find(|made| {
+            matches!(made.outcome, Outcome::Done(_)) && made.latest_ns() < user.invoked_ns
+        });
+        let may_be_dropped = self.dropped.iter().any(|drop| drop.invoked_ns <= user.latest_ns());
+        match made {
+            Some(made) if !may_be_dropped => {
+                Err(("not-there", format!("{user} did not find {object}, which {made} had made and nobody dropped")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// All rows, and all rows along an index if there is one.
+fn count(read: &Recorded) -> Judgement {
+    let Outcome::Done(Seen::Rows(rows)) = &read.outcome else { return Ok(()) };
+    match rows.as_slice() {
+        [all, indexed] if all == indexed => Ok(()),
+        _ => Err(("index-differs", format!("{read} counted the same rows in two ways, and found {rows:?}"))),
+    }
+}

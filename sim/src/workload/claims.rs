@@ -1,0 +1,87 @@
+//! `claims`: clients race for names that are unique over all partitions. A claim takes two names at once, in two
+//! partitions or one, by one statement or two; it has both or neither, and whoever comes later is refused (23505).
+
+use super::wire::{Answer, Exchange, texts};
+use super::{Kind, Place, Style};
+use crate::history::Seen;
+use crate::operation::Operation;
+use orrery::types::Rng;
+use orrery::types::random::below;
+
+/// See the module.
+pub(super) struct Claims;
+
+impl Kind for Claims {
+    fn name(&self) -> &'static str {
+        "claims"
+    }
+
+    fn checkers(&self) -> &'static [&'static str] {
+        &["claims-exclusive"]
+    }
+
+    fn setup(&self, place: Place) -> Vec<String> {
+        let n = place.workload;
+        vec![
+            format!("CREATE TABLE IF NOT EXISTS names_{n} (name int8 PRIMARY KEY, owner int8 NOT NULL)"),
+            format!("INSERT INTO names_{n} (name, owner) VALUES ({}, 0)", place.keys),
+        ]
+    }
+
+    fn ready(&self, place: Place) -> String {
+        format!("SELECT name FROM names_{} WHERE name = {}", place.workload, place.keys)
+    }
+
+    fn draw(&self, rng: &mut Rng, place: Place, unique: u64, earlier: &[Operation]) -> Operation {
+        let claimed = |operation: &Operation| match operation {
+            Operation::Claim { id, .. } => Some(*id),
+            _ => None,
+        };
+        // Few stay for long, so that names are free again.
+        let mine: Vec<u64> = earlier.iter().rev().filter_map(claimed).take(3).collect();
+        match below(rng, 100) {
+            0..40 if !mine.is_empty() => Operation::Release { id: mine[below(rng, mine.len() as u64) as usize] },
+            0..85 => claim(rng, place, unique),
+            _ => Operation::Names,
+        }
+    }
+
+    fn closing(&self, _rng: &mut Rng, _place: Place, _unique: u64, reads: bool) -> Vec<Operation> {
+        // No claim: it may be refused for ever.
+        if reads { vec![Operation::Names] } else { Vec::new() }
+    }
+
+    fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange {
+        let n = place.workload;
+        match operation {
+            Operation::Claim { id, first, second } if id.is_multiple_of(2) => style.exchange(
+                "claim",
+                &format!("INSERT INTO names_{n} (name, owner) VALUES ($1, $3), ($2, $3)"),
+                &[i64::from(first), i64::from(second), id as i64],
+            ),
+            Operation::Claim { id, first, second } => Exchange::Simple(format!(
+                "INSERT INTO names_{n} (name, owner) VALUES ({first}, {id}); \
+                 INSERT INTO names_{n} (name, owner) VALUES ({second}, {id})"
+            )),
+            Operation::Release { id } => {
+                style.exchange("release", &format!("DELETE FROM names_{n} WHERE owner = $1"), &[id as i64])
+            }
+            Operation::Names => Exchange::Simple(format!("SELECT name, owner FROM names_{n} WHERE owner > 0")),
+            other => unreachable!("claims never plan `{other}`"),
+        }
+    }
+
+    fn interpret(&self, operation: Operation, answer: &Answer, _binary: bool) -> Seen {
+        match operation {
+            Operation::Names => Seen::Rows(answer.results.last().map(|result| texts(&result.rows)).unwrap_or_default()),
+            _ => Seen::Value(answer.results.last().and_then(|last| last.affected()).map(|rows| rows as i64)),
+        }
+    }
+}
+
+fn claim(rng: &mut Rng, place: Place, unique: u64) -> Operation {
+    let keys = u64::from(place.keys);
+    let first = below(rng, keys) as u32;
+    let second = ((u64::from(first) + 1 + below(rng, keys - 1)) % keys) as u32;
+    Operation::Claim { id: unique, first, second }
+}
