@@ -58,6 +58,8 @@ impl Replica {
                     break;
                 }
             }
+            // Here too, not only behind an entry: a partition may have nothing to execute for a long time.
+            self.run_proved_reads(wall);
             if self.slice == 0 {
                 sometimes!("partition.execution_goes_on_in_another_turn", !self.backlog.is_empty());
                 break;
