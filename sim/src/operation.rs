@@ -330,13 +330,9 @@ impl FromStr for Operation {
                 Self::Compare { key: small(key)?, expected, value }
             }
             ("write_read", &[key, value]) => Self::WriteRead { key: small(key)?, value },
-            ("transfer" | "transfer_single" | "transfer_block", &[id, from, to, amount]) => Self::Transfer {
-                id,
-                from: small(from)?,
-                to: small(to)?,
-                amount: small(amount)?,
-                how: How::of(verb),
-            },
+            ("transfer" | "transfer_single" | "transfer_block", &[id, from, to, amount]) => {
+                Self::Transfer { id, from: small(from)?, to: small(to)?, amount: small(amount)?, how: How::of(verb) }
+            }
             ("pay" | "pay_single" | "pay_block", &[id, customer, teller, branch, amount]) => Self::Pay {
                 id,
                 customer: small(customer)?,

@@ -116,8 +116,17 @@ impl Style {
 }
 
 /// All workloads.
-pub const WORKLOADS: &[&dyn Kind] =
-    &[&registers::Registers, &bank::Bank, &insert::Insert, &indexes::Indexes, &append::Append];
+pub const WORKLOADS: &[&dyn Kind] = &[
+    &registers::Registers,
+    &bank::BANK,
+    &insert::Insert,
+    &indexes::Indexes,
+    &append::Append,
+    &bank::BRANCH_BANK,
+    &tpcb::Tpcb,
+    &claims::Claims,
+    &schema::Schema,
+];
 
 /// The workload of that name.
 #[must_use]

@@ -30,9 +30,7 @@ impl Kind for Tpcb {
         let n = place.workload;
         let mut steps = Vec::new();
         for table in ["branches", "tellers", "customers"] {
-            steps.push(format!(
-                "CREATE TABLE IF NOT EXISTS {table}_{n} (id int8 PRIMARY KEY, balance int8 NOT NULL)"
-            ));
+            steps.push(format!("CREATE TABLE IF NOT EXISTS {table}_{n} (id int8 PRIMARY KEY, balance int8 NOT NULL)"));
         }
         steps.push(format!(
             "CREATE TABLE IF NOT EXISTS payments_{n} (id int8 PRIMARY KEY, customer int8 NOT NULL, amount int8 NOT NULL)"
@@ -66,10 +64,13 @@ impl Kind for Tpcb {
         Exchange::Simple(match operation {
             Operation::Pay { how: How::Block, .. } => format!("BEGIN; {}", statements(place, operation)[0]),
             Operation::Pay { .. } => statements(place, operation).join("; "),
-            Operation::Sums => {
-                [sum("branches", "balance"), sum("tellers", "balance"), sum("customers", "balance"), sum("payments", "amount")]
-                    .join("; ")
-            }
+            Operation::Sums => [
+                sum("branches", "balance"),
+                sum("tellers", "balance"),
+                sum("customers", "balance"),
+                sum("payments", "amount"),
+            ]
+            .join("; "),
             Operation::Payments => {
                 format!("SELECT id, amount FROM payments_{n}; {}", sum("branches", "balance"))
             }

@@ -24,9 +24,11 @@ impl Checker for ClaimsExclusive {
         let workloads: u32 = history.keys.len() as u32;
         for workload in 0..workloads {
             let claims = Claims::of(history, workload);
-            let judged = history.operations.iter().filter(|recorded| recorded.workload == workload).find_map(|recorded| {
-                claims.judge(recorded).err().map(|(kind, what)| (recorded, kind, what))
-            });
+            let judged = history
+                .operations
+                .iter()
+                .filter(|recorded| recorded.workload == workload)
+                .find_map(|recorded| claims.judge(recorded).err().map(|(kind, what)| (recorded, kind, what)));
             if let Some((recorded, kind, message)) = judged {
                 finding.violations.push(Violation {
                     checker: self.name(),
@@ -130,7 +132,10 @@ impl<'h> Claims<'h> {
             };
             let Operation::Claim { first, second, .. } = claim.operation else { continue };
             if matches!(claim.outcome, Outcome::Failed(_)) {
-                return Err(("refused-yet-there", format!("{claim} was refused, and {read} showed its names {names:?}")));
+                return Err((
+                    "refused-yet-there",
+                    format!("{claim} was refused, and {read} showed its names {names:?}"),
+                ));
             }
             let mut wanted = [first, second];
             wanted.sort_unstable();

@@ -96,9 +96,10 @@ impl Life<'_> {
 
     /// It was not there: nobody's may have stood all the time.
     fn absent(&self, user: &Recorded, object: Object) -> Judgement {
-        let made = self.made.iter().find(|made| {
-            matches!(made.outcome, Outcome::Done(_)) && made.latest_ns() < user.invoked_ns
-        });
+        let made = self
+            .made
+            .iter()
+            .find(|made| matches!(made.outcome, Outcome::Done(_)) && made.latest_ns() < user.invoked_ns);
         let may_be_dropped = self.dropped.iter().any(|drop| drop.invoked_ns <= user.latest_ns());
         match made {
             Some(made) if !may_be_dropped => {
