@@ -1,16 +1,18 @@
 //! **The seam**: the five traits through which a worker reaches the world, and the events by which the world reaches it.
 //!
 //! A worker is a function of the events it is given. It calls the environment synchronously; nothing here blocks,
-//! completions and arrivals come back as [`Event`]s. [`crate::node::Worker::handle`] is the only caller; the machines
-//! below it return values and never see an environment.
+//! completions and arrivals come back as [`Event`]s. [`crate::node::Worker`] is the only caller: `take` for each event, and
+//! `turn_over` when all that were ready have been taken (`handle` is both). The machines below it return values and never
+//! see an environment.
 //!
 //! There are two implementations: `env::tokio` (sockets, timers, a file thread) and the simulator's virtual world.
 //! Behaviour differs by which one was built, never by a `cfg`.
 //!
 //! # Invariants
-//! - The environment calls `handle` for one event at a time and never from inside a call that `handle` makes.
-//! - `Clock::now` does not move during one `handle`.
-//! - After `handle` has returned `Control::Stop`, or after a crash, no call and no event follows for that worker.
+//! - The environment gives one event at a time and never from inside a call that the worker makes.
+//! - `Clock::now` does not move during one call of the worker.
+//! - Every event is followed by the end of a turn, at once or after a bounded number of others.
+//! - After the worker has returned `Control::Stop`, or after a crash, no call and no event follows for that worker.
 //! - Everything submitted during one `handle` may be carried out in any order relative to other kinds (a message may
 //!   leave before a disk operation starts); only [`Disk`] orders its own operations. Whoever needs "persist, then
 //!   send" sends when the completion has come back.

@@ -1,8 +1,9 @@
 //! The worker: takes events, drives its machines, carries out what they return.
 //!
-//! Nothing decides here. An event is handed to the machine that it is for; then [`Worker::drive`] goes round until no
-//! machine has anything left to say: gateway requests are routed, replicas pumped, records given to the WAL, messages
-//! sent. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
+//! Nothing decides here. An event is handed to the machine that it is for ([`Worker::take`]); when all that are there have
+//! been taken the turn is over, and [`Worker::drive`] goes round until no machine has anything left to say: gateway requests
+//! are routed, replicas pumped, records given to the WAL, messages sent. Events of one turn share messages, a batch of the
+//! log and writes to sockets; what follows is the same for any division of events into turns, as the simulator tries. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
 //! promises its durability waits under it until the WAL reports it.
 //!
 //! Execution comes last: what was to be said before it is on its way ([`Network::flush`](crate::env::Network::flush)), so
@@ -113,8 +114,21 @@ impl Worker {
         }
     }
 
-    /// Takes one event. The only entry.
+    /// Takes one event and does what follows from it. Now and then (in the simulator) that is left to the next event, as an
+    /// environment does that takes several at a time.
     pub fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control {
+        self.take(env, event);
+        if env.buggify("node.turn_goes_on") {
+            sometimes!("node.turn_of_several_events");
+            env.wake_at(env.now());
+            return Control::Continue;
+        }
+        self.turn_over(env)
+    }
+
+    /// Takes one event. What follows from it is done when the turn is over: several events that are there at the same time
+    /// share their messages, their batch of the log and their answers.
+    pub fn take(&mut self, env: &mut dyn Env, event: Event) {
         let (now, wall) = (env.now(), env.wall());
         self.replicas.values_mut().for_each(Replica::begin_turn);
         match event {
@@ -130,6 +144,11 @@ impl Worker {
             }
             Event::Shutdown => self.shut_down(now),
         }
+    }
+
+    /// Does what follows from the events taken since the last call.
+    pub fn turn_over(&mut self, env: &mut dyn Env) -> Control {
+        let (now, wall) = (env.now(), env.wall());
         self.drive(env, now, wall)
     }
 

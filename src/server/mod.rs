@@ -22,8 +22,8 @@ mod http;
 pub mod identity;
 
 use crate::cluster::facts::About;
-use crate::env::StopReason;
-use crate::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
+use crate::env::tokio::{Driven, Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
+use crate::env::{Control, Env, Event, StopReason};
 use crate::node::{Worker, WorkerConfig};
 use crate::types::{Incarnation, NodeId, WorkerId};
 use directory::DataDirectory;
@@ -493,27 +493,42 @@ fn start_workers(
             mailboxes: Arc::clone(parts.mailboxes),
             stats: Arc::clone(parts.stats),
         };
-        let mut watch = Watch::new(Arc::clone(parts.board), worker);
-        let make = move || -> Handler {
-            let mut machine = Worker::new(config);
-            let mut recovering = true;
-            Box::new(move |env, event| {
-                let control = machine.handle(env, event);
-                // Before anybody is told that the node is ready, its health says so too.
-                watch.look(&machine, env.now());
-                if recovering && machine.incarnation() != Incarnation(0) {
-                    recovering = false;
-                    drop(recovered.send(None));
-                }
-                control
-            })
-        };
+        let watch = Watch::new(Arc::clone(parts.board), worker);
+        let make =
+            move || -> Handler { Box::new(Watched { worker: Worker::new(config), watch, recovered: Some(recovered) }) };
         let (stopped, node) = (stopped.clone(), identity.node);
         // The receiver goes only with the process.
         let tell = move |reason| drop(stopped.send(Some(Stop { node, worker, reason })));
         start_worker(settings, make, tell).map_err(failed)?;
     }
     Ok(())
+}
+
+/// A worker, looked at after each of its turns.
+struct Watched {
+    worker: Worker,
+    watch: Watch,
+    /// Who is to be told that it has read its log.
+    recovered: Option<mpsc::UnboundedSender<Told>>,
+}
+
+impl Driven for Watched {
+    fn take(&mut self, env: &mut dyn Env, event: Event) -> Control {
+        self.worker.take(env, event);
+        Control::Continue
+    }
+
+    fn turn_over(&mut self, env: &mut dyn Env) -> Control {
+        let control = self.worker.turn_over(env);
+        // Before anybody is told that the node is ready, its health says so too.
+        self.watch.look(&self.worker, env.now());
+        if self.worker.incarnation() != Incarnation(0)
+            && let Some(recovered) = self.recovered.take()
+        {
+            drop(recovered.send(None));
+        }
+        control
+    }
 }
 
 /// Takes connections and hands them out.

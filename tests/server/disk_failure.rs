@@ -2,7 +2,7 @@
 
 use crate::node::{BINARY, Node};
 use bytes::Bytes;
-use orrery::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, start_worker};
+use orrery::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, at_once, start_worker};
 use orrery::env::{Control, DiskOp, Env, Event, StopReason};
 use orrery::types::{Era, LogIndex, NodeId, PartitionId, WorkerId};
 use orrery::wal::{Config, Record, RecoveredGroup, Wal, WalEvent};
@@ -76,7 +76,7 @@ impl Writer {
 fn writer(records: u64, failing: Option<usize>, told: Arc<Mutex<Told>>) -> Handler {
     let config = Config { node: NodeId(1), worker: WorkerId(0), segment_bytes: 16 << 10, seed: 7 };
     let mut writer = Writer { wal: Wal::new(config), left: records, next: 1, failing, told };
-    Box::new(move |env, event| {
+    at_once(move |env, event| {
         match event {
             Event::Start => writer.wal.start(),
             Event::Disk { result, .. } => writer.wal.completed(result),

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use orrery::env::tokio::frame::{self, HELLO_HEADER, Welcome};
-use orrery::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, start_worker};
+use orrery::env::tokio::{Driven, Handler, Mailbox, Stats, WorkerSettings, at_once, start_worker};
 use orrery::env::{ClientEvent, Control, DiskOp, DiskOutput, Endpoint, Env, Event, Port, StopReason};
 use orrery::types::{ConnectionId, NodeId, WorkerId};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ impl Running {
 
 /// A worker from a closure; it stops when asked.
 fn worker(mut handle: impl FnMut(&mut dyn Env, Event) + 'static) -> Handler {
-    Box::new(move |env, event| {
+    at_once(move |env, event| {
         if matches!(event, Event::Shutdown) {
             return Control::Stop(StopReason::Shutdown);
         }
@@ -382,11 +382,64 @@ fn requests_that_arrive_together_are_one_turn() {
     running.stop();
 }
 
+/// Counts the events of each turn, and tells when one was of several.
+struct Counting {
+    taken: u32,
+    first: Option<Arc<Barrier>>,
+    turns: Sender<u32>,
+}
+
+impl Driven for Counting {
+    fn take(&mut self, _: &mut dyn Env, event: Event) -> Control {
+        self.taken += 1;
+        if matches!(event, Event::Client { event: ClientEvent::Bytes(_), .. })
+            && let Some(held) = self.first.take()
+        {
+            held.wait();
+            held.wait();
+        }
+        if matches!(event, Event::Shutdown) { Control::Stop(StopReason::Shutdown) } else { Control::Continue }
+    }
+
+    fn turn_over(&mut self, _: &mut dyn Env) -> Control {
+        self.turns.send(std::mem::take(&mut self.taken)).unwrap();
+        Control::Continue
+    }
+}
+
+#[test]
+fn events_that_are_ready_share_a_turn_and_a_turn_has_an_end() {
+    const CLIENTS: u32 = 150;
+    let (turns, told) = channel();
+    let go = Arc::new(Barrier::new(2));
+    let first = Some(Arc::clone(&go));
+    let running = start(1, BTreeMap::new(), move || Box::new(Counting { taken: 0, first, turns }));
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| running.connect()).collect();
+    while running.stats.clients_accepted.get() < u64::from(CLIENTS) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    clients[0].write_all(b"!").unwrap();
+    go.wait();
+    for client in &mut clients[1..] {
+        client.write_all(b"?").unwrap();
+    }
+    go.wait();
+    let (mut events, mut longest) = (0, 0);
+    // Opened and heard, each of them; and the worker's start.
+    while events < 2 * CLIENTS + 1 {
+        let taken = told.recv_timeout(Duration::from_secs(10)).expect("each event is followed by the end of a turn");
+        events += taken;
+        longest = longest.max(taken);
+    }
+    assert_eq!(longest, 64, "many share a turn, and no more than allowed");
+    running.stop();
+}
+
 #[test]
 fn a_worker_that_stops_is_not_called_again() {
     let running = start(1, BTreeMap::new(), || {
         let mut over = false;
-        Box::new(move |env, event| {
+        at_once(move |env, event| {
             assert!(!over, "an event after the end");
             match event {
                 Event::Client { connection: ConnectionId(_), event: ClientEvent::Bytes(_) } => {

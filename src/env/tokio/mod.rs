@@ -42,7 +42,7 @@ mod stats;
 
 pub use dice::os_random;
 pub use mailbox::Mailbox;
-pub use shell::{Handler, WorkerSettings, start_worker};
+pub use shell::{Driven, Handler, WorkerSettings, at_once, start_worker};
 pub use stats::{Counter, Stats};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

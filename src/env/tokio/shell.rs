@@ -43,11 +43,40 @@ const MAX_LOCAL: usize = 65_536;
 const LOCAL_IN_A_TURN: usize = 4096;
 /// A turn that lasts as long, or a timer that is as late, is a pause worth telling.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Events after which a turn is over for the worker, though more are ready.
+const EVENTS_IN_A_TURN: u32 = 64;
 /// How often closing connections are looked after.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// What is driven: a worker's `handle`.
-pub type Handler = Box<dyn FnMut(&mut dyn Env, Event) -> Control>;
+/// What is driven: a worker.
+pub trait Driven {
+    /// Takes an event. What follows from it may wait for the end of the turn.
+    fn take(&mut self, env: &mut dyn Env, event: Event) -> Control;
+
+    /// Everything that was ready has been taken, or much of it.
+    fn turn_over(&mut self, env: &mut dyn Env) -> Control;
+}
+
+/// What is driven.
+pub type Handler = Box<dyn Driven>;
+
+/// Something that does at once what follows from an event.
+struct AtOnce<F>(F);
+
+impl<F: FnMut(&mut dyn Env, Event) -> Control> Driven for AtOnce<F> {
+    fn take(&mut self, env: &mut dyn Env, event: Event) -> Control {
+        (self.0)(env, event)
+    }
+
+    fn turn_over(&mut self, _: &mut dyn Env) -> Control {
+        Control::Continue
+    }
+}
+
+/// A handler that does at once what follows from an event.
+pub fn at_once(handle: impl FnMut(&mut dyn Env, Event) -> Control + 'static) -> Handler {
+    Box::new(AtOnce(handle))
+}
 
 /// What a worker's thread is told.
 #[derive(Clone)]
@@ -112,6 +141,8 @@ struct Shell {
     tokens: Vec<Token>,
     buffer: Box<[u8]>,
     started: bool,
+    /// Events that the worker has taken since its turn was over.
+    taken: u32,
     stop: Option<StopReason>,
     /// When the last turn ended: since then the sockets have been asked.
     ended: Instant,
@@ -297,6 +328,7 @@ impl Shell {
             tokens: Vec::new(),
             buffer,
             started: false,
+            taken: 0,
             stop: None,
             ended: clock::boot_time(),
             lasted: Duration::ZERO,
@@ -319,12 +351,13 @@ impl Shell {
         self.read_sockets(cx.waker());
         self.watch_time(began);
         self.read_local();
+        self.turn_over();
         self.write();
         self.timer.arm(self.shore.wake, self.shore.sweep);
         if let Some(reason) = self.stop.take() {
             return Poll::Ready(reason);
         }
-        if self.shore.is_busy() {
+        if self.shore.is_busy() || self.taken > 0 {
             cx.waker().wake_by_ref();
         }
         self.ended = clock::boot_time();
@@ -339,7 +372,22 @@ impl Shell {
         }
         self.shore.settings.stats.events.one();
         self.shore.now = clock::boot_time();
-        if let Control::Stop(reason) = (self.handler)(&mut self.shore, event) {
+        if let Control::Stop(reason) = self.handler.take(&mut self.shore, event) {
+            self.stop = Some(reason);
+        }
+        self.taken += 1;
+        if self.taken >= EVENTS_IN_A_TURN {
+            self.turn_over();
+        }
+    }
+
+    /// Lets the worker do what follows from the events that it has taken.
+    fn turn_over(&mut self) {
+        if self.stop.is_some() || std::mem::take(&mut self.taken) == 0 {
+            return;
+        }
+        self.shore.now = clock::boot_time();
+        if let Control::Stop(reason) = self.handler.turn_over(&mut self.shore) {
             self.stop = Some(reason);
         }
     }
