@@ -213,16 +213,6 @@ impl Prepared {
         self.ordered
     }
 
-    /// Does each partition draw its dice for its own rows? Then they must not draw alike. An INSERT evaluates its rows at every
-    /// participant, and copies of a replicated table must not differ.
-    #[must_use]
-    pub fn draws_by_row(&self) -> bool {
-        match &self.plan {
-            Plan::Write(Write::Update(update)) => !update.target.table.is_replicated(),
-            _ => false,
-        }
-    }
-
     /// Does it write nothing? Then `query` runs it.
     #[must_use]
     pub const fn is_read_only(&self) -> bool {

@@ -142,6 +142,9 @@ impl Cluster {
         let mut parts = Vec::new();
         for partition in &participants {
             let mut context = self.context(Some(*partition));
+            if plan.draws_by_row() {
+                context.rng = Rng::seed_from_u64(self.statements * 1_000 + u64::from(partition.0));
+            }
             let store = self.store(*partition);
             let part = if gathers {
                 plan.execute_gathered(store, &contributions, parameters, &mut context)?

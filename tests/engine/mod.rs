@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "a module of several test binaries, each of which uses a part")]
 
 pub mod cluster;
+pub mod generate;
 
 use orrery::catalog::Catalog;
 use orrery::sql::{self, Context, Definition, Kind, OutputColumn, PlanCache, Settings, StatementResult};

@@ -15,6 +15,7 @@ use crate::types::{SqlError, SqlState, TreeId, Value, row};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// What is wanted of each table.
@@ -30,6 +31,23 @@ struct Want {
     scans: Vec<Scan>,
     /// Indexes along which the plan will look for them.
     indexes: Vec<usize>,
+}
+
+impl fmt::Display for Wants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (place, want) in self.0.iter().enumerate() {
+            let named = want.table.columns.iter().zip(&want.columns).filter(|(_, wanted)| **wanted);
+            let columns: Vec<&str> = named.map(|(column, _)| column.name.as_str()).collect();
+            let all = want.scans.iter().any(|scan| scan.expressions().is_empty());
+            let rows = if all { "all rows" } else { "rows that qualify" };
+            let comma = if place > 0 { ", " } else { "" };
+            write!(f, "{comma}{rows} of {} ({})", want.table.name, columns.join(", "))?;
+        }
+        Ok(())
+    }
 }
 
 /// Rows by their keys.

@@ -22,11 +22,16 @@
 //!   written (INSERT, UPDATE). Of tables that every partition has, the first participant's word is taken.
 //!
 //! # Caveats
-//! - Participants of INSERT with `random()` and the like must be given the same dice: each evaluates all rows.
+//! - Where several participants evaluate the same rows they must be given the same dice, else rows with `random()` in
+//!   their key are lost or written twice; where each evaluates its own, different ones, else `gen_random_uuid()` gives one
+//!   value to several rows. [`Prepared::draws_by_row`] tells the two apart.
 //! - Gathered rows are held in memory at once, by the gateway or by every participant.
 
 mod gather;
 mod split;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+mod tests;
 
 use self::gather::Wants;
 use self::split::Split;
@@ -167,6 +172,23 @@ impl Prepared {
                 Distribution::Several { partitions, gathers }
             }
         })
+    }
+
+    /// Does each participant roll its dice for rows of its own? Then they must not roll alike. Otherwise several evaluate
+    /// the same rows, and must: all rows of an INSERT, rows that move, copies of a replicated table.
+    #[must_use]
+    pub fn draws_by_row(&self) -> bool {
+        match &self.plan {
+            Plan::Query(_) => true,
+            Plan::Explain(_) => false,
+            Plan::Write(write) if write.is_of_replicated() => false,
+            Plan::Write(Write::Insert(insert)) => {
+                matches!(self.division(), Division::Alone) && !split::is_same(&insert.source)
+            }
+            Plan::Write(Write::Update(update)) => !moves_rows(update),
+            Plan::Write(Write::Delete(_)) => true,
+            Plan::Write(Write::Truncate(_) | Write::Copy(_)) => false,
+        }
     }
 
     /// What one participant of a read-only statement computes over its own rows; `context.share` says who it is.

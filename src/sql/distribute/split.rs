@@ -276,8 +276,35 @@ fn take_group(group: &Group) -> Option<Piece> {
             }
             return Some(Piece::Divided(Split { fragment: Node::Group(Box::new(fragment)), merge }));
         }
+        return Some(Piece::Divided(narrowed(group, union.fragment)));
     }
     above(Piece::Union(union), &own, over)
+}
+
+/// For aggregates that cannot be put together: participants send what is grouped and aggregated, each value once if it
+/// counts once.
+fn narrowed(group: &Group, input: Node) -> Split {
+    let mut columns: Vec<Expr> = group.keys.iter().map(|(key, _)| key.clone()).collect();
+    let mut types: Option<Vec<DataType>> = Some(group.keys.iter().map(|(_, data_type)| *data_type).collect());
+    let mut over = Group { input: Node::Parts, ..group.clone() };
+    for (place, (key, _)) in over.keys.iter_mut().enumerate() {
+        *key = Expr::Column(place);
+    }
+    for call in &mut over.aggregates {
+        types = types.zip(call.distinct.clone()).map(|(types, distinct)| [types, distinct].concat());
+        for argument in &mut call.arguments {
+            columns.push(std::mem::replace(argument, Expr::Column(columns.len())));
+        }
+        if let Some(filter) = &mut call.filter {
+            columns.push(std::mem::replace(filter, Expr::Column(columns.len())));
+            types = types.map(|types| [types, vec![DataType::Bool]].concat());
+        }
+    }
+    let mut fragment = project(input, columns);
+    if let Some(types) = types {
+        fragment = Node::Unique { input: Box::new(fragment), columns: types.into_iter().enumerate().collect() };
+    }
+    Split { fragment, merge: Node::Group(Box::new(over)) }
 }
 
 /// The groups of all participants put together; `None` if some aggregate does not allow it.

@@ -1,0 +1,72 @@
+//! How statements are divided, as plans: what each participant runs, and what is run over that.
+
+use super::Division;
+use crate::catalog::Catalog;
+use crate::sql::plan::explain;
+use crate::sql::{Settings, define, parse, prepare};
+use std::fmt::Write;
+
+const TABLES: &[&str] = &[
+    "CREATE TABLE a (id int PRIMARY KEY, g int, t text)",
+    "CREATE TABLE b (x int, y int, v int, PRIMARY KEY (x, y))",
+    "CREATE TABLE c (code text PRIMARY KEY, name text) WITH (REPLICATED)",
+    "CREATE TABLE h (k int, v text)",
+];
+
+const STATEMENTS: &[&str] = &[
+    "SELECT t FROM a WHERE g = 1",
+    "SELECT t FROM a ORDER BY id LIMIT 3 OFFSET 2",
+    "SELECT t FROM a ORDER BY g, t",
+    "SELECT count(*), avg(g) FROM a WHERE t > 'x'",
+    "SELECT g, sum(id) FROM a GROUP BY g HAVING count(*) > 1 ORDER BY 2 DESC LIMIT 5",
+    "SELECT x, sum(v) FROM b GROUP BY x",
+    "SELECT count(DISTINCT g) FROM a",
+    "SELECT DISTINCT g FROM a",
+    "SELECT a.t, b.v FROM a JOIN b ON a.id = b.x",
+    "SELECT a.t, c.name FROM a LEFT JOIN c ON a.t = c.code",
+    "SELECT a.t, c.name FROM a RIGHT JOIN c ON a.t = c.code",
+    "SELECT a.t, b.v FROM a JOIN b ON a.g = b.v",
+    "SELECT id FROM a UNION ALL SELECT y FROM b",
+    "SELECT id FROM a UNION SELECT x FROM b",
+    "SELECT id FROM a EXCEPT SELECT y FROM b",
+    "SELECT id FROM a WHERE g IN (SELECT v FROM b)",
+    "SELECT id FROM a WHERE t IN (SELECT code FROM c)",
+    "SELECT h.v, count(*) FROM h GROUP BY h.v",
+    "SELECT id FROM a ORDER BY random()",
+    "INSERT INTO a VALUES (1, 2, 'x'), (2, 3, 'y')",
+    "INSERT INTO a (id, g) SELECT x, count(*) FROM b GROUP BY x",
+    "INSERT INTO a (id, g) SELECT y, x FROM b",
+    "INSERT INTO c SELECT code || '2', name FROM c",
+    "UPDATE a SET g = g + 1 WHERE t IN (SELECT name FROM c)",
+    "UPDATE a SET g = (SELECT max(v) FROM b)",
+    "UPDATE a SET id = id + 1",
+    "DELETE FROM b WHERE v > 3",
+    "DELETE FROM b WHERE v = (SELECT max(v) FROM b)",
+];
+
+#[test]
+fn statements_are_divided() {
+    let settings = Settings::default();
+    let mut catalog = Catalog::default();
+    for table in TABLES {
+        catalog = define(&catalog, &parse(table).unwrap()[0], &settings.search_path).unwrap().catalog;
+    }
+    let mut shown = String::new();
+    for text in STATEMENTS {
+        let plan = prepare(&catalog, &parse(text).unwrap()[0], &settings, &[]).unwrap();
+        writeln!(shown, "{text}\n---").unwrap();
+        match plan.division() {
+            Division::Split(split) => {
+                writeln!(shown, "each:   {}", explain(&split.fragment).join("\n        ")).unwrap();
+                writeln!(shown, "merge:  {}", explain(&split.merge).join("\n        ")).unwrap();
+            }
+            Division::Gather(wants) => writeln!(shown, "gather: {wants}").unwrap(),
+            Division::Alone => writeln!(shown, "each writes what is its own").unwrap(),
+            Division::Exchange { shared, own } => {
+                writeln!(shown, "gather: {shared}; of its own: {own}; then each writes what is its own").unwrap();
+            }
+        }
+        writeln!(shown).unwrap();
+    }
+    insta::assert_snapshot!(shown);
+}
