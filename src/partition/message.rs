@@ -214,6 +214,10 @@ pub enum Outcome {
     Ordered {
         /// This.
         number: GlobalNumber,
+        /// `now()` of its statements.
+        timestamp: Timestamp,
+        /// Seed of their dice: whoever puts the participants' parts together draws from them too.
+        seed: u64,
     },
     /// What a command over several partitions came to here.
     Global(GlobalOutcome),

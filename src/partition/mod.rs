@@ -42,6 +42,7 @@ pub mod transfer;
 mod tests;
 mod transaction;
 
+pub use command::dice;
 pub use replica::{Keep, KeepingConfig, Origin, Replica, ReplicaConfig, ReplicaOutput};
 pub use state_machine::StateMachine;
 pub use transaction::{MAX_TRANSACTION_BYTES, seen};

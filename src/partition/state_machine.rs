@@ -338,7 +338,10 @@ impl StateMachine {
             }
             CommandBody::Order { participants, body } if body.catalog_version() == before => {
                 match self.order(&command, participants, body) {
-                    Ok(global) => Outcome::Ordered { number: ordered.insert(global).number },
+                    Ok(global) => {
+                        let Global { number, timestamp, seed, .. } = **ordered.insert(global);
+                        Outcome::Ordered { number, timestamp, seed }
+                    }
                     Err(refusal) => return Executed::answer(id, refusal),
                 }
             }

@@ -17,7 +17,8 @@
 //! attempt's number, which the session never uses twice.
 
 use crate::cluster::Router;
-use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Statement};
+use crate::partition::global::GlobalBody;
+use crate::partition::message::{Commitment, Outcome, Reply, ReplyBody, Request, RequestBody, Statement};
 use crate::types::random::below;
 use crate::types::{CatalogVersion, Duration, Instant, NodeId, PartitionId, RequestId, Rng, Sequence, Value};
 use crate::{planted, sometimes};
@@ -108,7 +109,9 @@ pub(super) struct Call {
     attempt: u32,
     node: NodeId,
     phase: Phase,
-    /// An attempt was sent that may be, or yet come to be, executed. Stays false for reads.
+    /// Does it change something if it is executed?
+    changes: bool,
+    /// An attempt was sent that may be, or yet come to be, executed. Stays false for what changes nothing.
     in_doubt: bool,
     /// Pauses since progress was last made: the exponent of the next one.
     pauses: u32,
@@ -126,18 +129,24 @@ fn allowance(body: &RequestBody) -> Duration {
         let bytes = |value: &Value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 };
         statement.parameters.iter().map(bytes).sum()
     };
+    let list = |commitment: &Commitment| -> usize {
+        commitment.parts.iter().flat_map(|part| &part.statements).map(|(statement, _)| size(statement)).sum()
+    };
     let bytes: usize = match body {
         RequestBody::Execute(batch) => batch.statements.iter().map(size).sum(),
-        RequestBody::Commit(commitment) => {
-            commitment.parts.iter().flat_map(|part| &part.statements).map(|(statement, _)| size(statement)).sum()
-        }
+        RequestBody::Commit(commitment) => list(commitment),
+        RequestBody::Order { body, .. } => match &**body {
+            GlobalBody::Execute { statements, .. } => statements.iter().map(|placed| size(&placed.statement)).sum(),
+            GlobalBody::Commit { lists, .. } => lists.iter().map(|(_, commitment)| list(commitment)).sum(),
+            GlobalBody::Define { .. } => 0,
+        },
         _ => return Duration::ZERO,
     };
     Duration::from_millis((bytes >> 20) as u64 * MEGABYTE_MS)
 }
 
 /// Is a request of this kind logged, and so deduplicated?
-const fn is_logged(body: &RequestBody) -> bool {
+pub(super) const fn is_logged(body: &RequestBody) -> bool {
     match body {
         RequestBody::Query(_)
         | RequestBody::ReadCatalog { .. }
@@ -168,13 +177,14 @@ impl Call {
             id,
             acked_below,
             partition,
-            body,
             deadline,
             first_attempt,
             attempt: first_attempt,
             node: around.router.leader(partition),
             phase: Phase::Paused,
+            changes: is_logged(&body),
             in_doubt: false,
+            body,
             pauses: 0,
             silences: 0,
             hops: 0,
@@ -182,6 +192,18 @@ impl Call {
         };
         let step = call.send(around);
         (call, step)
+    }
+
+    /// Where the kind of the request does not say whether it, or the command that it asks about, changes anything.
+    pub(super) const fn changing(mut self, changes: bool) -> Self {
+        self.changes = changes;
+        self.in_doubt = changes;
+        self
+    }
+
+    /// What is asked.
+    pub(super) const fn body(&self) -> &RequestBody {
+        &self.body
     }
 
     /// Identity of the request.
@@ -274,7 +296,10 @@ impl Call {
         if planted!(86) {
             return reply.id.session == self.id.session && reply.partition == self.partition;
         }
-        reply.id == self.id && (self.first_attempt..=self.attempt).contains(&reply.attempt)
+        // Several partitions may be asked about one request at a time.
+        reply.id == self.id
+            && reply.partition == self.partition
+            && (self.first_attempt..=self.attempt).contains(&reply.attempt)
     }
 
     /// Takes an answer for which [`Call::is_answered_by`] holds.
@@ -402,7 +427,7 @@ impl Call {
         self.node = around.router.leader(self.partition);
         let patience = around.attempt_timeout * (1 << self.silences.min(2)) + allowance(&self.body);
         self.phase = Phase::Asked(around.now + patience);
-        self.in_doubt |= self.is_logged();
+        self.in_doubt |= self.changes;
         let request =
             Request { id: self.id, acked_below: self.acked_below, attempt: self.attempt, body: self.body.clone() };
         Step::Send(self.node, request)

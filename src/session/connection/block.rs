@@ -13,7 +13,7 @@
 //! - One partition; no definitions; no savepoints: each is refused with 0A000, which fails the block.
 //! - What was executed before BEGIN in the same query text stays, where PostgreSQL makes it a part of the block.
 
-use super::execution::{BatchJob, Item, route, statement};
+use super::execution::{BatchJob, Item, Route, route, statement};
 use super::utility::Answer;
 use super::{Connection, Job, Origin};
 use crate::partition::message::{Commitment, Outcome, Part, Request, RequestBody, Step};
@@ -360,8 +360,8 @@ impl Connection {
         }
     }
 
-    /// The partition for statements of the block; `None`: they touch no table.
-    pub(super) fn route_in_block(&mut self, turn: &Turn<'_>, items: &[Item]) -> Result<Option<PartitionId>, SqlError> {
+    /// Where statements are executed, in a block or not.
+    pub(super) fn route_in_block(&mut self, turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> {
         let Block::Open(open) = &mut self.block else { return route(turn, items) };
         open.queried = true;
         let writes = items.iter().find(|item| !item.plan.is_read_only());
@@ -369,11 +369,15 @@ impl Connection {
             let message = format!("cannot execute {} in a read-only transaction", item.plan.command());
             return Err(SqlError::new(READ_ONLY_TRANSACTION, message));
         }
-        let Some(partition) = route(turn, items)? else { return Ok(None) };
-        if open.done > 0 && open.partition != Some(partition) {
-            return Err(SqlError::unsupported("a transaction that touches several partitions is not supported yet")
-                .hint("Rows of one transaction must have partition keys of one partition."));
-        }
+        let partition = match route(turn, items)? {
+            Route::Nowhere => return Ok(Route::Nowhere),
+            Route::One(partition) if open.done == 0 || open.partition == Some(partition) => partition,
+            Route::One(_) | Route::Several(_) => {
+                let message = "a transaction block that touches several partitions is not supported yet";
+                return Err(SqlError::unsupported(message)
+                    .hint("Rows of one transaction must have partition keys of one partition."));
+            }
+        };
         let more: usize = items.iter().map(size).sum();
         if open.bytes + more > MAX_TRANSACTION_BYTES {
             sometimes!("session.transaction_too_large");
@@ -385,7 +389,7 @@ impl Connection {
         if open.done == 0 {
             open.catalog_version = turn.shared.catalog.version;
         }
-        Ok(Some(partition))
+        Ok(Route::One(partition))
     }
 
     /// The request for statements of an open block; `None`: none is open.

@@ -7,13 +7,16 @@
 //! - A cancel request ends a read at once. A write that was sent cannot be taken back: its answer is given one more
 //!   attempt's time, and then it is 40003.
 
+use super::order::Place;
 use super::{Connection, Job, Task};
+use crate::catalog::Catalog;
 use crate::partition::message::{Outcome, Reply, Request, RequestBody};
-use crate::session::call::{Call, End, Obstacle, Surroundings};
+use crate::session::call::{Call, End, Obstacle, Surroundings, is_logged};
 use crate::session::gateway::GatewayOutput;
 use crate::session::shared::Turn;
 use crate::sometimes;
 use crate::types::{CatalogVersion, NodeId, PartitionId, RequestId, Sequence, SqlError, SqlState};
+use std::sync::Arc;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) enum Role {
     Catalog,
     /// Bringing a partition to the catalog.
     Install(PartitionId),
+    /// What an ordered command has come to, at one of its participants.
+    Collect,
 }
 
 /// What a call may touch.
@@ -40,19 +45,44 @@ pub(super) fn around<'a>(turn: &'a mut Turn<'_>, attempts: &'a mut u32) -> Surro
 impl Connection {
     /// Sends a request, under a number of its own if it is logged.
     pub(super) fn start_call(&mut self, turn: &mut Turn<'_>, role: Role, partition: PartitionId, body: RequestBody) {
-        let logged = !matches!(body, RequestBody::Query(_) | RequestBody::Step(_) | RequestBody::ReadCatalog { .. });
+        let changes = is_logged(&body);
+        self.start_changing(turn, role, partition, body, changes);
+    }
+
+    /// The same, where the request's kind does not tell whether it changes anything.
+    pub(super) fn start_changing(
+        &mut self,
+        turn: &mut Turn<'_>,
+        role: Role,
+        partition: PartitionId,
+        body: RequestBody,
+        changes: bool,
+    ) {
         let sequence = self.next_sequence;
-        if logged {
+        if is_logged(&body) {
             self.next_sequence = sequence.next();
         }
         let id = RequestId { session: self.session, sequence };
+        self.launch(turn, role, id, partition, body, changes);
+    }
+
+    /// Sends a request under this identity.
+    pub(super) fn launch(
+        &mut self,
+        turn: &mut Turn<'_>,
+        role: Role,
+        id: RequestId,
+        partition: PartitionId,
+        body: RequestBody,
+        changes: bool,
+    ) {
         // What is still out, paused or not, has not been answered.
         let out = self.calls.iter().filter(|(_, call)| call.is_logged()).map(|(_, call)| call.id().sequence);
-        let acked_below = out.min().unwrap_or(sequence);
+        let acked_below = out.min().unwrap_or(id.sequence);
         let deadline = Some(self.deadline);
         let (call, step) =
             Call::start(id, acked_below, partition, body, deadline, &mut around(turn, &mut self.attempts));
-        self.calls.push((role, call));
+        self.calls.push((role, call.changing(changes)));
         self.follow(turn, self.calls.len() - 1, step);
     }
 
@@ -119,11 +149,16 @@ impl Connection {
         match (end, role) {
             (End::TimedOut, _) => self.give_up(turn),
             (End::Done(Outcome::Catalog(catalog)), Role::Catalog) => {
-                self.remove_call(index);
-                if let Some(catalog) = catalog {
-                    turn.shared.adopt(catalog);
-                }
-                self.catalog_read(turn);
+                self.catalog_came(turn, index, catalog);
+            }
+            (End::Done(Outcome::Ordered { number, timestamp, seed }), Role::Work) => {
+                let call = self.remove_call(index);
+                self.dismiss();
+                self.ordered(turn, &call, Place { number, timestamp, seed });
+            }
+            (End::Done(outcome), Role::Collect) => {
+                let call = self.remove_call(index);
+                self.collected(turn, call.partition(), outcome);
             }
             (End::Done(outcome), Role::Work) => {
                 self.remove_call(index);
@@ -144,7 +179,7 @@ impl Connection {
             (End::Stale, _) => {
                 sometimes!("session.stale");
                 let call = self.remove_call(index);
-                if call.is_logged() {
+                if call.is_in_doubt() {
                     self.give_up_on(turn, &call);
                 } else {
                     self.broken(turn);
@@ -172,11 +207,12 @@ impl Connection {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
-            Some(Job::Confirm(_) | Job::Observe(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
 
     fn plan_is_old(&mut self, turn: &mut Turn<'_>, index: usize, version: CatalogVersion) {
+        self.wanted = self.wanted.max(version);
         if turn.shared.catalog.version < version {
             return self.read_catalog(turn);
         }
@@ -184,8 +220,29 @@ impl Connection {
         self.plan_again_with(turn, call);
     }
 
+    /// The cluster partition has answered what its catalog is.
+    fn catalog_came(&mut self, turn: &mut Turn<'_>, index: usize, catalog: Option<Arc<Catalog>>) {
+        if let Some(catalog) = catalog {
+            turn.shared.adopt(catalog);
+        }
+        if turn.shared.catalog.version < self.wanted {
+            // A definition is in force at a participant before the cluster partition's log says so.
+            sometimes!("session.catalog_awaited");
+            let step = self.calls[index].1.ask_later(&mut around(turn, &mut self.attempts));
+            return self.follow(turn, index, step);
+        }
+        self.remove_call(index);
+        self.catalog_read(turn);
+    }
+
     fn catalog_read(&mut self, turn: &mut Turn<'_>) {
         self.confirmed = true;
+        if let Some(Job::Again(_)) = self.job {
+            if let Some(Job::Again(job)) = self.job.take() {
+                self.execute_again(turn, job);
+            }
+            return;
+        }
         if let Some(Job::Confirm(_)) = self.job {
             if let Some(Job::Confirm(task)) = self.job.take() {
                 self.task = Some(task);
@@ -212,12 +269,12 @@ impl Connection {
             Some(Job::Define(job)) => self.redefine(turn, job, call),
             Some(Job::Commit(_)) if call.is_in_doubt() => self.give_up_on(turn, &call),
             Some(Job::Commit(job)) => self.commit_outdated(turn, job),
-            Some(Job::Confirm(_) | Job::Observe(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
 
     /// An answer that fits nothing: a bug somewhere. The statement ends; nothing is known of it.
-    fn broken(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn broken(&mut self, turn: &mut Turn<'_>) {
         let doubtful = self.calls.iter().any(|(_, call)| call.is_in_doubt());
         self.abandon();
         let state = if doubtful { SqlState::STATEMENT_COMPLETION_UNKNOWN } else { SqlState::INTERNAL_ERROR };
@@ -232,6 +289,7 @@ impl Connection {
 
     /// Everything out is nobody's now.
     fn dismiss(&mut self) {
+        self.collecting = None;
         for (_, call) in std::mem::take(&mut self.calls) {
             self.retire(&call);
         }
@@ -247,7 +305,8 @@ impl Connection {
         if self.cancel_survey(turn) {
             return self.resume(turn);
         }
-        if self.is_defined() || self.calls.iter().any(|(role, call)| *role == Role::Work && call.is_in_doubt()) {
+        let about_work = |role: &Role| matches!(role, Role::Work | Role::Collect);
+        if self.is_defined() || self.calls.iter().any(|(role, call)| about_work(role) && call.is_in_doubt()) {
             sometimes!("session.cancelled_in_doubt");
             let until = turn.now + turn.shared.config.attempt_timeout;
             self.deadline = self.deadline.min(until);
@@ -268,6 +327,7 @@ impl Connection {
         let Some(index) = work.or_else(|| (!self.calls.is_empty()).then_some(0)) else { return self.broken(turn) };
         let (role, call) = self.calls.remove(index);
         self.retire(&call);
+        let refused = self.collecting.as_ref().is_some_and(|collecting| collecting.is_refused());
         self.abandon();
         if defined {
             let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, "statement completion unknown")
@@ -278,10 +338,10 @@ impl Connection {
                 .hint("Look at the catalog before repeating the statement.");
             return self.fail(turn, error);
         }
-        if role == Role::Work {
-            return self.give_up_on(turn, &call);
+        match role {
+            Role::Work | Role::Collect if !refused => self.give_up_on(turn, &call),
+            _ => self.fail_unexecuted(turn, &call),
         }
-        self.fail_unexecuted(turn, &call);
     }
 
     /// Nothing more will be heard of this call.

@@ -1,16 +1,18 @@
-//! Queries and writes: one batch, one partition, one request.
+//! Queries and writes: one batch, one request, to its partition; over several partitions, to the one that orders them.
 
 use super::calls::Role;
 use super::extended::shifted;
 use super::{Connection, Job, Origin};
+use crate::partition::global::{GlobalBody, Placed};
 use crate::partition::message::{Batch, Outcome, RequestBody, Statement};
 use crate::session::call::{Call, Step};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sometimes;
-use crate::sql::{Footprint, Kind, Parsed, Prepared, StatementResult};
+use crate::sql::{Distribution, Kind, Parsed, Prepared, StatementResult};
 use crate::storage::Store;
 use crate::types::{CatalogVersion, DataType, PartitionId, SqlError, SqlState, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One statement of a batch, planned.
@@ -39,13 +41,36 @@ impl Item {
 
 /// A batch under way.
 pub(super) struct BatchJob {
-    items: Vec<Item>,
-    origin: Origin,
+    pub(super) items: Vec<Item>,
+    pub(super) origin: Origin,
+}
+
+/// Where statements are executed.
+pub(super) enum Route {
+    /// They touch no table.
+    Nowhere,
+    /// In one partition.
+    One(PartitionId),
+    /// In several; for each statement where.
+    Several(Vec<Site>),
+}
+
+/// Where one of several statements is executed.
+pub(super) struct Site {
+    /// Ascending. Of a statement that touches no table one that is there for another statement.
+    at: Vec<PartitionId>,
+    /// See [`Placed::gathers`].
+    gathers: bool,
 }
 
 impl BatchJob {
     pub(super) fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// Does it change anything?
+    pub(super) fn changes(&self) -> bool {
+        self.items.iter().any(|item| !item.plan.is_read_only())
     }
 }
 
@@ -58,25 +83,36 @@ impl Connection {
         if items.iter().any(|item| item.plan.system_tables().next().is_some()) {
             return self.observe(turn, items, origin);
         }
-        let partition = match self.route_in_block(turn, &items) {
-            Ok(Some(partition)) => partition,
-            Ok(None) => return self.execute_here(turn, &items, origin),
-            Err(error) => return self.fail(turn, error),
-        };
-        let body = self.batch_body(turn, &items);
-        self.job = Some(Job::Batch(BatchJob { items, origin }));
-        self.start_call(turn, Role::Work, partition, body);
+        self.dispatch(turn, BatchJob { items, origin });
     }
 
-    fn batch_body(&self, turn: &Turn<'_>, items: &[Item]) -> RequestBody {
-        if let Some(step) = self.step_body(turn, items) {
-            return step;
+    /// Sends a batch where its statements belong.
+    fn dispatch(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
+        match self.route_in_block(turn, &job.items) {
+            Ok(Route::Nowhere) => self.execute_here(turn, &job.items, job.origin),
+            Ok(route) => {
+                let (partition, body) = self.batch_body(turn, &job.items, &route);
+                let changes = job.changes();
+                self.job = Some(Job::Batch(job));
+                self.start_changing(turn, Role::Work, partition, body, changes);
+            }
+            Err(error) => self.fail(turn, error),
         }
+    }
+
+    fn batch_body(&self, turn: &Turn<'_>, items: &[Item], route: &Route) -> (PartitionId, RequestBody) {
         let batch = self.batch(turn, items);
-        if items.iter().all(|item| item.plan.is_read_only()) {
-            RequestBody::Query(batch)
-        } else {
-            RequestBody::Execute(batch)
+        match route {
+            Route::Several(sites) => {
+                let order = order_of(batch, sites, turn.shared.config.partitions);
+                (PartitionId::CLUSTER, order)
+            }
+            Route::One(partition) => match self.step_body(turn, items) {
+                Some(step) => (*partition, step),
+                None if items.iter().all(|item| item.plan.is_read_only()) => (*partition, RequestBody::Query(batch)),
+                None => (*partition, RequestBody::Execute(batch)),
+            },
+            Route::Nowhere => (PartitionId(1), RequestBody::Query(batch)),
         }
     }
 
@@ -126,14 +162,7 @@ impl Connection {
                 let item = usize::try_from(statement).ok().and_then(|statement| job.items.get(statement));
                 self.fail(turn, shifted(error, item.map_or(0, |item| item.parsed.offset)));
             }
-            Outcome::ResultNotKept => {
-                sometimes!("session.result_not_kept");
-                let message = "statement completion known, result lost: it was executed, and its answer was lost";
-                let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, message)
-                    .detail("The result was too large to be kept for the retry.")
-                    .hint("Do not repeat the statement; read what it has changed.");
-                self.fail(turn, error);
-            }
+            Outcome::ResultNotKept => self.fail(turn, result_lost()),
             _ => self.fail(turn, SqlError::new(SqlState::INTERNAL_ERROR, "a partition's answer fits no statement")),
         }
     }
@@ -144,26 +173,34 @@ impl Connection {
         if let Err(error) = self.plan_again(turn, &mut job.items) {
             return if doubtful { self.give_up_on(turn, &call) } else { self.fail(turn, error) };
         }
-        let partition = match self.route_in_block(turn, &job.items) {
-            Ok(Some(partition)) => partition,
-            Ok(None) if !doubtful => return self.execute_here(turn, &job.items, job.origin),
+        let route = match self.route_in_block(turn, &job.items) {
+            Ok(Route::Nowhere) if !doubtful => return self.execute_here(turn, &job.items, job.origin),
             Err(error) if !doubtful => return self.fail(turn, error),
-            Ok(None) | Err(_) => return self.give_up_on(turn, &call),
+            Ok(Route::Nowhere) | Err(_) => return self.give_up_on(turn, &call),
+            Ok(route) => route,
         };
-        let body = self.batch_body(turn, &job.items);
+        let (partition, body) = self.batch_body(turn, &job.items, &route);
+        let changes = job.changes();
+        self.job = Some(Job::Batch(job));
         if partition != call.partition() {
             // Bound to its route while in doubt (rules A9).
             if doubtful {
                 return self.give_up_on(turn, &call);
             }
             sometimes!("session.route_changed");
-            self.job = Some(Job::Batch(job));
-            return self.start_call(turn, Role::Work, partition, body);
+            return self.start_changing(turn, Role::Work, partition, body, changes);
         }
-        self.job = Some(Job::Batch(job));
         let step = call.resume(Some(body), &mut super::calls::around(turn, &mut self.attempts));
         self.calls.push((Role::Work, call));
         self.follow(turn, self.calls.len() - 1, step);
+    }
+
+    /// The batch was ordered and has changed nothing: it is begun again, as another request.
+    pub(super) fn execute_again(&mut self, turn: &mut Turn<'_>, mut job: BatchJob) {
+        match self.plan_again(turn, &mut job.items) {
+            Ok(()) => self.dispatch(turn, job),
+            Err(error) => self.fail(turn, error),
+        }
     }
 
     fn plan_again(&self, turn: &mut Turn<'_>, items: &mut [Item]) -> Result<(), SqlError> {
@@ -178,7 +215,13 @@ impl Connection {
         Ok(())
     }
 
-    fn render(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin, results: Vec<StatementResult>) {
+    pub(super) fn render(
+        &mut self,
+        turn: &mut Turn<'_>,
+        items: &[Item],
+        origin: Origin,
+        results: Vec<StatementResult>,
+    ) {
         if items.first().is_some_and(|item| matches!(item.parsed.kind, Kind::Copy(_))) {
             if self.copy.is_some() {
                 return self.copy_goes_on(turn, results.iter().map(|result| result.affected).sum());
@@ -246,28 +289,49 @@ pub(super) fn statement(item: &Item) -> Statement {
     }
 }
 
-/// The one partition of all statements; `None`: they touch no table.
-pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Option<PartitionId>, SqlError> {
-    let several = || {
-        SqlError::unsupported("a statement that touches several partitions is not supported yet")
-            .hint("Give the partition key's value, or create the cluster with one partition.")
-    };
-    let mut found: Option<PartitionId> = None;
+/// Where the statements are executed.
+pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> {
+    let partitions = turn.shared.config.partitions;
+    let mut sites = Vec::with_capacity(items.len());
     for item in items {
-        let partitions = turn.shared.config.partitions;
-        let own = match item.plan.footprint(&item.parameters, partitions).map_err(|e| shifted(e, item.parsed.offset))? {
-            Footprint::Constant if item.plan.is_read_only() => continue,
-            Footprint::Constant => PartitionId(1),
-            Footprint::One(partition) => partition,
-            Footprint::Several(all) => match all.as_slice() {
-                [one] => *one,
-                _ => return Err(several()),
-            },
+        let distribution = item.plan.distribution(&item.parameters, partitions);
+        let (at, gathers) = match distribution.map_err(|error| shifted(error, item.parsed.offset))? {
+            Distribution::Constant if item.plan.is_read_only() => (Vec::new(), false),
+            Distribution::Constant => (vec![PartitionId(1)], false),
+            Distribution::One(partition) => (vec![partition], false),
+            Distribution::Several { partitions, gathers } => (partitions, gathers),
         };
-        match found {
-            Some(other) if other != own => return Err(several()),
-            _ => found = Some(own),
-        }
+        sites.push(Site { at, gathers });
     }
-    Ok(found)
+    let participants: BTreeSet<_> = sites.iter().flat_map(|site| site.at.iter().copied()).collect();
+    let Some(first) = participants.first().copied() else { return Ok(Route::Nowhere) };
+    if participants.len() == 1 {
+        return Ok(Route::One(first));
+    }
+    for site in sites.iter_mut().filter(|site| site.at.is_empty()) {
+        site.at.push(first);
+    }
+    Ok(Route::Several(sites))
+}
+
+/// The order for a batch over several partitions.
+fn order_of(batch: Batch, sites: &[Site], partitions: u32) -> RequestBody {
+    let participants: BTreeSet<_> = sites.iter().flat_map(|site| site.at.iter().copied()).collect();
+    let placed =
+        |(statement, site): (Statement, &Site)| Placed { statement, at: site.at.clone(), gathers: site.gathers };
+    let Batch { catalog_version, statements, settings, .. } = batch;
+    let statements = statements.into_iter().zip(sites).map(placed).collect();
+    RequestBody::Order {
+        participants: participants.into_iter().collect(),
+        body: Arc::new(GlobalBody::Execute { catalog_version, partitions, statements, settings }),
+    }
+}
+
+/// It was executed, and its result is gone.
+pub(super) fn result_lost() -> SqlError {
+    sometimes!("session.result_not_kept");
+    let message = "statement completion known, result lost: it was executed, and its answer was lost";
+    SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, message)
+        .detail("The result was too large to be kept for the retry.")
+        .hint("Do not repeat the statement; read what it has changed.")
 }

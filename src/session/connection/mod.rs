@@ -7,6 +7,7 @@
 //! - `startup`: from the first byte to the first ReadyForQuery.
 //! - `simple`, `extended`: the two query protocols, as far as they differ.
 //! - `execution`: queries and writes: plan, route, call, render.
+//! - `order`: commands over several partitions: order, collect, put together.
 //! - `definition`: DDL, in several requests.
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
@@ -27,6 +28,7 @@ mod definition;
 mod execution;
 mod extended;
 mod observe;
+mod order;
 mod simple;
 mod startup;
 mod utility;
@@ -42,7 +44,9 @@ use crate::partition::message::Reply;
 use crate::sometimes;
 use crate::sql::Parsed;
 use crate::types::datetime::TimeZone;
-use crate::types::{ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp};
+use crate::types::{
+    CatalogVersion, ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp,
+};
 use block::{Block, CommitJob};
 use bytes::{Bytes, BytesMut};
 use calls::Role;
@@ -51,6 +55,7 @@ use definition::DefineJob;
 use execution::BatchJob;
 use extended::{Portal, Statement};
 use observe::{Latest, ObserveJob};
+use order::Collecting;
 use pgwire::messages::extendedquery::Parse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -102,6 +107,8 @@ enum Job {
     Confirm(Task),
     /// A query or a write.
     Batch(BatchJob),
+    /// The same, once the catalog has been read: planned under another one it was refused.
+    Again(BatchJob),
     /// DDL.
     Define(Box<DefineJob>),
     /// Queries of system tables.
@@ -143,6 +150,8 @@ pub(super) struct Connection {
     task: Option<Task>,
     job: Option<Job>,
     calls: Vec<(Role, Call)>,
+    /// The command over several partitions whose outcome is being collected.
+    collecting: Option<Box<Collecting>>,
     /// A COPY whose data are coming.
     copy: Option<Box<CopyIn>>,
     block: Block,
@@ -150,6 +159,8 @@ pub(super) struct Connection {
     transactions: u64,
     /// The catalog has been read since the current statement came.
     confirmed: bool,
+    /// A catalog of this version is in force somewhere, as the current statement has been told.
+    wanted: CatalogVersion,
     /// End of the current statement's patience.
     deadline: Instant,
     /// The client has asked to cancel the current statement.
@@ -189,10 +200,12 @@ impl Connection {
             task: None,
             job: None,
             calls: Vec::new(),
+            collecting: None,
             copy: None,
             block: Block::Idle,
             transactions: 0,
             confirmed: false,
+            wanted: CatalogVersion(0),
             deadline: now,
             cancelled: false,
             surveys: 0,
@@ -356,6 +369,7 @@ impl Connection {
     fn begin(&mut self, turn: &Turn<'_>) {
         self.deadline = turn.now + self.settings.statement_timeout().unwrap_or(turn.shared.config.statement_timeout);
         self.confirmed = false;
+        self.wanted = CatalogVersion(0);
         self.cancelled = false;
     }
 
@@ -444,6 +458,7 @@ impl Connection {
         self.job = None;
         self.copy = None;
         self.calls.clear();
+        self.collecting = None;
         self.input = BytesMut::new();
     }
 
