@@ -3,10 +3,12 @@
 
 mod engine;
 
-use engine::cluster::Cluster;
+use engine::cluster::{Cluster, Counts};
 use engine::generate::{self, ALL, Dice, TABLES};
 use engine::{Answer, Engine, shown};
 use orrery::types::SqlError;
+use sqllogictest::{DefaultColumnType, Record, parse};
+use std::path::{Path, PathBuf};
 
 /// Numbers of partitions.
 const SIZES: [usize; 4] = [1, 2, 3, 8];
@@ -321,4 +323,109 @@ fn rows_move_when_definitions_say_so() {
 
 fn size(cluster: &Cluster, store: &orrery::storage::Store, table: &str) -> usize {
     store.len(cluster.catalog.table("public", table).unwrap().tree)
+}
+
+/// Whole-number results print alike; floats may differ in the last digits, since sums depend on the order of rows.
+fn rounded(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let cell = |cell: String| match cell.parse::<f64>() {
+        Ok(number) if cell.len() > 15 && cell.contains('.') => format!("{number:.9e}"),
+        _ => cell,
+    };
+    let mut rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
+    rows.sort();
+    rows
+}
+
+/// What SQL leaves open: which rows a LIMIT takes, in which order strings are put together, what dice show.
+const OPEN: [&str; 8] = ["limit", "offset", "fetch", "string_agg", "random", "explain", "insert", "returning"];
+
+/// Runs the statements of a file over one store and over several, until the several refuse a definition that one takes.
+fn compare_file(
+    text: &str,
+    partitions: usize,
+    seen: &mut (u64, u64),
+    counts: &mut Counts,
+    differences: &mut Vec<String>,
+) {
+    let Ok(records) = parse::<DefaultColumnType>(text) else { return };
+    let (mut one, mut many) = (Engine::new(), Cluster::new(partitions));
+    many.spread = true;
+    std::mem::swap(&mut many.counts, counts);
+    compare_records(records, &mut one, &mut many, seen, differences);
+    std::mem::swap(&mut many.counts, counts);
+}
+
+fn compare_records(
+    records: Vec<Record<DefaultColumnType>>,
+    one: &mut Engine,
+    many: &mut Cluster,
+    seen: &mut (u64, u64),
+    differences: &mut Vec<String>,
+) {
+    for record in records {
+        let statement = match record {
+            Record::Statement { sql, .. } | Record::Query { sql, .. } => sql,
+            Record::Halt { .. } => return,
+            _ => continue,
+        };
+        let (expected, got) = (one.run(&statement), many.run(&statement));
+        let open = OPEN.iter().any(|word| statement.to_lowercase().contains(word));
+        match (expected, got) {
+            (Ok(expected), Ok(got)) => {
+                seen.0 += 1;
+                let last = |answers: Vec<Answer>| answers.into_iter().next_back();
+                let (Some(expected), Some(got)) = (last(expected), last(got)) else { continue };
+                let shown = |answer: &Answer| rounded(rows(answer, false));
+                if expected.tag != got.tag || !open && shown(&expected) != shown(&got) {
+                    differences.push(format!("{statement}\n{:?}\n{:?}", shown(&expected), shown(&got)));
+                }
+            }
+            (Err(_), Err(_)) => seen.1 += 1,
+            (Ok(_), Err(error)) if error.message.starts_with("unique constraint on partitioned") => return,
+            (Ok(_), Err(error)) => differences.push(format!("{statement}\none: done\nmany: {error}")),
+            (Err(error), Ok(_)) => differences.push(format!("{statement}\none: {error}\nmany: done")),
+        }
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "slt") {
+            found.push(path);
+        }
+    }
+}
+
+/// `tests/sql`, and the folder that `ORRERY_CORPUS` names, if it does.
+#[test]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test bounds its own time")]
+#[allow(clippy::print_stdout, reason = "its figures are what it is for")]
+fn files_of_statements_come_to_the_same() {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql"), &mut found);
+    if let Ok(folder) = std::env::var("ORRERY_CORPUS") {
+        files(Path::new(&folder), &mut found);
+    }
+    found.sort_by_key(|path| (std::fs::metadata(path).map_or(0, |data| data.len()), path.clone()));
+    let began = std::time::Instant::now();
+    let (mut seen, mut differences) = ((0, 0), Vec::new());
+    let mut counts = Counts::default();
+    for (path, partitions) in found.iter().zip([3, 2, 8].into_iter().cycle()) {
+        if began.elapsed().as_secs() > 60 {
+            break;
+        }
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        let before = differences.len();
+        compare_file(&text, partitions, &mut seen, &mut counts, &mut differences);
+        for difference in &mut differences[before..] {
+            *difference = format!("{}: {difference}", path.display());
+        }
+    }
+    println!("{} statements done by both, {} refused by both, of {} files: {counts:?}", seen.0, seen.1, found.len());
+    assert!(counts.fragments > 20, "several partitions take part: {counts:?}");
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n\n"));
 }

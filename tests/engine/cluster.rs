@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 
 use super::Answer;
-use orrery::catalog::Catalog;
+use orrery::catalog::{Catalog, Table};
 use orrery::sql::{self, Context, Distribution, Kind, PlanCache, Prepared, Settings, Share, StatementResult};
 use orrery::storage::Store;
 use orrery::types::random::SeedableRng;
@@ -27,6 +27,8 @@ pub struct Cluster {
     pub stores: Vec<Store>,
     pub settings: Settings,
     pub counts: Counts,
+    /// Tables without a primary key are placed by their first column, as if PARTITION BY had said so.
+    pub spread: bool,
     plans: PlanCache,
     statements: u64,
 }
@@ -38,6 +40,7 @@ impl Cluster {
             stores: (0..partitions).map(|_| Store::new()).collect(),
             settings: Settings::default(),
             counts: Counts::default(),
+            spread: false,
             plans: PlanCache::new(256),
             statements: 0,
         }
@@ -82,7 +85,11 @@ impl Cluster {
         }
     }
 
-    fn install(&mut self, next: Catalog) -> Result<Vec<(TreeId, SqlError)>, SqlError> {
+    fn install(&mut self, mut next: Catalog) -> Result<Vec<(TreeId, SqlError)>, SqlError> {
+        let together = |table: &Table| table.placed_by() == Some("together") && !table.columns.is_empty();
+        for table in next.tables.values_mut().filter(|table| self.spread && together(table)) {
+            Arc::make_mut(table).partition_key = vec![0];
+        }
         let partitions = self.partitions();
         let share = |number: usize| Share { own: PartitionId(u32::try_from(number).unwrap() + 1), partitions };
         let mut arrivals = vec![Vec::new(); self.stores.len()];
