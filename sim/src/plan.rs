@@ -407,6 +407,11 @@ pub enum FaultKind {
         /// Whose.
         target: Selector,
     },
+    /// The machine is replaced, with empty disks; only its name comes back.
+    Wipe {
+        /// Whose.
+        target: Selector,
+    },
     /// A synced write that is not the last one has gone to another place of its file; to be found when next read.
     Misdirect {
         /// Whose.
@@ -438,6 +443,7 @@ impl FaultKind {
         "short_write",
         "disk_full",
         "rot",
+        "wipe",
         "misdirect",
     ];
 
@@ -466,6 +472,7 @@ impl FaultKind {
             Self::ShortWrite { .. } => "short_write",
             Self::DiskFull { .. } => "disk_full",
             Self::Rot { .. } => "rot",
+            Self::Wipe { .. } => "wipe",
             Self::Misdirect { .. } => "misdirect",
         }
     }

@@ -190,6 +190,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/one_way_splits.toml",
     ),
     planted(46, "reads are answered without proof of leadership", "VoltDB 6.3", READS, "scenarios/chaos/splits.toml"),
+    planted(
+        59,
+        "a node whose disk was wiped comes back with the right to vote",
+        "redisraft#654; class: a wiped node under its old name",
+        LOG,
+        "scenarios/chaos/wiped_disk.toml",
+    ),
     planted(60, "a retry carries a new identity", "Jepsen classics", ONCE, "scenarios/chaos/lossy.toml"),
     planted(
         62,
@@ -227,6 +234,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/lossy.toml",
     ),
     planted(87, "a changed row keeps its old index entry", "FaunaDB 2.5.4", INDEXES, "scenarios/chaos/indexes.toml"),
+    planted(
+        88,
+        "a wiped node has a vote again before it holds what its leader held",
+        "class: recovery without the log; VRR §4.3, step 3",
+        LOG,
+        "scenarios/chaos/wiped_disk.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.

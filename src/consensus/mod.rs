@@ -78,12 +78,14 @@ pub struct Recovered {
     pub floor: Option<Floor>,
     /// Up to here the state that was loaded reaches; `None`: it is empty. Set by the driver.
     pub state: Option<Floor>,
+    /// Without a hard state: something was lost here, so that this cannot be the first life. Set by the driver.
+    pub amnesia: bool,
 }
 
 impl From<RecoveredGroup> for Recovered {
     fn from(group: RecoveredGroup) -> Self {
         let RecoveredGroup { records, hard_state, damaged, floor } = group;
-        Self { records, hard_state, damaged, floor, state: None }
+        Self { records, hard_state, damaged, floor, state: None, amnesia: false }
     }
 }
 
@@ -151,6 +153,9 @@ pub trait Consensus: Send {
 
     /// Where this member stands.
     fn status(&self) -> Status;
+
+    /// Whom this replica waits for before it can be a member.
+    fn awaited(&self) -> Vec<NodeId>;
 
     /// The full position of an index, as a checkpoint is labelled with: of any entry held here, and of the floor that the log
     /// begins after.
@@ -281,6 +286,20 @@ pub struct Status {
     pub floor: Floor,
     /// The state up to `floor` is missing: nothing is executed and the member does not campaign.
     pub lacks_state: bool,
+    /// Whether it has a voice, durably.
+    pub standing: Standing,
+}
+
+/// How far a replica is a member of its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It has a voice.
+    #[default]
+    Member,
+    /// The group has not been formed yet, as far as it knows: all members must be there once.
+    Forming,
+    /// It has lost what it had promised, and asks the others what it must know before it may promise again.
+    Recovering,
 }
 
 /// What a protocol needs to be built.

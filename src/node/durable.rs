@@ -39,6 +39,8 @@ enum Owner {
 struct Loading {
     groups: BTreeMap<PartitionId, wal::RecoveredGroup>,
     incarnation: Incarnation,
+    amnesia: bool,
+    lost: Option<String>,
     building: BTreeMap<PartitionId, (Header, Builder)>,
     built: BTreeMap<PartitionId, (Floor, StateMachine)>,
     refused: BTreeMap<PartitionId, String>,
@@ -57,7 +59,14 @@ pub(super) struct Found {
 /// What is to be told.
 pub(super) enum DurableEvent {
     /// First event of a good life.
-    Recovered { found: BTreeMap<PartitionId, Found>, incarnation: Incarnation },
+    Recovered {
+        found: BTreeMap<PartitionId, Found>,
+        incarnation: Incarnation,
+        /// Partitions that were not found have been here all the same.
+        amnesia: bool,
+        /// Why the log of earlier lives was set aside, if it was.
+        lost: Option<String>,
+    },
     /// Everything appended to the log with this ticket or a lower one is durable.
     Persisted { ticket: u64 },
     /// A checkpoint file takes its next chunk.
@@ -187,10 +196,12 @@ impl Durable {
 
     fn of_the_log(&mut self, event: WalEvent) {
         let event = match event {
-            WalEvent::Recovered { groups, incarnation } => {
+            WalEvent::Recovered { groups, incarnation, amnesia, lost } => {
                 self.loading = Some(Loading {
                     groups,
                     incarnation,
+                    amnesia,
+                    lost,
                     building: BTreeMap::new(),
                     built: BTreeMap::new(),
                     refused: BTreeMap::new(),
@@ -267,18 +278,20 @@ impl Loading {
                 state = Builder::new().finish(partition, floor.index, 0).ok().map(|machine| (floor, machine));
             }
             sometimes!("node.state_loaded", state.is_some());
-            let recovered = Recovered { state: state.as_ref().map(|(floor, _)| *floor), ..group.into() };
+            let recovered =
+                Recovered { state: state.as_ref().map(|(floor, _)| *floor), amnesia: self.amnesia, ..group.into() };
             let machine = state.map_or_else(|| StateMachine::new(partition), |(_, machine)| machine);
             let refused = self.refused.remove(&partition);
             found.insert(partition, Found { recovered, machine, refused });
         }
-        DurableEvent::Recovered { found, incarnation: self.incarnation }
+        DurableEvent::Recovered { found, incarnation: self.incarnation, amnesia: self.amnesia, lost: self.lost }
     }
 }
 
 impl Found {
     /// Of a partition that the disk knows nothing of.
-    pub(super) fn nothing(partition: PartitionId) -> Self {
-        Self { recovered: Recovered::default(), machine: StateMachine::new(partition), refused: None }
+    pub(super) fn nothing(partition: PartitionId, amnesia: bool) -> Self {
+        let recovered = Recovered { amnesia, ..Recovered::default() };
+        Self { recovered, machine: StateMachine::new(partition), refused: None }
     }
 }

@@ -7,4 +7,5 @@ pub mod wire;
 mod worker;
 
 pub use config::WorkerConfig;
+pub(crate) use worker::waits;
 pub use worker::{Health, PartitionHealth, Worker, WorkerStats};

@@ -13,6 +13,7 @@
 mod keeping;
 mod observe;
 
+pub(crate) use observe::waits;
 pub use observe::{Health, PartitionHealth};
 
 use super::WorkerConfig;
@@ -176,6 +177,12 @@ impl Worker {
         self.replicas.get(&partition)?.log_entry(index)
     }
 
+    /// For the simulator's checkers: why the log of earlier lives was set aside in this one, if it was.
+    #[must_use]
+    pub fn lost_log(&self) -> Option<&str> {
+        self.observed.lost.as_deref()
+    }
+
     /// Client connections that its gateway knows. For the simulator: nothing may stay of a client that is gone.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -201,6 +208,8 @@ impl Worker {
             worker: self.config.worker,
             segment_bytes: self.config.wal_segment_bytes,
             seed: crate::types::random::RngCore::next_u64(&mut wal_dice),
+            // One of two that has forgotten finds no quorum of others.
+            can_rejoin: self.config.nodes.len() > 2,
         }));
         let config = GatewayConfig {
             node: self.config.node,
@@ -220,10 +229,9 @@ impl Worker {
         &mut self,
         env: &mut dyn Env,
         mut found: BTreeMap<PartitionId, Found>,
-        incarnation: Incarnation,
+        amnesia: bool,
     ) -> Result<(), StopReason> {
-        let (now, wall) = (env.now(), env.wall());
-        self.incarnation = incarnation;
+        let (now, wall, incarnation) = (env.now(), env.wall(), self.incarnation);
         self.phase = Phase::Running;
         self.note_start(wall, &found);
         for number in 0..=self.config.partitions {
@@ -232,7 +240,7 @@ impl Worker {
                 continue;
             }
             let Found { recovered, machine, .. } =
-                found.remove(&partition).unwrap_or_else(|| Found::nothing(partition));
+                found.remove(&partition).unwrap_or_else(|| Found::nothing(partition, amnesia));
             let config = consensus::Config {
                 node: self.config.node,
                 voters: self.config.nodes.clone(),
@@ -269,7 +277,7 @@ impl Worker {
             return;
         }
         let latest = self.peers.entry((frame.node, frame.worker)).or_default();
-        if frame.incarnation < *latest {
+        if frame.incarnation.is_before(*latest) {
             sometimes!("node.frame_of_an_earlier_life");
             self.stats.stale_frames += 1;
             return;
@@ -419,7 +427,11 @@ impl Worker {
             let Some(event) = durable.poll() else { return Ok(quiet) };
             quiet = false;
             match event {
-                DurableEvent::Recovered { found, incarnation } => self.recovered(env, found, incarnation)?,
+                DurableEvent::Recovered { found, incarnation, amnesia, lost } => {
+                    self.incarnation = incarnation;
+                    self.note_loss(env.wall(), lost);
+                    self.recovered(env, found, amnesia)?;
+                }
                 DurableEvent::Persisted { ticket } => self.persisted(env, now, ticket),
                 DurableEvent::Wants { partition } => {
                     if let Some(replica) = self.replicas.get_mut(&partition) {
@@ -492,6 +504,7 @@ impl Worker {
                 quiet = false;
                 self.carry_out(env, now, partition, ready);
             }
+            self.note_standing(wall, partition);
             if let Some(leader) = self.note_leader(wall, partition) {
                 quiet = false;
                 self.announce_leader(env, partition, leader);

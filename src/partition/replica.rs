@@ -292,6 +292,12 @@ impl Replica {
         self.consensus.status()
     }
 
+    /// Nodes that it waits for before it can be a member of its group.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<NodeId> {
+        self.consensus.awaited()
+    }
+
     /// Era and payload digest of a log entry held here.
     #[must_use]
     pub fn log_entry(&self, index: LogIndex) -> Option<(Era, u64)> {

@@ -34,6 +34,10 @@ struct Scripted(Arc<Mutex<Script>>);
 impl Consensus for Scripted {
     fn paused(&mut self, _: Instant, _: Duration) {}
 
+    fn awaited(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+
     fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
 
     fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
@@ -63,6 +67,7 @@ impl Consensus for Scripted {
         let script = self.0.lock().unwrap();
         let leads = script.leads;
         Status {
+            standing: crate::consensus::Standing::Member,
             role: if leads { Role::Leader } else { Role::Follower },
             era: Era(script.era),
             leader: (!leads).then_some(NodeId(2)),

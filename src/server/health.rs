@@ -4,7 +4,7 @@
 //! asks over HTTP reads what lies here. Nobody waits for anybody but the short time of a copy.
 
 use crate::env::tokio::Stats;
-use crate::node::{Health, Worker};
+use crate::node::{Health, Worker, waits};
 use crate::types::{Duration, Instant, NodeId, WorkerId};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,13 +32,19 @@ impl Board {
 
     /// Can this node serve? The reason why not.
     pub(super) fn ready(&self) -> Result<(), String> {
-        let mut leaderless = Vec::new();
+        let (mut leaderless, mut waiting) = (Vec::new(), None);
         for (number, health) in self.workers().iter().enumerate() {
             if !health.running {
                 return Err(format!("worker {number} reads its log"));
             }
+            let reasons = health.partitions.iter().filter_map(|one| waits(one.status.standing, &one.awaited));
+            // The most telling one: whom it waits for.
+            waiting = reasons.chain(waiting).max_by_key(|reason| (reason.contains("waiting for"), reason.len()));
             let without = health.partitions.iter().filter(|partition| partition.status.leader.is_none());
             leaderless.extend(without.map(|partition| partition.partition.0));
+        }
+        if let Some(reason) = waiting {
+            return Err(reason);
         }
         leaderless.sort_unstable();
         match leaderless.as_slice() {

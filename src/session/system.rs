@@ -114,7 +114,7 @@ fn nodes(sources: &Sources<'_>) -> Vec<Row> {
             text(&first.about.sql_address),
             optional_text(first.about.http_address.as_ref()),
             text(&first.about.version),
-            int8(first.incarnation.0),
+            int8(first.incarnation.life()),
             at(first.started_at),
             at(first.clock),
             int4(first.workers),

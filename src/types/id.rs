@@ -38,9 +38,35 @@ identifier!(
     Era(u64), "e"
 );
 identifier!(
-    /// One life of a worker. Larger than every earlier one of the same worker; 0 means "not known".
+    /// One life of a worker; 0 means "not known". Never used twice: the upper 40 bits are drawn with the worker's log, the lower 24
+    /// count its lives on it.
     Incarnation(u64), "i"
 );
+
+impl Incarnation {
+    /// Bits that count.
+    const COUNT: u32 = 24;
+
+    /// Before the first life on a log with that identity.
+    #[must_use]
+    pub const fn before_first(log: u64) -> Self {
+        // Positive as a signed number, too.
+        Self(log >> (Self::COUNT + 1) << Self::COUNT)
+    }
+
+    /// Which life on its log.
+    #[must_use]
+    pub const fn life(self) -> u64 {
+        self.0 & ((1 << Self::COUNT) - 1)
+    }
+
+    /// Is it certainly earlier than the other, being on the same log? Of two logs nobody can tell.
+    #[must_use]
+    pub const fn is_before(self, other: Self) -> bool {
+        self.0 >> Self::COUNT == other.0 >> Self::COUNT && self.0 < other.0
+    }
+}
+
 identifier!(
     /// A client connection of one worker's life.
     ConnectionId(u64), "c"

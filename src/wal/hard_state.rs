@@ -40,6 +40,8 @@ pub(super) struct HardState {
     pub(super) generation: u64,
     /// Number of the life that wrote it.
     pub(super) incarnation: u64,
+    /// It took the place of a log that was damaged: what that had promised is not known.
+    pub(super) amnesia: bool,
     /// Whose.
     pub(super) node: NodeId,
     /// Which worker's.
@@ -93,6 +95,7 @@ impl HardState {
         out[24..32].copy_from_slice(&self.incarnation.to_le_bytes());
         out[32..36].copy_from_slice(&self.node.0.to_le_bytes());
         out[36..38].copy_from_slice(&self.worker.0.to_le_bytes());
+        out[38] = u8::from(self.amnesia);
         out[40..48].copy_from_slice(&first_batch.to_le_bytes());
         out[48..52].copy_from_slice(&length.to_le_bytes());
         out[52..56].copy_from_slice(&u32::try_from(self.groups.len()).ok()?.to_le_bytes());
@@ -126,6 +129,7 @@ impl HardState {
             incarnation: u64_at(content, 24)?,
             node: NodeId(u32_at(content, 32)?),
             worker: WorkerId(u16_at(content, 36)?),
+            amnesia: content.get(38) == Some(&1),
             first_segment: u64_at(content, 56)?,
             first_batch: u64_at(content, 40)?,
             groups,
@@ -198,6 +202,7 @@ mod tests {
             log_id: 5,
             generation: 4,
             incarnation: 2,
+            amnesia: false,
             node: NodeId(1),
             worker: WorkerId(0),
             first_segment: 3,

@@ -13,6 +13,9 @@ use crate::{planted, sometimes};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
+/// What the names of damaged files begin with that were set aside.
+const ASIDE: &str = "lost-";
+
 /// The log of one worker.
 ///
 /// Usage: [`Wal::start`] once; after every call, submit [`Wal::take_ops`] in order and take [`Wal::poll`] until `None`; hand each
@@ -23,6 +26,8 @@ pub struct Wal {
     steps: VecDeque<Step>,
     events: VecDeque<WalEvent>,
     state: State,
+    /// Why a damaged log was set aside in this life.
+    lost: Option<String>,
 }
 
 /// What the completion of a submitted operation means.
@@ -88,7 +93,7 @@ impl Wal {
     /// A log at the beginning of a life.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, ops: Vec::new(), steps: VecDeque::new(), events: VecDeque::new(), state: State::New }
+        Self { config, ops: Vec::new(), steps: VecDeque::new(), events: VecDeque::new(), state: State::New, lost: None }
     }
 
     /// Begins recovery.
@@ -328,30 +333,59 @@ impl Wal {
         let State::Reading { files, names, .. } = std::mem::replace(&mut self.state, State::Dead) else { return };
         match analyse(&self.config, &files) {
             Verdict::Fresh => {
-                let analysis = self.fresh();
+                // A crash may have come between the setting aside and the new log.
+                let analysis = self.fresh(names.iter().any(|name| name.starts_with(ASIDE)), 1);
                 self.settle(analysis, &names);
             }
             Verdict::Good(analysis) => self.settle(*analysis, &names),
+            Verdict::Corrupt(reason) if self.config.can_rejoin => self.set_aside(&files, names, reason),
             Verdict::Corrupt(reason) => self.end(WalEvent::Corrupt(reason)),
             Verdict::Unusable(reason) => self.end(WalEvent::Unusable(reason)),
         }
     }
 
+    /// A new log in the place of a damaged one, which is kept under other names. Until the new hard state takes the old one's
+    /// place, what is there is damaged, or says by those names that it was: the new log's first segment has a number that the
+    /// old hard state does not begin with, so that the two are never taken for one log.
+    fn set_aside(&mut self, files: &Files, mut names: Vec<String>, reason: String) {
+        sometimes!("wal.set_aside");
+        let aside = |name: &str| format!("{ASIDE}{:016x}-{name}", self.config.seed);
+        let mut ops = Vec::new();
+        if let Some(content) = &files.hard_state {
+            rewrite(&aside(hard_state::FILE), content.len() as u64, 0, content.clone(), &mut ops);
+        }
+        for name in names.iter().filter(|name| segment::number(name).is_some()) {
+            ops.push(DiskOp::Rename { from: name.clone(), to: aside(name) });
+        }
+        ops.push(DiskOp::SyncDirectory);
+        names.retain(|name| segment::number(name).is_none());
+        self.submit_all(ops);
+        self.lost = Some(reason);
+        let first = match files.hard_state.as_deref().map(hard_state::read) {
+            Some(hard_state::Stored::Found(old)) => old.first_segment,
+            _ => 0,
+        };
+        let highest = files.segments.keys().next_back().copied().unwrap_or_default();
+        let analysis = self.fresh(true, first.max(highest) + 1);
+        self.settle(analysis, &names);
+    }
+
     /// A log that holds nothing yet.
-    fn fresh(&self) -> Analysis {
+    fn fresh(&self, amnesia: bool, segment: u64) -> Analysis {
         Analysis {
             groups: BTreeMap::new(),
             hard_state: HardState {
                 log_id: self.config.seed,
                 generation: 0,
-                incarnation: 0,
+                incarnation: Incarnation::before_first(self.config.seed).0,
+                amnesia,
                 node: self.config.node,
                 worker: self.config.worker,
-                first_segment: 1,
+                first_segment: segment,
                 first_batch: 1,
                 groups: BTreeMap::new(),
             },
-            segment: 1,
+            segment,
             kept: Bytes::new(),
             batch: 1,
             previous: super::format::Directory::default(),
@@ -414,8 +448,9 @@ impl Wal {
         let State::Settling { groups, mut log } = std::mem::replace(&mut self.state, State::Dead) else { return };
         log.landed();
         let incarnation = Incarnation(log.hard_state.incarnation);
+        let amnesia = log.hard_state.amnesia;
         self.state = State::Running(log);
-        self.events.push_back(WalEvent::Recovered { groups, incarnation });
+        self.events.push_back(WalEvent::Recovered { groups, incarnation, amnesia, lost: self.lost.take() });
     }
 
     fn batch_is_durable(&mut self, ticket: Option<u64>) {

@@ -41,7 +41,7 @@
 //!
 //! # Hard state
 //! A slot is 64 KiB, written as far as used: `"OHS2"`, u32 crc32c of that and the rest, u64 log id, u64 generation, u64
-//! incarnation, u32 node, u16 worker, u16 0, u64 first batch, u32 length, u32 groups, u64 first segment; then by group: u32 group,
+//! incarnation, u32 node, u16 worker, u8 amnesia, u8 0, u64 first batch, u32 length, u32 groups, u64 first segment; then by group: u32 group,
 //! u32 length of its state (ffffffff: none), u64 index and u64 era of its floor, u64 first batch that counts, its state. (Version
 //! 1 had no floors.) Generation `g` is written into slot `g % 2`, synced, and *then* a batch is written whose directory
 //! says `g`; only that batch's sync makes the change durable towards the worker. So if no readable directory
@@ -78,7 +78,9 @@
 //!    again from its first index to the last position known (what Raft's refilling does), or when a floor covers it: of what
 //!    lies at or below the floor nothing is missed.
 //! 3. The directory is unknown, the hard state or a whole stretch of batches is gone, or headers contradict each other:
-//!    [`WalEvent::Corrupt`]. The files stay as they are.
+//!    [`WalEvent::Corrupt`], and the files stay as they are; or, if the other members can tell what must be known
+//!    ([`Config::can_rejoin`]), they are set aside under names that begin with `lost-`, and a new log takes their place that
+//!    says so for good ([`WalEvent::Recovered`]'s `amnesia`). At no moment is there neither damage nor amnesia to be seen.
 //!
 //! # Caveats
 //! - A12 (i) asks to treat a torn last batch's directory as possibly acknowledged. Taken literally, a power failure that
@@ -87,7 +89,8 @@
 //! - The hole's rule is Raft's (an append voids what lies above). A protocol that replaces single slots needs its own
 //!   in `recovery::GroupLog` and `retention`.
 //! - A read error, as opposed to rot, ends the life, even where the other blocks could be read.
-//! - An empty directory is a new log: that this node once had another, only the cluster can know.
+//! - An empty directory is a new log: that this node once had another, only the cluster can know (and tells it).
+//! - What was set aside is never read again, nor removed: it is the operator's.
 //! - A batch of which neither directory can be read is [`WalEvent::Corrupt`] even where every group's floor may cover it: nothing
 //!   proves that it does.
 //! - All floors and states of a worker share a slot of 64 KiB: some hundreds of groups.
@@ -126,6 +129,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Dice: identity of the log, if it is created now.
     pub seed: u64,
+    /// A damaged log may be replaced by an empty one that says so: there are others to ask.
+    pub can_rejoin: bool,
 }
 
 /// One durable record, opaque here.
@@ -188,6 +193,10 @@ pub enum WalEvent {
         groups: BTreeMap<PartitionId, RecoveredGroup>,
         /// Number of this life, larger than every earlier one.
         incarnation: Incarnation,
+        /// This log took the place of a damaged one, now or earlier: groups without hard state have had one.
+        amnesia: bool,
+        /// The damaged log was set aside in this life: why.
+        lost: Option<String>,
     },
     /// Everything appended with this ticket or a lower one is durable.
     Persisted {
@@ -197,7 +206,7 @@ pub enum WalEvent {
     /// The disk failed in a way that leaves unknown what it holds, or has no space: the worker ends its life. Last event.
     Failed(String),
     /// Whose records are lost, or a hard state, is not known: this node has amnesia and takes no part in any vote
-    /// (rules A12 iii). Last event.
+    /// (rules A12 iii), and it may not begin anew. Last event.
     Corrupt(String),
     /// The directory belongs to another node or worker, or to a newer version: what, and what the operator can do. Last event.
     Unusable(String),

@@ -74,7 +74,7 @@ impl Writer {
 }
 
 fn writer(records: u64, failing: Option<usize>, told: Arc<Mutex<Told>>) -> Handler {
-    let config = Config { node: NodeId(1), worker: WorkerId(0), segment_bytes: 16 << 10, seed: 7 };
+    let config = Config { node: NodeId(1), worker: WorkerId(0), segment_bytes: 16 << 10, seed: 7, can_rejoin: false };
     let mut writer = Writer { wal: Wal::new(config), left: records, next: 1, failing, told };
     at_once(move |env, event| {
         match event {

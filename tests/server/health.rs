@@ -58,7 +58,7 @@ fn a_node_without_a_quorum_is_alive_and_not_ready() {
     let node = Node::start(data.path(), &["--http", &http, "--nodes", &nodes]);
     assert_eq!(get(&http, "/health").0, 200);
     let (code, reason) = get(&http, "/ready");
-    assert_eq!((code, &*reason), (503, "not ready: no leader is known of partitions [0, 1]\n"));
+    assert_eq!((code, &*reason), (503, "not ready: waiting for nodes 2, 3 to form the cluster\n"));
     node.kill();
 }
 

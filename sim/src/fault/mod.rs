@@ -11,6 +11,7 @@
 //!   Neither does an error of the disk (failed sync, I/O error, no space): it may end a life, and the next one must find all
 //!   that was acknowledged. Only after rot or a misdirected write may a node call its log unusable; otherwise that is a
 //!   violation (`stop`).
+//! - A wiped node counts as failed until each of its replicas has said, durably, that it is a member again.
 //! - Nothing strikes and nothing is lifted after the healing: what holds outside the core then holds for good.
 //!
 //! To add a kind: a variant of [`FaultKind`], a file here, and its line in [`FAULTS`] (a test compares).
@@ -38,6 +39,7 @@ mod short_write;
 mod slow_disk;
 mod slow_link;
 mod split;
+mod wipe;
 #[cfg(test)]
 mod tests;
 
@@ -95,6 +97,7 @@ pub const FAULTS: &[Definition] = &[
     short_write::FAULT,
     disk_full::FAULT,
     rot::FAULT,
+    wipe::FAULT,
     misdirect::FAULT,
 ];
 

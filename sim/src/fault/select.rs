@@ -25,6 +25,7 @@ pub(super) const fn selector(kind: &FaultKind) -> Option<Selector> {
         | FaultKind::ShortWrite { target }
         | FaultKind::DiskFull { target }
         | FaultKind::Misdirect { target }
+        | FaultKind::Wipe { target }
         | FaultKind::Rot { target } => Some(target),
     }
 }

@@ -30,6 +30,7 @@ fn samples() -> Vec<FaultKind> {
         FaultKind::ShortWrite { target },
         FaultKind::DiskFull { target },
         FaultKind::Rot { target },
+        FaultKind::Wipe { target },
         FaultKind::Misdirect { target },
     ]
 }

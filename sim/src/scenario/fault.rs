@@ -115,6 +115,7 @@ pub const VERBS: &[Verb] = &[
     verb("short_write", None, Shape::Target(|target, _| FaultKind::ShortWrite { target }), "short_write(random)"),
     verb("disk_full", None, Shape::Target(|target, _| FaultKind::DiskFull { target }), "disk_full(random)"),
     verb("rot", None, Shape::Target(|target, _| FaultKind::Rot { target }), "rot(follower(any))"),
+    verb("wipe", None, Shape::Target(|target, _| FaultKind::Wipe { target }), "wipe(random)"),
     verb("misdirect", None, Shape::Target(|target, _| FaultKind::Misdirect { target }), "misdirect(follower(any))"),
 ];
 
@@ -181,7 +182,7 @@ impl Template {
     /// Does it end a process?
     #[must_use]
     pub fn is_crash(&self) -> bool {
-        matches!(self.verb.name, "crash" | "power_loss")
+        matches!(self.verb.name, "crash" | "power_loss" | "wipe")
     }
 }
 

@@ -16,6 +16,8 @@ pub trait Machine {
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)>;
     /// See [`Worker::connections`].
     fn connections(&self) -> usize;
+    /// See [`Worker::lost_log`].
+    fn lost_log(&self) -> Option<&str>;
 }
 
 impl Machine for Worker {
@@ -37,6 +39,10 @@ impl Machine for Worker {
 
     fn connections(&self) -> usize {
         Self::connections(self)
+    }
+
+    fn lost_log(&self) -> Option<&str> {
+        Self::lost_log(self)
     }
 }
 

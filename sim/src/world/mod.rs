@@ -336,6 +336,17 @@ impl World {
         if let Err(violation) = check {
             self.violate(violation);
         }
+        if let Some(reason) = self.nodes[at].workers[worker].machine.as_ref().and_then(|machine| machine.lost_log())
+            && !destroyed
+        {
+            // It comes back by itself; but what it has lost it must not lose.
+            let message = format!("{id} has set its log aside: {reason}");
+            let kind = "a sound disk is unusable".to_owned();
+            self.violate(Violation { checker: "stop", kind, at_ns: self.now, message });
+        }
+        if self.nodes[at].blank {
+            self.look_for_membership(at);
+        }
         if waiting {
             self.point_passed(at, &probes, &mut wishes);
         }

@@ -8,8 +8,9 @@ use crate::env::dice::{Dice, Stream, mix};
 use crate::env::disk::{PowerLoss, SimDisk};
 use crate::env::worker::Life;
 use crate::trace;
+use orrery::consensus::Standing;
 use orrery::env::{DiskError, DiskOp, DiskResult, Event, OpId};
-use orrery::types::{Instant, NodeId, WorkerId};
+use orrery::types::{Instant, NodeId, PartitionId, WorkerId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// One node.
@@ -41,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) disk_suspect: bool,
     /// It has said that its disk is unusable and stays out.
     pub(crate) unusable: bool,
+    /// It remembers nothing: not yet, or its disks have been replaced. Counts as failed until it is a member of each group.
+    pub(crate) blank: bool,
 }
 
 /// One worker's place on a node: what outlasts its lives, and what does not.
@@ -87,6 +90,7 @@ impl World {
             destroyed: false,
             disk_suspect: false,
             unusable: false,
+            blank: true,
         };
         plan.cluster.node_ids().into_iter().enumerate().map(node).collect()
     }
@@ -166,6 +170,32 @@ impl World {
             self.add("lost_name", u64::from(loss.names), u64::from(loss.names));
         }
         was_up || loss.lost + loss.torn + loss.names > 0
+    }
+
+    /// A node that is down gets new disks. Whatever had been destroyed on the old ones is gone with them.
+    pub(crate) fn wipe_disks(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        for slot in &mut node.workers {
+            slot.disk = SimDisk::default();
+        }
+        node.blank = true;
+        node.destroyed = false;
+        node.unusable = false;
+    }
+
+    /// Has every replica of this node become a member again?
+    pub(super) fn look_for_membership(&mut self, at: usize) {
+        let groups = 0..=self.plan.cluster.partitions;
+        let workers = usize::from(self.plan.cluster.workers);
+        let node = &self.nodes[at];
+        let is_member = |number: u32| {
+            let machine = node.workers[number as usize % workers].machine.as_ref();
+            let status = machine.and_then(|machine| machine.consensus_status(PartitionId(number)));
+            status.is_some_and(|status| status.standing == Standing::Member)
+        };
+        if groups.into_iter().all(is_member) {
+            self.nodes[at].blank = false;
+        }
     }
 
     /// The process stands still.

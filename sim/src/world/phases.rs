@@ -58,11 +58,19 @@ impl World {
         let quorum = self.quorum();
         if intact.len() < quorum {
             intact = (0..self.nodes.len()).collect();
+            if self.nodes.iter().any(|node| node.blank) {
+                // A group that has not been formed needs them all.
+                return vec![true; self.nodes.len()];
+            }
         }
         dice.shuffle(&mut intact);
         let size = quorum + dice.index(intact.len() - quorum + 1);
         let mut core = vec![false; self.nodes.len()];
         intact[..size].iter().for_each(|&at| core[at] = true);
+        // Who remembers nothing is to come back by itself: a quorum of others is there.
+        for (at, node) in self.nodes.iter().enumerate() {
+            core[at] |= node.blank && !node.unusable && !node.destroyed;
+        }
         core
     }
 
@@ -73,7 +81,7 @@ impl World {
 
     /// Has this node, up or down, all that it ever acknowledged?
     pub(crate) fn is_intact(&self, at: usize) -> bool {
-        !self.nodes[at].destroyed && !self.nodes[at].unusable
+        !self.nodes[at].destroyed && !self.nodes[at].unusable && !self.nodes[at].blank
     }
 
     fn heal_node(&mut self, at: usize) {

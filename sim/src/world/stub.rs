@@ -5,7 +5,7 @@ use crate::client::{Client, ClientAction, ClientInput};
 use crate::plan::{self, Budget, FaultKind, PLAN_VERSION, Plan, PlannedFault, SECOND};
 use crate::run::Run;
 use bytes::Bytes;
-use orrery::consensus::{Floor, Role, Status};
+use orrery::consensus::{Floor, Role, Standing, Status};
 use orrery::env::{ClientEvent, Control, DiskError, DiskOp, Endpoint, Env, Event, Port, StopReason};
 use orrery::node::WorkerConfig;
 use orrery::sometimes;
@@ -73,7 +73,16 @@ impl Machine for Ticker {
         let role = if first { Role::Leader } else { Role::Follower };
         let (last, committed) = (LogIndex(0), LogIndex(0));
         let (floor, leader) = (Floor::default(), Some(NodeId(1)));
-        Some(Status { role, era: Era(1), leader, last, committed, floor, lacks_state: false })
+        Some(Status {
+            role,
+            era: Era(1),
+            leader,
+            last,
+            committed,
+            floor,
+            lacks_state: false,
+            standing: Standing::Member,
+        })
     }
 
     fn log_entry(&self, _: PartitionId, _: LogIndex) -> Option<(Era, u64)> {
@@ -86,6 +95,10 @@ impl Machine for Ticker {
 
     fn connections(&self) -> usize {
         self.connections
+    }
+
+    fn lost_log(&self) -> Option<&str> {
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Transition;
 use super::core::{Core, Promise};
-use super::message::Body;
+use super::message::{Body, Memories, Memory};
 use crate::sometimes;
 use crate::types::{Duration, Era, Instant, NodeId};
 use std::collections::BTreeMap;
@@ -14,6 +14,9 @@ pub(super) struct Candidate {
     pub(super) pre: bool,
     /// Answers so far, its own among them.
     pub(super) votes: BTreeMap<NodeId, bool>,
+    /// Which memory of each voter has answered, and the latest that any of them knows of.
+    voters: Memories,
+    known: Memories,
     /// When it gives this attempt up.
     pub(super) deadline: Instant,
 }
@@ -44,16 +47,34 @@ impl Candidate {
     }
 
     fn begin(core: &mut Core, pre: bool) -> Self {
-        Self { pre, votes: BTreeMap::from([(core.settings.node, true)]), deadline: core.election_deadline() }
+        Self {
+            pre,
+            votes: BTreeMap::from([(core.settings.node, true)]),
+            voters: Memories::new(),
+            known: Memories::new(),
+            deadline: core.election_deadline(),
+        }
     }
 
     /// Takes a message of the own era.
-    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, body: &Body) -> Transition {
+    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, memory: Memory, body: &Body) -> Transition {
         match body {
             Body::PreVoteReply { next, granted } if self.pre && *next == next_era(core) => {
                 self.count(core, from, *granted)
             }
-            Body::VoteReply { granted } if !self.pre => self.count(core, from, *granted),
+            Body::VoteReply { granted, memories } if !self.pre => {
+                if memories.get(&core.settings.node).copied().unwrap_or_default() != core.hard.memory {
+                    // It was given to a candidate that has forgotten having been one: the log was another.
+                    sometimes!("raft.vote_for_a_lost_memory");
+                    return Transition::Stay;
+                }
+                self.voters.entry(from).or_insert(memory);
+                for (node, memory) in memories {
+                    let known = self.known.entry(*node).or_default();
+                    *known = (*known).max(*memory);
+                }
+                self.count(core, from, *granted)
+            }
             // Somebody else has been elected in this era, or none was needed.
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. } => {
                 Transition::Follow(None)
@@ -61,7 +82,7 @@ impl Candidate {
             // While only asking we have not voted in this era.
             Body::Vote { .. } if self.pre => Transition::Follow(None),
             Body::Vote { .. } => {
-                core.send(from, Promise::Era, Body::VoteReply { granted: false });
+                core.send(from, Promise::Era, core.vote_reply(false));
                 Transition::Stay
             }
             _ => {
@@ -80,10 +101,13 @@ impl Candidate {
     /// What the answers so far amount to.
     pub(super) fn outcome(&self, core: &Core) -> Transition {
         let refused = self.votes.values().filter(|granted| !**granted).count();
+        // Members that have forgotten that they voted here: another voter knows it (see `recovery`).
+        let void = self.votes.iter().filter(|(node, granted)| **granted && self.is_void(core, **node)).count();
+        sometimes!("raft.vote_of_a_lost_memory", void > 0);
         // The own vote, too, counts when it is durable: a single voter must not lead an era that a crash can make it
         // forget and lead again.
         let own_missing = usize::from(!self.pre && !core.is_hard_state_durable());
-        let granted = self.votes.len() - refused - own_missing;
+        let granted = self.votes.len() - refused - own_missing - void;
         if granted >= core.quorum() {
             if self.pre { Transition::Campaign } else { Transition::Lead }
         } else if refused >= core.quorum() {
@@ -97,6 +121,14 @@ impl Candidate {
     /// Nobody has listened here for so long: votes may have come.
     pub(super) fn paused(&mut self, core: &Core, length: Duration) {
         self.deadline = core.after_pause(self.deadline, length);
+    }
+
+    /// Has this voter lost the memory that voted?
+    fn is_void(&self, core: &Core, node: NodeId) -> bool {
+        let generation = |memories: &Memories| memories.get(&node).map_or(0, |memory| memory.generation);
+        !self.pre
+            && node != core.settings.node
+            && generation(&self.voters) < generation(&self.known).max(generation(&core.hard.memories))
     }
 
     /// A silent attempt is made again from the first phase, so that a member cut off does not drive its era up.

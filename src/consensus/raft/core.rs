@@ -1,9 +1,9 @@
 //! What every role shares: identity, hard state, log, time, and the values waiting to be handed out.
 
-use super::message::{Body, HardState, Message};
+use super::message::{Body, HardState, Memory, Message, Phase};
 use super::raft_log::RaftLog;
 use crate::consensus::{Config, Fetch, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
-use crate::types::random::below;
+use crate::types::random::{RngCore, below};
 use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
 use crate::{planted, sometimes};
 use std::collections::VecDeque;
@@ -53,6 +53,8 @@ pub(super) struct Core {
     hard_in_flight: VecDeque<(u64, HardState)>,
     /// Number of the last hand-over.
     number: u64,
+    /// In this era the log is known to agree with the leader's up to here.
+    agreed: (Era, LogIndex),
     messages_now: Vec<Outbound>,
     messages_after_persist: Vec<Outbound>,
     pub(super) read_states: Vec<ReadState>,
@@ -71,16 +73,22 @@ impl Core {
             max_batch_entries,
             max_batch_bytes,
             max_inflight,
-            rng,
+            mut rng,
         } = config;
         voters.sort_unstable();
         voters.dedup();
         let stored = match &recovered.hard_state {
             Some(bytes) => HardState::decode(bytes).ok_or(Unreadable::HardState)?,
-            None => HardState::default(),
+            // Nothing is known of what was promised: what else may have been found counts for nothing.
+            None => HardState {
+                phase: if recovered.amnesia { Phase::Recovering } else { Phase::Blank },
+                memory: Memory { generation: 1, nonce: rng.next_u32() },
+                ..HardState::default()
+            },
         };
-        let log = RaftLog::recover(recovered, &stored)?;
-        let mut hard = HardState { hole: log.hole(), ..stored };
+        let forgotten = recovered.hard_state.is_none();
+        let log = RaftLog::recover(if forgotten { Recovered::default() } else { recovered }, &stored)?;
+        let mut hard = HardState { hole: log.hole(), ..stored.clone() };
         if log.last_era() > hard.era {
             // A snapshot was published, and the life ended before the era that it had brought was written.
             sometimes!("raft.era_known_from_snapshot");
@@ -88,7 +96,7 @@ impl Core {
         }
         if planted!(2) {
             // PySyncObj#202: term and vote are not restored, the log is.
-            hard = HardState { hole: hard.hole, ..HardState::default() };
+            hard = HardState { hole: hard.hole, era: Era(0), vote: None, ..hard };
         }
         Ok(Self {
             settings: Settings {
@@ -104,10 +112,11 @@ impl Core {
             now: Instant::default(),
             hard,
             log,
-            hard_handed: stored,
+            hard_handed: stored.clone(),
             hard_durable: stored,
             hard_in_flight: VecDeque::new(),
             number: 0,
+            agreed: (Era(0), LogIndex(0)),
             messages_now: Vec::new(),
             messages_after_persist: Vec::new(),
             read_states: Vec::new(),
@@ -169,8 +178,49 @@ impl Core {
 
     /// Queues a message in the sender's era.
     pub(super) fn send(&mut self, to: NodeId, promise: Promise, body: Body) {
-        let message = Message { era: self.era(), body }.encode();
+        let message = self.message(body).encode();
         self.send_encoded(to, promise, message);
+    }
+
+    /// A message of this member as it is.
+    pub(super) fn message(&self, body: Body) -> Message {
+        Message { era: self.era(), memory: self.hard.memory, learner: !self.is_member(), body }
+    }
+
+    /// Does this member remember what it has promised?
+    pub(super) fn is_member(&self) -> bool {
+        self.hard.phase == Phase::Member
+    }
+
+    /// A blank member's hard state is not to be written down.
+    pub(super) fn stay_unwritten(&mut self) {
+        self.hard_handed = self.hard.clone();
+        self.hard_durable = self.hard.clone();
+    }
+
+    /// The log agrees with this era's leader up to here.
+    pub(super) fn agree(&mut self, index: LogIndex) {
+        let before = if self.agreed.0 == self.era() { self.agreed.1 } else { LogIndex(0) };
+        self.agreed = (self.era(), before.max(index));
+    }
+
+    /// Up to where the log agrees with this era's leader, as far as is known.
+    pub(super) fn agreed(&self) -> LogIndex {
+        if self.agreed.0 == self.era() { self.agreed.1 } else { LogIndex(0) }
+    }
+
+    /// An answer to a candidate: with what this voter has noted, of the candidate too.
+    pub(super) fn vote_reply(&self, granted: bool) -> Body {
+        Body::VoteReply { granted, memories: self.hard.memories.clone() }
+    }
+
+    /// Likewise, as far as a crash now would leave it.
+    pub(super) fn durable_phase(&self) -> Phase {
+        self.hard_durable.phase
+    }
+
+    pub(super) fn dice(&mut self) -> u32 {
+        self.rng.next_u32()
     }
 
     pub(super) fn send_encoded(&mut self, to: NodeId, promise: Promise, message: bytes::Bytes) {
@@ -206,8 +256,8 @@ impl Core {
         self.number += 1;
         let number = self.number;
         let hard_state = (self.hard != self.hard_handed).then(|| {
-            self.hard_handed = self.hard;
-            self.hard_in_flight.push_back((number, self.hard));
+            self.hard_handed = self.hard.clone();
+            self.hard_in_flight.push_back((number, self.hard.clone()));
             self.hard.encode()
         });
         let reset = self.log.take_reset();

@@ -82,7 +82,8 @@ impl Follower {
         }
         // tikv#1610: the vote is told before it is written down.
         let promise = if planted!(1) { Promise::Nothing } else { Promise::Everything };
-        core.send(from, promise, Body::VoteReply { granted });
+        let reply = core.vote_reply(granted);
+        core.send(from, promise, reply);
     }
 
     /// Nobody has listened here for so long: the leader may have spoken.
@@ -95,6 +96,12 @@ impl Follower {
     pub(super) fn handle_timeout(&mut self, core: &mut Core) -> Transition {
         match self.deadline {
             Some(deadline) if core.now < deadline => Transition::Stay,
+            // Without a memory there is nothing to be impatient with; see `recovery`.
+            _ if !core.is_member() => {
+                self.leader = None;
+                self.deadline = Some(core.election_deadline());
+                Transition::Stay
+            }
             // The first time told; a single voter waits for nobody.
             None if core.quorum() > 1 => {
                 self.deadline = Some(core.election_deadline());
@@ -176,6 +183,7 @@ fn append(
     core.log.commit(committed.min(if planted!(13) { core.log.last() } else { matched }));
     // NATS 2.12.1: acknowledged before it is on disk.
     let promise = if planted!(22) { Promise::Nothing } else { Promise::Everything };
+    core.agree(matched);
     core.send(from, promise, Body::AppendMatched { matched });
 }
 
@@ -186,7 +194,9 @@ fn behind(core: &mut Core, from: NodeId, floor: Floor) {
     if floor.index <= covered || core.log.era_at(floor.index) == Some(floor.era) {
         sometimes!("raft.not_behind_after_all");
         core.log.commit(floor.index);
-        core.send(from, Promise::Everything, Body::AppendMatched { matched: floor.index.max(covered) });
+        let matched = floor.index.max(covered);
+        core.agree(matched);
+        core.send(from, Promise::Everything, Body::AppendMatched { matched });
     } else {
         core.want_snapshot(from, floor.index);
     }

@@ -19,6 +19,11 @@ pub(super) fn check(raft: &Raft) {
     assert!(log.floor().index <= log.applied(), "only what was executed is forgotten");
     assert!(log.floor().index <= log.durable(), "only what is durable is forgotten");
     assert!(log.eras_rise(), "eras never fall along a log");
+    assert!(raft.recovery.is_none() == core.is_member(), "who has no memory recovers, and nobody else does");
+    assert!(
+        core.is_member() || matches!(raft.role, RoleState::Follower(_)),
+        "without a memory nobody campaigns or leads"
+    );
     match &raft.role {
         RoleState::Follower(follower) => {
             assert!(follower.leader != Some(core.settings.node), "nobody follows itself");

@@ -2,7 +2,7 @@
 
 use super::Transition;
 use super::core::{Core, Promise};
-use super::message::{Body, Message, WireEntry, encode_entry};
+use super::message::{Body, WireEntry, encode_entry};
 use super::progress::Progress;
 use super::read_index::ReadIndex;
 use crate::consensus::{Payload, ReadState};
@@ -53,8 +53,9 @@ impl Leader {
     }
 
     /// Takes a message of the own era.
-    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, body: Body) {
+    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, learner: bool, body: Body) {
         let Some(follower) = self.followers.get_mut(&from) else { return };
+        follower.learner = learner;
         match body {
             Body::AppendMatched { matched } => {
                 follower.heard = core.now;
@@ -71,11 +72,13 @@ impl Leader {
                 if last < follower.matched {
                     follower.rejected(follower.next.previous(), last);
                 }
-                follower.round = follower.round.max(round.min(self.reads.round()));
+                if !learner {
+                    follower.round = follower.round.max(round.min(self.reads.round()));
+                }
                 follower.retry_overdue(core.now, core.settings.heartbeat * 2);
                 self.prove_reads(core);
             }
-            Body::Vote { .. } => core.send(from, Promise::Era, Body::VoteReply { granted: false }),
+            Body::Vote { .. } => core.send(from, Promise::Era, core.vote_reply(false)),
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. } => {
                 // Two leaders of one era: election safety is broken elsewhere; the checkers say so.
                 sometimes!("raft.second_leader_ignored");
@@ -88,7 +91,9 @@ impl Leader {
     pub(super) fn choose(&mut self, core: &mut Core) {
         // d-engine#447: the own tail counts before it is on disk.
         let own = if planted!(21) { core.log.last() } else { core.log.durable() };
-        let matched = self.followers.values().map(|follower| follower.matched).chain([own]);
+        // Of who recovers, what it holds is known and does not count.
+        let counting = |follower: &Progress| if follower.learner { LogIndex(0) } else { follower.matched };
+        let matched = self.followers.values().map(counting).chain([own]);
         let Some(held) = quorum_value(matched, core.quorum()) else { return };
         // Figure 8: an entry of an earlier era that a quorum holds can still be overwritten (logcabin#44 counts it).
         let own_era = core.log.era_at(held) == Some(core.era()) || planted!(12);
@@ -157,6 +162,14 @@ impl Leader {
         }
     }
 
+    /// A follower has lost its memory: what it has acknowledged is no longer there.
+    pub(super) fn begin_anew(&mut self, core: &Core, follower: NodeId) {
+        if let Some(follower) = self.followers.get_mut(&follower) {
+            // From the last entry: where the logs meet is found out without waiting for a next one.
+            *follower = Progress { learner: true, ..Progress::new(core.now, core.log.last()) };
+        }
+    }
+
     /// Called once per hand-over, so that all that was proposed or asked since the last one shares its messages.
     pub(super) fn flush(&mut self, core: &mut Core) {
         if self.reads.begin_round() {
@@ -193,19 +206,16 @@ fn replicate(core: &mut Core, peer: NodeId, follower: &mut Progress, encoded: &m
         let message = match encoded {
             Some((key, message)) if *key == (previous, last) => message.clone(),
             _ => {
-                let message = Message {
-                    era: core.era(),
-                    body: Body::Append {
-                        previous,
-                        previous_era: core.log.era_at(previous).unwrap_or_default(),
-                        entries: entries
-                            .iter()
-                            .map(|entry| WireEntry { era: entry.era, bytes: entry.encoded.clone() })
-                            .collect(),
-                        committed: core.log.committed(),
-                    },
-                }
-                .encode();
+                let append = Body::Append {
+                    previous,
+                    previous_era: core.log.era_at(previous).unwrap_or_default(),
+                    entries: entries
+                        .iter()
+                        .map(|entry| WireEntry { era: entry.era, bytes: entry.encoded.clone() })
+                        .collect(),
+                    committed: core.log.committed(),
+                };
+                let message = core.message(append).encode();
                 *encoded = Some(((previous, last), message.clone()));
                 message
             }

@@ -8,11 +8,14 @@ use crate::consensus::{Damage, Floor, Payload};
 use crate::types::{Era, LogIndex, NodeId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// On the wire. A new version is a new variant.
 #[derive(Serialize, Deserialize)]
 enum Versioned {
-    V1(Message),
+    /// Had no memory of its sender; nobody says it any more, and nobody would know whether to believe it.
+    V1,
+    V2(Message),
 }
 
 /// One message.
@@ -20,7 +23,35 @@ enum Versioned {
 pub(super) struct Message {
     /// Era of the sender.
     pub(super) era: Era,
+    /// Which memory of the sender says it: see [`super::recovery`].
+    pub(super) memory: Memory,
+    /// The sender has no voice: what it acknowledges counts for nothing yet.
+    pub(super) learner: bool,
     pub(super) body: Body,
+}
+
+/// Identity of what a member remembers. A member whose disk is lost comes back with another one, of a higher generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// 0: from before there were any.
+    pub(super) generation: u64,
+    /// Tells lives that do not know of each other apart.
+    pub(super) nonce: u32,
+}
+
+/// Latest memory known of each member; absent ones are of generation 0.
+pub(super) type Memories = BTreeMap<NodeId, Memory>;
+
+/// How far somebody is a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Phase {
+    /// Remembers what it has promised, and so may promise.
+    #[default]
+    Member,
+    /// Has forgotten, and takes part in nothing before it knows again.
+    Recovering,
+    /// Knows of nothing: a first start, or a wiped disk. Never written down.
+    Blank,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +62,9 @@ pub(super) enum Body {
     PreVoteReply { next: Era, granted: bool },
     /// "Vote for me in this era." Sent when the sender's own vote is durable.
     Vote { last: LogIndex, last_era: Era },
-    /// Answer to [`Body::Vote`]. A grant is sent when it is durable.
-    VoteReply { granted: bool },
+    /// Answer to [`Body::Vote`]. A grant is sent when it is durable. `memories`: as known to the voter, the candidate's that it
+    /// answers among them.
+    VoteReply { granted: bool, memories: Memories },
     /// Entries to follow (`previous`, `previous_era`). Empty: only asks whether that position matches.
     Append { previous: LogIndex, previous_era: Era, entries: Vec<WireEntry>, committed: LogIndex },
     /// The log matches the leader's up to here, durably.
@@ -51,6 +83,12 @@ pub(super) enum Body {
     /// "What you need is before my log begins, after `floor`." Either the receiver's log meets the sender's there, or it needs
     /// the whole state.
     Behind { floor: Floor },
+    /// "This memory of mine is empty. Where do you stand?"
+    Ask,
+    /// Answer to the [`Body::Ask`] of that memory. `last`: of the sender's log; `leads`: it leads its era.
+    Answer { asker: Memory, phase: Phase, last: LogIndex, leads: bool, memories: Memories },
+    /// "I know of a later memory of yours than the one that speaks, of this generation."
+    Forgotten { generation: u64 },
 }
 
 /// An entry on the wire.
@@ -67,7 +105,7 @@ impl Message {
             Body::Append { entries, .. } => entries.iter().map(|entry| entry.bytes.len() + 16).sum::<usize>() + 64,
             _ => 64,
         };
-        postcard::to_extend(&Versioned::V1(self), Vec::with_capacity(size))
+        postcard::to_extend(&Versioned::V2(self), Vec::with_capacity(size))
             .expect("plain data of known length always encodes into memory")
             .into()
     }
@@ -75,7 +113,7 @@ impl Message {
     /// `None` for what no version of us can have sent; nothing may follow the message either.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         match postcard::take_from_bytes(bytes) {
-            Ok((Versioned::V1(message), [])) => Some(message),
+            Ok((Versioned::V2(message), [])) => Some(message),
             _ => None,
         }
     }
@@ -120,8 +158,8 @@ pub(super) fn decode_entry(era: Era, encoded: Bytes) -> Option<Entry> {
     Some(Entry { era, payload, encoded })
 }
 
-/// What a member must never forget: the promise of its vote, and the hole in its log if it has one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a member must never forget: the promise of its vote, the hole in its log if it has one, and which memories are void.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HardState {
     /// Highest era that this member knows of.
     pub(super) era: Era,
@@ -130,6 +168,19 @@ pub(super) struct HardState {
     /// Set while records that this member once held (and may have acknowledged) are missing: see
     /// [`super::raft_log`]. Kept here too, so that a second crash in the middle of the refilling does not forget it.
     pub(super) hole: Option<Hole>,
+    /// Its own memory.
+    pub(super) memory: Memory,
+    pub(super) phase: Phase,
+    /// The others' latest memories: what earlier ones said counts no more.
+    pub(super) memories: Memories,
+}
+
+/// Version 1: before memories.
+#[derive(Serialize, Deserialize)]
+struct HardStateV1 {
+    era: Era,
+    vote: Option<NodeId>,
+    hole: Option<Hole>,
 }
 
 /// The position that the log had before it was damaged.
@@ -148,17 +199,21 @@ impl From<Damage> for Hole {
 
 #[derive(Serialize, Deserialize)]
 enum StoredHardState {
-    V1(HardState),
+    V1(HardStateV1),
+    V2(HardState),
 }
 
 impl HardState {
-    pub(super) fn encode(self) -> Bytes {
-        postcard::to_stdvec(&StoredHardState::V1(self)).expect("plain data always encodes into memory").into()
+    pub(super) fn encode(&self) -> Bytes {
+        postcard::to_stdvec(&StoredHardState::V2(self.clone())).expect("plain data always encodes into memory").into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         match postcard::take_from_bytes(bytes) {
-            Ok((StoredHardState::V1(hard_state), [])) => Some(hard_state),
+            Ok((StoredHardState::V1(HardStateV1 { era, vote, hole }), [])) => {
+                Some(Self { era, vote, hole, ..Self::default() })
+            }
+            Ok((StoredHardState::V2(hard_state), [])) => Some(hard_state),
             _ => None,
         }
     }
@@ -166,7 +221,7 @@ impl HardState {
 
 /// What a message says, in words for people who read a trace; `None` if it is none of ours.
 pub(in crate::consensus) fn describe(bytes: &[u8]) -> Option<String> {
-    let Message { era, body } = Message::decode(bytes)?;
+    let Message { era, body, .. } = Message::decode(bytes)?;
     let words = match body {
         Body::PreVote { next, last, last_era } => {
             format!("would you vote for me in {next}? (last {last} of {last_era})")
@@ -174,8 +229,8 @@ pub(in crate::consensus) fn describe(bytes: &[u8]) -> Option<String> {
         Body::PreVoteReply { next, granted: true } => format!("would vote in {next}"),
         Body::PreVoteReply { next, granted: false } => format!("would not vote in {next}"),
         Body::Vote { last, last_era } => format!("vote for me (last {last} of {last_era})"),
-        Body::VoteReply { granted: true } => "vote granted".to_owned(),
-        Body::VoteReply { granted: false } => "vote refused".to_owned(),
+        Body::VoteReply { granted: true, .. } => "vote granted".to_owned(),
+        Body::VoteReply { granted: false, .. } => "vote refused".to_owned(),
         Body::Append { previous, previous_era, entries, committed } => {
             format!("append {} entries after {previous} of {previous_era}, committed {committed}", entries.len())
         }
@@ -186,6 +241,11 @@ pub(in crate::consensus) fn describe(bytes: &[u8]) -> Option<String> {
         Body::Heartbeat { committed, round } => format!("heartbeat, committed {committed}, round {round}"),
         Body::HeartbeatReply { round, last } => format!("heartbeat answered, round {round}, last {last}"),
         Body::Chosen { committed } => format!("committed {committed}"),
+        Body::Ask => "I remember nothing: where do you stand?".to_owned(),
+        Body::Answer { phase, last, leads, .. } => {
+            format!("I am {phase:?}, last {last}{}", if leads { ", and lead" } else { "" })
+        }
+        Body::Forgotten { generation } => format!("you have forgotten: I know of your generation {generation}"),
         other => format!("{other:?}"),
     };
     Some(format!("{era}: {words}"))
@@ -196,9 +256,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_version_1() {
+    fn the_bytes_of_version_2() {
         let message = Message {
             era: Era(3),
+            memory: Memory { generation: 1, nonce: 7 },
+            learner: false,
             body: Body::Append {
                 previous: LogIndex(4),
                 previous_era: Era(2),
@@ -210,11 +272,15 @@ mod tests {
             },
         };
         let bytes = message.clone().encode();
-        assert_eq!(bytes.as_ref(), [0, 3, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
+        assert_eq!(bytes.as_ref(), [1, 3, 1, 7, 0, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
         assert_eq!(Message::decode(&bytes), Some(message));
 
-        let hard = HardState { era: Era(5), vote: Some(NodeId(2)), hole: None };
-        assert_eq!(hard.encode().as_ref(), [0, 5, 1, 2, 0]);
+        let memory = Memory { generation: 2, nonce: 9 };
+        let before = HardState { era: Era(5), vote: Some(NodeId(2)), ..HardState::default() };
+        assert_eq!(HardState::decode(&[0, 5, 1, 2, 0]), Some(before.clone()), "version 1 had no memories");
+        let memories = Memories::from([(NodeId(3), Memory { generation: 1, nonce: 4 })]);
+        let hard = HardState { memory, memories, phase: Phase::Recovering, ..before };
+        assert_eq!(hard.encode().as_ref(), [1, 5, 1, 2, 0, 2, 9, 1, 1, 3, 1, 4]);
         assert_eq!(HardState::decode(&hard.encode()), Some(hard));
     }
 
@@ -225,7 +291,7 @@ mod tests {
             Body::PreVote { next, last, last_era },
             Body::PreVoteReply { next, granted: true },
             Body::Vote { last, last_era },
-            Body::VoteReply { granted: false },
+            Body::VoteReply { granted: false, memories: [(NodeId(4), Memory::default())].into() },
             Body::AppendMatched { matched: last },
             Body::AppendRejected { previous: last, hint: LogIndex(1), hint_era: last_era },
             Body::Heartbeat { committed: last, round: 5 },
@@ -233,15 +299,25 @@ mod tests {
             Body::Chosen { committed: last },
             Body::Outdated,
             Body::Behind { floor: Floor { index: last, era: last_era } },
+            Body::Ask,
+            Body::Answer {
+                asker: Memory::default(),
+                phase: Phase::Blank,
+                last,
+                leads: true,
+                memories: Memories::new(),
+            },
+            Body::Forgotten { generation: 3 },
         ] {
-            let message = Message { era: Era(6), body };
+            let memory = Memory { generation: 300, nonce: u32::MAX };
+            let message = Message { era: Era(6), memory, learner: true, body };
             let bytes = message.clone().encode();
             assert_eq!(Message::decode(&bytes), Some(message));
             for end in 0..bytes.len() {
                 assert_eq!(Message::decode(&bytes[..end]), None, "a cut message is no message");
             }
         }
-        assert_eq!(Message::decode(&[1, 0, 0]), None, "an unknown version is no message");
+        assert_eq!(Message::decode(&[2, 0, 0]), None, "an unknown version is no message");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! - `core` is what all roles share; `follower`, `candidate`, `leader` are the roles, each owning what
 //!   only it knows. A role never changes itself: it answers with a `Transition`, carried out here.
 //! - `raft_log` is the log with its marks, `progress` what the leader knows of one follower, `read_index` the reads.
+//! - `recovery` is for who is no member yet.
 //! - `message` is what is sent and what is written. `invariants` is asserted after every call.
 //!
 //! # Around the paper
@@ -26,6 +27,9 @@
 //!   silent after each long command. No safety rests on patience: a vote needs era and log, a read needs a round.
 //! - **Pipelining**: the leader does not wait for an answer before it sends the next append, once it knows where the
 //!   logs meet; a follower's refusal carries the era where the logs part, so that one answer skips a whole era (§5.3).
+//! - **Forming and recovering** (Viewstamped Replication Revisited §4.3, mended), see [`recovery`]: a member whose disk is
+//!   empty promises nothing before it knows what it may have promised; messages name the memory that speaks, and a vote carries
+//!   what the voter knows of lost ones. The argument why that is safe stands there.
 //! - **Early send** (thesis §10.2.1): appends leave before the leader's own disk has them. The leader counts itself
 //!   only up to what [`Consensus::persisted`] has reported.
 //! - **Read-index** (thesis §6.4), see `read_index`.
@@ -42,7 +46,8 @@
 //! - *Log matching*: equal era at equal index means equal logs up to there.
 //! - *Leader completeness*: what is chosen is in the log of every later leader.
 //! - `committed` never falls, and never passes what is known to match a leader of this era.
-//! - An acknowledgement leaves only when what it names is durable here.
+//! - An acknowledgement leaves only when what it names is durable here. It counts only from a member that has a voice.
+//! - A follower's match falls only when its disk has lost something: known damage, or another memory.
 //! - A read is answered only after a quorum has confirmed the leader after the read's arrival, and an entry of the
 //!   leader's era is chosen.
 //! - A member with a hole in its log (rules A12 ii) votes by the position it had before the damage, follows, and
@@ -60,6 +65,7 @@
 //!   may keep a leader that some clients cannot reach. They reach it through other nodes.
 //! - If the only member connected to all others has a stale log, nobody is elected until the network heals
 //!   (Omni-Paxos calls it the constrained election).
+//! - If more than a minority has lost its memory at once, the group stops and says for whom it waits.
 //! - If a quorum is damaged at the same entry, the group stops rather than choose.
 
 mod candidate;
@@ -71,6 +77,7 @@ mod message;
 mod progress;
 mod raft_log;
 mod read_index;
+mod recovery;
 
 #[cfg(test)]
 mod tests;
@@ -80,8 +87,9 @@ use self::core::{Core, Promise};
 use self::follower::{Follower, is_up_to_date};
 use self::leader::Leader;
 pub(super) use self::message::describe;
-use self::message::{Body, Message, encode_entry};
-use super::{Config, Consensus, Floor, NotLeader, Payload, Ready, Recovered, Role, Status, Unreadable};
+use self::message::{Body, Message, Phase, encode_entry};
+use self::recovery::Recovery;
+use super::{Config, Consensus, Floor, NotLeader, Payload, Ready, Recovered, Role, Standing, Status, Unreadable};
 use crate::types::{Duration, Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -94,6 +102,8 @@ const MAX_ERA: Era = Era(1 << 62);
 pub struct Raft {
     core: Core,
     role: RoleState,
+    /// There while it has no memory and is no member.
+    recovery: Option<Recovery>,
 }
 
 #[derive(Debug)]
@@ -125,7 +135,8 @@ impl Raft {
     /// [`Unreadable`] if what recovery found makes no sense.
     pub fn new(config: Config, recovered: Recovered) -> Result<Self, Unreadable> {
         let core = Core::new(config, recovered)?;
-        let raft = Self { core, role: RoleState::Follower(Follower::at_start()) };
+        let recovery = (!core.is_member()).then(Recovery::default);
+        let raft = Self { core, role: RoleState::Follower(Follower::at_start()), recovery };
         invariants::check(&raft);
         Ok(raft)
     }
@@ -212,7 +223,7 @@ impl Raft {
                     sometimes!("raft.outdated_leader_told");
                     self.core.send(from, Promise::Era, Body::Outdated);
                 }
-                Body::Vote { .. } => self.core.send(from, Promise::Era, Body::VoteReply { granted: false }),
+                Body::Vote { .. } => self.core.send(from, Promise::Era, self.core.vote_reply(false)),
                 // raft-rs#221: a vote given in an earlier era is counted in this one.
                 Body::VoteReply { .. } if planted!(6) => return true,
                 _ => {}
@@ -224,7 +235,14 @@ impl Raft {
 
     /// Takes a well-formed message of a voter.
     fn receive(&mut self, from: NodeId, message: Message) {
-        let Message { era, body } = message;
+        let Message { era, memory, learner, body } = message;
+        match body {
+            Body::Ask => return self.asked(from, memory),
+            Body::Forgotten { generation } => return self.forgotten(generation),
+            Body::Answer { .. } => return self.answered(from, era, memory, body),
+            _ if !self.may_take(&body) || !self.hear_memory(from, memory) => return,
+            _ => {}
+        }
         match body {
             Body::PreVote { next, last, last_era } => return self.pre_vote(from, next, last, last_era),
             // Sent by somebody behind us: still an answer to our question.
@@ -234,13 +252,25 @@ impl Raft {
             _ => return,
         }
         if let RoleState::Candidate(candidate) = &mut self.role {
-            let transition = candidate.step(&mut self.core, from, &body);
+            let transition = candidate.step(&mut self.core, from, memory, &body);
             self.become_role(transition);
         }
         match &mut self.role {
             RoleState::Follower(follower) => follower.step(&mut self.core, from, body),
-            RoleState::Leader(leader) => leader.step(&mut self.core, from, body),
+            RoleState::Leader(leader) => leader.step(&mut self.core, from, learner, body),
             RoleState::Candidate(_) => {}
+        }
+        self.advance_recovery();
+    }
+
+    /// Who recovers listens to a leader and to nobody else; who is blank does not know whom to believe.
+    fn may_take(&self, body: &Body) -> bool {
+        let leaders =
+            matches!(body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. });
+        match self.core.hard.phase {
+            Phase::Member => true,
+            Phase::Recovering => leaders,
+            Phase::Blank => false,
         }
     }
 }
@@ -275,15 +305,17 @@ impl Consensus for Raft {
     }
 
     fn next_timeout(&self) -> Instant {
-        match &self.role {
+        let role = match &self.role {
             RoleState::Follower(follower) => follower.deadline.unwrap_or_default(),
             RoleState::Candidate(candidate) => candidate.deadline,
             RoleState::Leader(leader) => leader.next_timeout(&self.core),
-        }
+        };
+        self.recovery.as_ref().map_or(role, |recovery| role.min(recovery.next_timeout()))
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.core.now = self.core.now.max(now);
+        self.recovery_timeout();
         let transition = match &mut self.role {
             RoleState::Follower(follower) => follower.handle_timeout(&mut self.core),
             RoleState::Candidate(candidate) => candidate.handle_timeout(&self.core),
@@ -324,7 +356,7 @@ impl Consensus for Raft {
                 let transition = candidate.outcome(&self.core);
                 self.become_role(transition);
             }
-            RoleState::Follower(_) => {}
+            RoleState::Follower(_) => self.advance_recovery(),
         }
         invariants::check(self);
     }
@@ -351,6 +383,7 @@ impl Consensus for Raft {
         self.core.log.install(floor);
         self.core.hard.hole = self.core.log.hole();
         if let Some(leader) = self.leader().filter(|leader| *leader != self.core.settings.node) {
+            self.core.agree(floor.index);
             self.core.send(leader, Promise::Everything, Body::AppendMatched { matched: floor.index });
         }
         invariants::check(self);
@@ -366,7 +399,16 @@ impl Consensus for Raft {
             committed: self.core.log.committed(),
             floor: self.core.log.floor(),
             lacks_state: self.core.log.lacks_state(),
+            standing: match self.core.durable_phase() {
+                Phase::Member => Standing::Member,
+                Phase::Recovering => Standing::Recovering,
+                Phase::Blank => Standing::Forming,
+            },
         }
+    }
+
+    fn awaited(&self) -> Vec<NodeId> {
+        self.recovery.as_ref().map(|recovery| recovery.awaited(&self.core)).unwrap_or_default()
     }
 
     fn position(&self, index: LogIndex) -> Option<Floor> {

@@ -28,6 +28,8 @@ pub(super) struct Progress {
     pub(super) heard: Instant,
     /// Last round of reads' proofs that it has answered.
     pub(super) round: u64,
+    /// It recovers, and has no voice: what it holds counts for nothing.
+    pub(super) learner: bool,
     /// Highest `committed` that it has been told and could use.
     pub(super) told: LogIndex,
 }
@@ -41,6 +43,7 @@ impl Progress {
             pace: Pace::Probe { waiting: None },
             heard: now,
             round: 0,
+            learner: false,
             told: LogIndex(0),
         }
     }

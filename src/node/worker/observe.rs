@@ -2,7 +2,7 @@
 
 use super::{Worker, WorkerConfig};
 use crate::cluster::facts::{Ask, EventFacts, Facts, ReplicaFacts, WorkerFacts};
-use crate::consensus::Status;
+use crate::consensus::{Standing, Status};
 use crate::env::{Endpoint, Env, Port};
 use crate::node::durable::Found;
 use crate::node::wire::Body;
@@ -16,6 +16,10 @@ pub(super) struct Observed {
     pub(super) started_at: Timestamp,
     /// Whom this replica last believed to lead.
     leaders: BTreeMap<PartitionId, (Option<NodeId>, Era)>,
+    /// How far each replica was a member when it was last looked at.
+    standing: BTreeMap<PartitionId, Standing>,
+    /// Why the log was set aside.
+    pub(super) lost: Option<String>,
     /// Answers and relayed questions that are still to be sent.
     outbox: Vec<(Endpoint, Body)>,
 }
@@ -42,6 +46,8 @@ pub struct PartitionHealth {
     pub status: Status,
     /// Last executed position.
     pub executed: u64,
+    /// Nodes that it waits for before it can be a member of its group.
+    pub awaited: Vec<NodeId>,
 }
 
 impl Worker {
@@ -63,6 +69,7 @@ impl Worker {
             partition: *partition,
             status: replica.status(),
             executed: replica.state_digest().0.0,
+            awaited: replica.awaited(),
         };
         Health {
             running: self.incarnation != Incarnation(0),
@@ -137,7 +144,7 @@ impl Worker {
     /// Log and checkpoints have been read.
     pub(super) fn note_start(&mut self, wall: Timestamp, found: &BTreeMap<PartitionId, Found>) {
         self.observed.started_at = wall;
-        let (worker, life) = (self.config.worker.0, self.incarnation.0);
+        let (worker, life) = (self.config.worker.0, self.incarnation.life());
         let records: usize = found.values().map(|found| found.recovered.records.len()).sum();
         let states = found.values().filter(|found| found.recovered.state.is_some()).count();
         let text =
@@ -157,9 +164,49 @@ impl Worker {
 
     /// A peer speaks out of a newer life than before.
     pub(super) fn note_peer(&mut self, wall: Timestamp, node: NodeId, before: Incarnation, now: Incarnation) {
-        if before != Incarnation(0) && now > before {
-            let text = format!("node {} was restarted: it is in its life {}", node.0, now.0);
+        if before != Incarnation(0) && before.is_before(now) {
+            let text = format!("node {} was restarted: it is in its life {}", node.0, now.life());
             self.events.info(wall, "peer_restart", None, text);
+        }
+    }
+
+    /// The log of earlier lives could not say what it had promised.
+    pub(super) fn note_loss(&mut self, wall: Timestamp, lost: Option<String>) {
+        if let Some(reason) = &lost {
+            let text = format!(
+                "the log is damaged ({reason}): its files are kept as lost-*, and what they held comes from the other nodes"
+            );
+            self.events.warning(wall, "log_lost", None, text);
+        }
+        self.observed.lost = lost;
+    }
+
+    /// A replica has been driven: has it become a member, or does it wait to be one?
+    pub(super) fn note_standing(&mut self, wall: Timestamp, partition: PartitionId) {
+        let Some(replica) = self.replicas.get(&partition) else { return };
+        let standing = replica.status().standing;
+        let before = self.observed.standing.insert(partition, standing);
+        if self.config.nodes.len() == 1 || before == Some(standing) {
+            return;
+        }
+        let number = partition.0;
+        match standing {
+            Standing::Forming => {
+                let text = waits(standing, &replica.awaited()).unwrap_or_default();
+                self.events.info(wall, "forming", Some(partition), format!("partition {number}: {text}"));
+            }
+            Standing::Recovering => {
+                let text = waits(standing, &replica.awaited()).unwrap_or_default();
+                self.events.warning(wall, "recovering", Some(partition), format!("partition {number}: {text}"));
+            }
+            Standing::Member if before == Some(Standing::Recovering) => {
+                let text = format!("partition {number} has recovered: this node has its vote again");
+                self.events.info(wall, "recovered", Some(partition), text);
+            }
+            Standing::Member if before == Some(Standing::Forming) => {
+                self.events.info(wall, "formed", Some(partition), format!("the group of partition {number} is formed"));
+            }
+            Standing::Member => {}
         }
     }
 
@@ -182,6 +229,23 @@ impl Worker {
             }
         }
         status.leader
+    }
+}
+
+/// What a replica that is no member yet waits for, in words.
+pub(crate) fn waits(standing: Standing, awaited: &[NodeId]) -> Option<String> {
+    let (several, list) = (
+        if awaited.len() == 1 { "node" } else { "nodes" },
+        awaited.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(", "),
+    );
+    match (standing, awaited.is_empty()) {
+        (Standing::Member, _) => None,
+        (Standing::Forming, true) => Some("the cluster is being formed".to_owned()),
+        (Standing::Forming, false) => Some(format!("waiting for {several} {list} to form the cluster")),
+        (Standing::Recovering, true) => Some("its data was lost and is being fetched from the other nodes".to_owned()),
+        (Standing::Recovering, false) => {
+            Some(format!("its data was lost: waiting for {several} {list} to tell what it must know"))
+        }
     }
 }
 

@@ -194,7 +194,7 @@ fn crash_and_recover(seed: u64, lives: usize, segment_blocks: u64) {
             let stepped = life.step();
             for event in std::mem::take(&mut life.events) {
                 match event {
-                    WalEvent::Recovered { groups, incarnation: new } => {
+                    WalEvent::Recovered { groups, incarnation: new, .. } => {
                         assert!(new > incarnation, "every life has a larger number");
                         (incarnation, recovered) = (new, true);
                         model.recovered(groups);

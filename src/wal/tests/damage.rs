@@ -180,6 +180,40 @@ fn a_stale_vote_is_not_taken_for_the_last_one() {
     assert!(matches!(&outcome, Some(WalEvent::Corrupt(why)) if why.contains("vote")), "{outcome:?}");
 }
 
+/// Whatever is damaged beyond knowing is kept under another name, and what takes its place says so in every later life, at
+/// whatever moment a crash comes.
+#[test]
+fn a_damaged_log_is_set_aside_and_never_taken_for_a_first_one() {
+    let (sound, _) = written();
+    for file in ["hard-state", "wal-0000000000000001"] {
+        let mut damaged = sound.clone();
+        damaged.content(file).fill(0x55);
+        damaged.execute(crate::env::DiskOp::Sync { file: file.to_owned() }).expect("it syncs");
+        let rejoining = |seed: u64| Config { can_rejoin: true, seed: seed << 32, ..config(6) };
+        for steps in 0..60 {
+            let mut first = Life::begin(damaged.clone(), rejoining(7));
+            let alive = (0..steps).all(|_| first.step());
+            let (life, _, incarnation) = match Life::recover(first.disk.crashed(steps), rejoining(8)) {
+                Ok(recovered) => recovered,
+                Err(event) => panic!("{file}, {steps} steps: {event:?}"),
+            };
+            let mut again = Life::begin(life.disk.clone(), config(6));
+            let events = again.run();
+            let Some(WalEvent::Recovered { groups, amnesia: true, lost: None, incarnation: next }) = events.last()
+            else {
+                let what: String = format!("{events:?}").chars().take(150).collect();
+                panic!("{file}, {steps} steps: {what} {:?}", life.disk.files());
+            };
+            assert!(groups.is_empty() && incarnation.is_before(*next));
+            let kept = life.disk.files().iter().filter(|name| name.starts_with("lost-")).count();
+            assert!(kept >= sound.files().len() - 2, "{file}, {steps} steps: {:?}", life.disk.files());
+            if !alive {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn any_bytes_at_all_are_survived() {
     let (disk, _) = written();

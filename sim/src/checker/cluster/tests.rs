@@ -11,6 +11,10 @@ struct Shown {
 }
 
 impl Machine for Shown {
+    fn lost_log(&self) -> Option<&str> {
+        None
+    }
+
     fn handle(&mut self, _: &mut dyn Env, _: Event) -> Control {
         Control::Continue
     }
@@ -34,6 +38,7 @@ fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
     let log: Vec<Entry> = log.iter().map(|&(era, digest)| (Era(era), digest)).collect();
     let committed = LogIndex(committed);
     let status = Status {
+        standing: orrery::consensus::Standing::Member,
         role,
         era: Era(era),
         leader: None,

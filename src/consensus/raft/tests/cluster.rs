@@ -1,6 +1,8 @@
 //! Members, disks, network, and the judgement of every step.
 
 use super::super::Raft;
+use super::super::message::HardState;
+use crate::consensus::Standing;
 use crate::consensus::{Committed, Config, Consensus, Damage, Fetch, Floor, Payload, Ready, Record, Recovered, Role};
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Instant, LogIndex, NodeId, Rng};
@@ -35,6 +37,10 @@ pub(super) struct Member {
     /// Disk syncs only when told.
     pub(super) held: bool,
     pub(super) executed: LogIndex,
+    /// Its log says that it is not the first.
+    pub(super) amnesia: bool,
+    /// Its disk was lost or has always been empty, and it is no member yet.
+    pub(super) wiped: bool,
     lives: u64,
     /// Life, era and length of the log when it was last compared with the others'.
     judged: (u64, Era, LogIndex),
@@ -93,10 +99,22 @@ impl Member {
 }
 
 impl Cluster {
+    /// A group that has been formed.
     pub(super) fn new(count: u32, seed: u64, max_batch_entries: usize) -> Self {
+        Self::with(count, seed, max_batch_entries, Some(HardState::default().encode()))
+    }
+
+    /// A group of members whose disks are empty.
+    pub(super) fn blank(count: u32, seed: u64, max_batch_entries: usize) -> Self {
+        Self::with(count, seed, max_batch_entries, None)
+    }
+
+    fn with(count: u32, seed: u64, max_batch_entries: usize, hard_state: Option<Bytes>) -> Self {
+        // Who has not been formed is no better than who has forgotten.
+        let member = || Member { hard_state: hard_state.clone(), wiped: hard_state.is_none(), ..Member::default() };
         let mut cluster = Self {
             now: Instant(1_000_000_000),
-            members: (1..=count).map(|node| (NodeId(node), Member::default())).collect(),
+            members: (1..=count).map(|node| (NodeId(node), member())).collect(),
             network: Vec::new(),
             cut: BTreeSet::new(),
             events: Vec::new(),
@@ -138,6 +156,23 @@ impl Cluster {
         member.waiting.clear();
     }
 
+    /// The disk of a node that is down is replaced by an empty one; with `amnesia`, the node knows that it is not its first.
+    pub(super) fn wipe(&mut self, node: NodeId, amnesia: bool) {
+        let member = self.member(node);
+        member.records.clear();
+        (member.hard_state, member.checkpoint, member.released) = (None, None, None);
+        (member.lost, member.amnesia, member.wiped) = (false, amnesia, true);
+    }
+
+    /// Who has lost its disk and is no member yet.
+    pub(super) fn forgetful(&mut self) -> usize {
+        for member in self.members.values_mut() {
+            let whole = |raft: &Raft| raft.status().standing == Standing::Member;
+            member.wiped &= !member.raft.as_ref().is_some_and(whole);
+        }
+        self.members.values().filter(|member| member.wiped).count()
+    }
+
     /// Starts a node from its disk; with `damaged`, the records of that range cannot be read.
     pub(super) fn restart(&mut self, node: NodeId, damaged: Option<(u64, u64)>) {
         let voters = self.nodes();
@@ -153,7 +188,8 @@ impl Cluster {
         });
         member.records.clone_from(&records);
         let (floor, state) = (member.released, member.checkpoint);
-        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged, floor, state };
+        let amnesia = member.amnesia;
+        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged, floor, state, amnesia };
         let config = Config {
             node,
             voters,
@@ -332,7 +368,9 @@ impl Cluster {
             None => {
                 let record = self.raft(node).and_then(|raft| raft.inspect(committed.index));
                 let era = record.map_or(Era(0), |(era, _)| era);
-                if self.holders(committed.index, era) <= self.members.len() / 2 {
+                // Who has lost it since it said that it has it counts too.
+                let wiped = self.forgetful();
+                if self.holders(committed.index, era) + wiped <= self.members.len() / 2 {
                     self.accuse(format!("{} is called chosen, but no quorum has it on disk", committed.index));
                 }
                 self.chosen.insert(committed.index, committed.payload.clone());

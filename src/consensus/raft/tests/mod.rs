@@ -5,4 +5,5 @@
 
 mod cluster;
 mod random;
+mod recovery;
 mod script;

@@ -1,6 +1,6 @@
 //! Thousands of random steps, each judged; then everything is healed and the group must serve.
 
-use super::cluster::{Cluster, ELECTION, HEARTBEAT};
+use super::cluster::{Cluster, ELECTION, HEARTBEAT, Member};
 use crate::consensus::{Consensus, Floor, Role};
 use crate::env::buggify;
 use crate::types::random::{SeedableRng, below};
@@ -12,6 +12,7 @@ struct Run {
     rng: Rng,
     proposed: u64,
     tokens: u64,
+    wipes: bool,
     /// Snapshots on their way, and to whom.
     snapshots: Vec<(NodeId, Floor)>,
 }
@@ -109,10 +110,24 @@ impl Run {
 
     /// The checkpoint of a member that is down rots, as long as a quorum has its own.
     fn lose_checkpoint(&mut self, node: NodeId) {
-        let damaged = self.cluster.members.values().filter(|member| member.lost).count();
-        if (damaged + 1) * 2 < self.cluster.members.len() {
+        if self.may_destroy(node) {
             self.cluster.member(node).lost = true;
             self.cluster.member(node).checkpoint = None;
+        }
+    }
+
+    /// Is a minority damaged, with this one?
+    fn may_destroy(&mut self, node: NodeId) -> bool {
+        self.cluster.forgetful();
+        let damaged = |(other, member): &(&NodeId, &Member)| **other != node && (member.lost || member.wiped);
+        (self.cluster.members.iter().filter(damaged).count() + 1) * 2 < self.cluster.members.len()
+    }
+
+    /// The disk of a member that is down is lost.
+    fn wipe(&mut self, node: NodeId) {
+        if self.wipes && self.may_destroy(node) {
+            let known = self.dice(4) == 0;
+            self.cluster.wipe(node, known);
         }
     }
 
@@ -149,8 +164,10 @@ impl Run {
             970..980 => self.crash(node),
             980..994 => {
                 if self.cluster.raft(node).is_none() {
-                    if self.dice(4) == 0 {
-                        self.lose_checkpoint(node);
+                    match self.dice(4) {
+                        0 => self.lose_checkpoint(node),
+                        1 if self.dice(2) == 0 => self.wipe(node),
+                        _ => {}
                     }
                     self.cluster.restart(node, None);
                 }
@@ -231,14 +248,20 @@ impl Run {
 /// One run; what was chosen, or what went wrong.
 fn run(seed: u64, steps: u64) -> Result<(usize, u64), String> {
     let nodes = [1, 2, 3, 3, 3, 5][(seed % 6) as usize];
-    let batch = [1, 2, 100][(seed / 6 % 3) as usize];
-    let mut run = Run {
-        cluster: Cluster::new(nodes, seed, batch),
-        rng: Rng::seed_from_u64(seed),
-        proposed: 0,
-        tokens: 0,
-        snapshots: Vec::new(),
-    };
+    play(Cluster::new(nodes, seed, [1, 2, 100][(seed / 6 % 3) as usize]), seed, steps, false)
+}
+
+/// Likewise, and disks are lost; sometimes the group is still to be formed.
+fn run_with_wipes(seed: u64, steps: u64) -> Result<(usize, u64), String> {
+    let nodes = [3, 5, 3, 7, 5][(seed % 5) as usize];
+    let batch = [1, 100][(seed / 5 % 2) as usize];
+    let cluster =
+        if seed.is_multiple_of(4) { Cluster::blank(nodes, seed, batch) } else { Cluster::new(nodes, seed, batch) };
+    play(cluster, seed, steps, true)
+}
+
+fn play(cluster: Cluster, seed: u64, steps: u64, wipes: bool) -> Result<(usize, u64), String> {
+    let mut run = Run { cluster, wipes, rng: Rng::seed_from_u64(seed), proposed: 0, tokens: 0, snapshots: Vec::new() };
     for step in 0..steps {
         run.step();
         run.cluster.events.clear();
@@ -288,6 +311,33 @@ fn random_steps_keep_every_safety_property_and_a_healed_group_serves() {
     assert!(ELECTION > HEARTBEAT * 2);
 }
 
+#[test]
+fn members_whose_disks_are_lost_come_back_without_voting_wrongly() {
+    crate::env::probe::start();
+    let mut chosen = 0;
+    for seed in 0..150 {
+        chosen += run_with_wipes(seed, 4000).unwrap_or_else(|violation| panic!("{violation}")).0;
+    }
+    let probes = crate::env::probe::finish();
+    assert!(chosen > 1000, "the runs did something: {chosen} chosen");
+    for probe in [
+        "raft.formed",
+        "raft.recovering",
+        "raft.recovered",
+        "raft.recovered_again",
+        "raft.recovered_after_leader_change",
+        "raft.recovering_behind_its_leader",
+        "raft.recovery_leader_asked",
+        "raft.recovery_generation_taken",
+        "raft.recovery_late_answer",
+        "raft.message_of_a_lost_memory",
+        "raft.follower_lost_its_memory",
+    ] {
+        assert!(probes.contains_key(probe), "{probe} was never reached; reached: {probes:?}");
+    }
+    assert!(!probes.contains_key("raft.second_leader_ignored"));
+}
+
 /// With the feature `mutants`: each planted bug is noticed by this harness too, without the help of assertions.
 #[test]
 fn planted_bugs_are_caught() {
@@ -296,9 +346,10 @@ fn planted_bugs_are_caught() {
     }
     let mut missed = Vec::new();
     // 6 and 12 need their moves in order: see `script`. 11, 18 and 20 are for the simulator.
-    for bug in [1, 2, 3, 8, 13, 15, 21, 22, 26, 45] {
+    for bug in [1, 2, 3, 8, 13, 15, 21, 22, 26, 45, 59, 88] {
         buggify::plant(bug);
-        match (0..600).find_map(|seed| run(seed, 2000).err()) {
+        let broken = |seed| if bug > 45 { run_with_wipes(seed, 4000).err() } else { run(seed, 2000).err() };
+        match (0..600).find_map(broken) {
             Some(violation) => println!("planted {bug}: {violation}"),
             None => missed.push(bug),
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! nodes 3 [batch 1]    a group of three (one entry to an append); disks sync at once
+//! nodes 3 blank        three whose group is still to be formed
 //! campaign 1           time goes on until node 1 loses patience
 //! deliver              everything on its way arrives, and what that brings about, until all is quiet
 //! deliver 1 2          only what is on its way from 1 to 2 now
@@ -9,6 +10,7 @@
 //! propose 1 x=1        read 1 7            a proposal; a read with token 7
 //! split 1              the links of node 1 lose everything      heal
 //! hold 1               the disk of 1 syncs no more              persist 1      it syncs once      release 1
+//! wipe 1 [known]       the disk of 1, which is down, is replaced (and it knows that it had one before)
 //! crash 1              restart 1           restart 1 damaged 2 3  (records 2 to 3 cannot be read)
 //! checkpoint 1 [keep 2]                     1 saves its state, and forgets the log before it (but for two entries)
 //! snapshot 1 3         1 saves its state, and 3 takes it over
@@ -22,7 +24,7 @@
 
 use super::super::message::{Body, Message};
 use super::cluster::{Cluster, Event, Flight};
-use crate::consensus::{Consensus, Floor, Payload, Role};
+use crate::consensus::{Consensus, Floor, Payload, Role, Standing};
 use crate::types::{Duration, LogIndex, NodeId};
 use bytes::Bytes;
 use std::fmt::Write;
@@ -110,6 +112,7 @@ fn node(word: &str) -> NodeId {
 fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
     match words {
         ["nodes", count] => *cluster = Cluster::new(number(count) as u32, 1, 100),
+        ["nodes", count, "blank"] => *cluster = Cluster::blank(number(count) as u32, 1, 100),
         ["nodes", count, "batch", entries] => {
             *cluster = Cluster::new(number(count) as u32, 1, number(entries) as usize);
         }
@@ -157,6 +160,8 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
             cluster.persist(node(who));
         }
         ["crash", who] => cluster.crash(node(who)),
+        ["wipe", who] => cluster.wipe(node(who), false),
+        ["wipe", who, "known"] => cluster.wipe(node(who), true),
         ["restart", who] => cluster.restart(node(who), None),
         ["restart", who, "damaged", first, last] => {
             cluster.restart(node(who), Some((number(first), number(last))));
@@ -216,7 +221,12 @@ fn status(cluster: &Cluster, output: &mut String) {
         if status.floor != Floor::default() {
             write!(output, ", begins after {}", place(status.floor)).unwrap();
         }
-        writeln!(output, "{}", if status.lacks_state { ", lacks its state" } else { "" }).unwrap();
+        let standing = match status.standing {
+            Standing::Member => "",
+            Standing::Forming => ", waits for the group to be formed",
+            Standing::Recovering => ", recovers",
+        };
+        writeln!(output, "{}{standing}", if status.lacks_state { ", lacks its state" } else { "" }).unwrap();
     }
 }
 
@@ -263,7 +273,7 @@ fn describe(event: &Event) -> String {
 }
 
 fn describe_message(flight: &Flight) -> String {
-    let Message { era, body } = Message::decode(&flight.bytes).expect("members send what they understand");
+    let Message { era, body, learner, .. } = Message::decode(&flight.bytes).expect("members send what they understand");
     let said = match body {
         Body::PreVote { next, last, last_era } => {
             format!("would you vote for me in {next}? my log ends at {last} of {last_era}")
@@ -271,8 +281,8 @@ fn describe_message(flight: &Flight) -> String {
         Body::PreVoteReply { next, granted: true } => format!("I would, in {next}"),
         Body::PreVoteReply { next, granted: false } => format!("I would not, in {next}"),
         Body::Vote { last, last_era } => format!("vote for me! my log ends at {last} of {last_era}"),
-        Body::VoteReply { granted: true } => "you have my vote".to_owned(),
-        Body::VoteReply { granted: false } => "you do not get my vote".to_owned(),
+        Body::VoteReply { granted: true, .. } => "you have my vote".to_owned(),
+        Body::VoteReply { granted: false, .. } => "you do not get my vote".to_owned(),
         Body::Append { previous, previous_era, entries, committed } => {
             let eras: Vec<String> = entries.iter().map(|entry| entry.era.to_string()).collect();
             let count = entries.len();
@@ -286,7 +296,14 @@ fn describe_message(flight: &Flight) -> String {
         Body::HeartbeatReply { round, last } => format!("I follow you, round {round}; my log ends at {last}"),
         Body::Chosen { committed } => format!("chosen to {committed}"),
         Body::Outdated => "your era is over".to_owned(),
+        Body::Ask => "I remember nothing: where do you stand?".to_owned(),
+        Body::Answer { phase, last, leads, .. } => {
+            let leads = if leads { " and I lead" } else { "" };
+            format!("I am {}, my log ends at {last}{leads}", format!("{phase:?}").to_lowercase())
+        }
+        Body::Forgotten { generation } => format!("you have forgotten what you were: {generation} generations or more"),
         Body::Behind { floor } => format!("my log begins after {}, and you need more", place(floor)),
     };
-    format!("{}→{} in {era}: {said}", flight.from, flight.to)
+    let voice = if learner && !said.contains("remember nothing") { " (without a voice)" } else { "" };
+    format!("{}→{} in {era}: {said}{voice}", flight.from, flight.to)
 }
