@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+/// Most bytes of rows that one partition gives to another: they travel in one piece.
+const MAX_BYTES: usize = 32 << 20;
+
 /// Rows on their way, by table.
 #[derive(Serialize, Deserialize)]
 enum Moving {
@@ -46,7 +49,7 @@ pub fn moves_rows(old: &Catalog, new: &Catalog) -> bool {
 /// What this partition has to give to others when `new` takes the place of `old`, by receiver in ascending order.
 ///
 /// # Errors
-/// When the store's rows are damaged.
+/// When rows are damaged, or more than can be moved at once (54000).
 pub fn rows_to_move(
     store: &Store,
     old: &Catalog,
@@ -74,11 +77,14 @@ pub fn rows_to_move(
             leaving.entry(receiver).or_default().push((after.id, rows));
         }
     }
-    let encoded = leaving.into_iter().map(|(receiver, tables)| {
+    let encode = |(receiver, tables): (PartitionId, Vec<(TableId, Vec<Bytes>)>)| {
+        if tables.iter().flat_map(|(_, rows)| rows).map(Bytes::len).sum::<usize>() > MAX_BYTES {
+            return Err(too_much());
+        }
         let bytes = postcard::to_stdvec(&Moving::V1(tables)).expect("plain data, always encodable");
-        (receiver, Bytes::from(bytes))
-    });
-    Ok(encoded.collect())
+        Ok((receiver, Bytes::from(bytes)))
+    };
+    leaving.into_iter().map(encode).collect()
 }
 
 /// As [`install()`], for a partition of several: rows that belong elsewhere from now on go, `arrivals` (what the others'
@@ -122,6 +128,12 @@ pub fn install_moved(
         }
     }
     Ok(violations)
+}
+
+fn too_much() -> SqlError {
+    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many rows would have to move to other partitions")
+        .detail(format!("One partition would have to send more than {} MiB to another.", MAX_BYTES >> 20))
+        .hint("Define the key or the placement before the table is filled, or copy the rows to a new table in parts.")
 }
 
 fn key_columns(table: &Table) -> Vec<bool> {

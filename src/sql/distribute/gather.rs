@@ -18,6 +18,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Most bytes of rows that one participant sends for one statement.
+const MAX_BYTES: usize = 32 << 20;
+/// What a row takes on its way besides its key and its values.
+const ROW_OVERHEAD: usize = 8;
+
 /// What is wanted of each table.
 #[derive(Debug, Default)]
 pub(in crate::sql) struct Wants(Vec<Want>);
@@ -50,8 +55,11 @@ impl fmt::Display for Wants {
     }
 }
 
-/// Rows by their keys.
-type Found = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Rows by their keys, and for how many bytes more there is room; `None`: there were too many.
+struct Found {
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    room: Option<usize>,
+}
 
 /// Rows on their way.
 #[derive(Serialize, Deserialize)]
@@ -110,12 +118,15 @@ impl Wants {
         context: &mut Context,
     ) -> Result<Bytes, SqlError> {
         let mut all = Vec::with_capacity(self.0.len());
+        let mut room = Some(MAX_BYTES);
         for want in &self.0 {
             if want.table.is_replicated() && !first {
                 continue;
             }
-            let found = want.find(store, parameters, context)?;
-            let rows = found.into_iter().map(|(key, row)| (Bytes::from(key), Bytes::from(row))).collect();
+            let mut found = Found { rows: BTreeMap::new(), room };
+            want.find(&mut found, store, parameters, context)?;
+            room = found.room;
+            let rows = found.rows.into_iter().map(|(key, row)| (Bytes::from(key), Bytes::from(row))).collect();
             all.push(Rows { tree: want.table.tree, rows });
         }
         let bytes = postcard::to_stdvec(&Contribution::V1(all));
@@ -158,7 +169,10 @@ impl Wants {
         context: &mut Context,
     ) -> Result<(), SqlError> {
         for want in &self.0 {
-            for (key, bytes) in want.find(store, parameters, context)? {
+            // They are not sent: they may be as many as they are.
+            let mut found = Found { rows: BTreeMap::new(), room: Some(usize::MAX) };
+            want.find(&mut found, store, parameters, context)?;
+            for (key, bytes) in found.rows {
                 want.put(into, number, &key, &bytes)?;
             }
         }
@@ -167,16 +181,25 @@ impl Wants {
 }
 
 impl Want {
-    fn find(&self, store: &Store, parameters: &[Value], context: &mut Context) -> Result<Found, SqlError> {
-        let mut found = BTreeMap::new();
+    /// Adds the rows that are wanted, as long as there is room.
+    fn find(
+        &self,
+        found: &mut Found,
+        store: &Store,
+        parameters: &[Value],
+        context: &mut Context,
+    ) -> Result<(), SqlError> {
         for scan in &self.scans {
-            if self.find_along(scan, &scan.access, &mut found, store, parameters, context).is_err() {
+            if self.find_along(scan, &scan.access, found, store, parameters, context).is_err() {
                 // A bound that cannot be computed: whoever runs the plan will say so, or never ask.
                 let everything = Access::everything(&self.table);
-                self.find_along(scan, &everything, &mut found, store, parameters, context)?;
+                self.find_along(scan, &everything, found, store, parameters, context)?;
             }
         }
-        Ok(found)
+        match found.room {
+            Some(_) => Ok(()),
+            None => Err(too_much()),
+        }
     }
 
     fn find_along(
@@ -192,7 +215,7 @@ impl Want {
         let all = Scan { access: access.clone(), condition: None, ..scan.clone() };
         run_scan(&all, &mut Run::new(store, parameters, context), &mut |at, key, row| {
             let passes = |condition: &Expr| is_true(condition, &row, at).unwrap_or(true);
-            if !scan.condition.as_ref().is_none_or(passes) || found.contains_key(key) {
+            if !scan.condition.as_ref().is_none_or(passes) || found.rows.contains_key(key) {
                 return Ok(Flow::More);
             }
             let bytes = store.get(self.table.tree, key).unwrap_or_default();
@@ -200,7 +223,11 @@ impl Want {
                 true => bytes.to_vec(),
                 false => row::encode(&row::decode_columns(bytes, &self.columns)?),
             };
-            found.insert(key.to_vec(), bytes);
+            found.room = found.room.and_then(|room| room.checked_sub(key.len() + bytes.len() + ROW_OVERHEAD));
+            if found.room.is_none() {
+                return Ok(Flow::Stop);
+            }
+            found.rows.insert(key.to_vec(), bytes);
             Ok(Flow::More)
         })?;
         Ok(())
@@ -218,6 +245,12 @@ impl Want {
         }
         Ok(())
     }
+}
+
+fn too_much() -> SqlError {
+    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "the statement needs too many rows of other partitions")
+        .detail(format!("One partition would have to send more than {} MiB.", MAX_BYTES >> 20))
+        .hint("Select fewer rows, join on the partition key, or make the smaller table WITH (REPLICATED).")
 }
 
 /// The scan as far as a participant can run it alone.

@@ -70,3 +70,36 @@ fn statements_are_divided() {
     }
     insta::assert_snapshot!(shown);
 }
+
+/// What others are to be given is bounded; what a participant reads of its own rows is not.
+#[test]
+fn a_contribution_has_a_bound() {
+    use crate::sql::{Context, Share, install};
+    use crate::storage::Store;
+    use crate::types::random::SeedableRng;
+    use crate::types::{PartitionId, Rng, SqlState, Timestamp};
+    let settings = Settings::default();
+    let empty = Catalog::default();
+    let table = parse("CREATE TABLE t (k int PRIMARY KEY, v text)").unwrap();
+    let catalog = define(&empty, &table[0], &settings.search_path).unwrap().catalog;
+    let mut store = Store::new();
+    assert!(install(&mut store, &empty, &catalog).is_empty());
+    let context = |own| {
+        let mut context = Context::new(Timestamp(0), Rng::from_seed([0; 32]), "UTC", 0);
+        context.share = own;
+        context
+    };
+    let fill = "INSERT INTO t SELECT g, repeat('x', 1000000) FROM generate_series(1, 34) g (g)";
+    let plan = prepare(&catalog, &parse(fill).unwrap()[0], &settings, &[]).unwrap();
+    plan.execute(&mut store, &[], &mut context(None)).unwrap();
+    let share = Some(Share { own: PartitionId(1), partitions: 2 });
+    for (text, fits) in [
+        ("SELECT count(*) FROM t a JOIN t b ON a.v = b.v", false),
+        ("SELECT count(*) FROM t a JOIN t b ON a.v = b.v WHERE a.k < 16 AND b.k < 16", true),
+        ("SELECT count(*) FROM t", true),
+    ] {
+        let plan = prepare(&catalog, &parse(text).unwrap()[0], &settings, &[]).unwrap();
+        let result = plan.query_fragment(&store, &[], &mut context(share));
+        assert_eq!(result.as_ref().err().map(|error| error.state), (!fits).then_some(SqlState::PROGRAM_LIMIT_EXCEEDED));
+    }
+}
