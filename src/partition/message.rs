@@ -220,7 +220,7 @@ pub enum Outcome {
         seed: u64,
     },
     /// What a command over several partitions came to here.
-    Global(GlobalOutcome),
+    Global(Box<GlobalOutcome>),
     /// Executed earlier, once; its result was too large to be kept for a retry.
     ResultNotKept,
     /// DDL is committed in the cluster partition; data partitions are still to be brought there.

@@ -338,11 +338,11 @@ impl StateMachine {
             }
             CommandBody::Order { participants, body } if body.catalog_version() == before => {
                 match self.order(&command, participants, body) {
-                    Ok(global) => {
+                    Some(global) => {
                         let Global { number, timestamp, seed, .. } = **ordered.insert(global);
                         Outcome::Ordered { number, timestamp, seed }
                     }
-                    Err(refusal) => return Executed::answer(id, refusal),
+                    None => return Executed::answer(id, ReplyBody::Overloaded),
                 }
             }
             _ => {

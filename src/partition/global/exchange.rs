@@ -100,6 +100,8 @@ pub(in crate::partition) struct Exchanges {
     pub(in crate::partition) waiting: BTreeMap<GlobalNumber, Arc<Global>>,
     /// The last one proposed or found in the log.
     pub(in crate::partition) proposed: GlobalNumber,
+    /// What comes after this has been pulled since the last tick: once is enough.
+    pub(in crate::partition) pulled: Option<GlobalNumber>,
     /// What others have said to commands that are undecided here, or not even known yet.
     heard: BTreeMap<GlobalNumber, BTreeMap<PartitionId, Heard>>,
     /// How much of what this participant has to say to the command at which it stands has been sent: values, vote.

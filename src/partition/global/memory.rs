@@ -51,6 +51,15 @@ impl Memory {
         Some(postcard::from_bytes(kept).expect("what is remembered is decoded once before it comes into memory"))
     }
 
+    /// Everything that is remembered, in order.
+    #[cfg(test)]
+    pub(in crate::partition) fn outcomes(&self) -> impl Iterator<Item = (GlobalNumber, Remembered)> + '_ {
+        self.store.scan(OUTCOMES, Bound::Unbounded, Bound::Unbounded).map(|(key, value)| {
+            let number = GlobalNumber(u64::from_be_bytes(key.try_into().expect("eight bytes")));
+            (number, postcard::from_bytes(value).expect("decodes"))
+        })
+    }
+
     /// Remembers what a command came to.
     pub(in crate::partition) fn remember(&mut self, number: GlobalNumber, what: &Remembered) {
         let bytes = postcard::to_stdvec(what).expect("what is remembered is plain data, always encodable");

@@ -34,6 +34,8 @@
 mod exchange;
 mod memory;
 mod sequencer;
+#[cfg(test)]
+mod tests;
 
 pub(super) use exchange::{DELIVERED_AT_ONCE, Exchanges, Heard, Report};
 pub use exchange::{Exchange, HEARD_WITHIN, Said};
@@ -139,12 +141,12 @@ pub enum Vote {
         /// Which, from 0.
         statement: u32,
         /// Why.
-        error: SqlError,
+        error: Box<SqlError>,
     },
     /// A transaction's statement would now show something else.
     Mismatch {
         /// 40001.
-        error: SqlError,
+        error: Box<SqlError>,
     },
     /// The catalog is another one than that under which it was planned.
     Replan {

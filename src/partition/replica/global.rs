@@ -52,9 +52,11 @@ impl Replica {
     pub(super) fn work(&mut self, now: Instant, wall: Timestamp) -> bool {
         let mut worked = false;
         loop {
-            if self.machine.stands() && !self.settle(now) {
-                // Planted 106: a follower passes over what is undecided, and executes what stands behind it.
-                if !(planted!(106) && !self.leads) {
+            // Planted 106: a follower passes over what is undecided, and executes what stands behind it.
+            if self.machine.stands() {
+                if self.settle(now) {
+                    worked = true;
+                } else if self.leads || !planted!(106) {
                     break;
                 }
             }
@@ -68,10 +70,8 @@ impl Replica {
             self.slice -= 1;
             worked = true;
             self.execute(wall, index, payload);
-            self.run_proved_reads(wall);
         }
-        self.conclude_definition(now);
-        worked
+        worked | self.conclude_definition(now)
     }
 
     /// Ends standing if the decision is known. Returns whether it does not stand any more.
@@ -145,20 +145,22 @@ impl Replica {
         }
     }
 
-    /// The cluster partition's leader logs the decision on a definition when it knows all votes.
-    fn conclude_definition(&mut self, now: Instant) {
+    /// The cluster partition's leader logs the decision on a definition when it knows all votes. Returns whether it did.
+    fn conclude_definition(&mut self, now: Instant) -> bool {
         if self.partition != PartitionId::CLUSTER || !self.leads {
-            return;
+            return false;
         }
         self.tell();
-        let Some(standing) = self.machine.standing() else { return };
+        let Some(standing) = self.machine.standing() else { return false };
         let number = standing.global.number;
         if self.exchanges.declared.contains(&number) {
-            return;
+            return false;
         }
-        if let Some(committed) = self.verdict(standing) {
+        let verdict = self.verdict(standing);
+        if let Some(committed) = verdict {
             self.declare(now, number, committed, Vec::new());
         }
+        verdict.is_some()
     }
 
     /// Tells the other participants what this one has to say and has not said yet.
@@ -298,6 +300,8 @@ impl Replica {
             return;
         }
         self.exchanges.waiting.insert(global.number, global);
+        // What an earlier leader has proposed may have been committed since.
+        self.exchanges.proposed = self.exchanges.proposed.max(self.machine.received());
         while let Some(first) = self.exchanges.waiting.first_entry() {
             let previous = first.get().previous(self.partition);
             if *first.key() <= self.exchanges.proposed {
@@ -319,6 +323,10 @@ impl Replica {
     }
 
     fn pull(&mut self) {
+        // Once between two ticks: what is delivered for it comes in any order, and would ask again and again.
+        if self.exchanges.pulled.replace(self.exchanges.proposed) == Some(self.exchanges.proposed) {
+            return;
+        }
         let pull = Exchange::Pull { from: self.partition, after: self.exchanges.proposed };
         self.exchanges.out.push((PartitionId::CLUSTER, pull));
     }
@@ -394,6 +402,7 @@ impl Replica {
             return;
         }
         self.exchanges.next_tick = now + self.exchange_every;
+        self.exchanges.pulled = None;
         self.ask_again();
         if self.partition == PartitionId::CLUSTER {
             self.order_again(now);
@@ -464,5 +473,22 @@ impl Replica {
     /// Takes what is to be told to other partitions.
     pub(super) fn take_exchanges(&mut self) -> Vec<(PartitionId, Exchange)> {
         std::mem::take(&mut self.exchanges.out)
+    }
+
+    #[cfg(test)]
+    pub(in crate::partition) fn exchanges_for_test(&self) -> String {
+        let waiting: Vec<_> = self.exchanges.waiting.keys().collect();
+        format!(
+            "leads {} proposed {}, waiting {waiting:?}, backlog {}",
+            self.leads,
+            self.exchanges.proposed,
+            self.backlog.len()
+        )
+    }
+
+    /// For tests: the state.
+    #[cfg(test)]
+    pub(in crate::partition) const fn machine(&self) -> &crate::partition::StateMachine {
+        &self.machine
     }
 }

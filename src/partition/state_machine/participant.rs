@@ -54,7 +54,7 @@ pub(in crate::partition) enum Position<'a> {
     /// It stands at it.
     Standing(&'a Standing),
     /// It is decided.
-    Decided(Remembered),
+    Decided(Box<Remembered>),
     /// It is forgotten: settled everywhere.
     Forgotten,
 }
@@ -106,7 +106,7 @@ impl StateMachine {
         }
         // Planted 103: votes are forgotten once the own decision is made.
         if let Some(outcome) = self.memory.outcome(number).filter(|_| !planted!(103)) {
-            return Position::Decided(outcome);
+            return Position::Decided(Box::new(outcome));
         }
         if number < self.globals.forgotten || number <= self.globals.last {
             Position::Forgotten
@@ -119,7 +119,7 @@ impl StateMachine {
     pub(in crate::partition) fn collect(&self, id: RequestId, number: GlobalNumber) -> Option<ReplyBody> {
         if self.partition == PartitionId::CLUSTER {
             return match self.position(number) {
-                Position::Decided(outcome) => Some(ReplyBody::Done(Outcome::Global(told(outcome)))),
+                Position::Decided(outcome) => Some(ReplyBody::Done(Outcome::Global(Box::new(told(*outcome))))),
                 Position::Forgotten => Some(ReplyBody::Done(Outcome::ResultNotKept)),
                 Position::Standing(_) | Position::Ahead => None,
             };
@@ -214,7 +214,7 @@ impl StateMachine {
                 }
                 Err(error) => {
                     let statement = u32::try_from(standing.next).unwrap_or(u32::MAX);
-                    return Some(Vote::Error { statement, error });
+                    return Some(Vote::Error { statement, error: Box::new(error) });
                 }
             }
             standing.next += 1;
@@ -272,7 +272,7 @@ impl StateMachine {
             self.store.rollback(mark);
         }
         match outcome {
-            Outcome::Error { error, .. } => Vote::Mismatch { error },
+            Outcome::Error { error, .. } => Vote::Mismatch { error: Box::new(error) },
             _ => Vote::Yes,
         }
     }
@@ -284,7 +284,7 @@ impl StateMachine {
                 standing.definition = Some(defined);
                 Vote::Yes
             }
-            Err(error) => Vote::Error { statement: 0, error },
+            Err(error) => Vote::Error { statement: 0, error: Box::new(error) },
         }
     }
 
@@ -351,10 +351,10 @@ impl StateMachine {
         let mut outcome = told(remembered);
         outcome.results = if committed { standing.results } else { Vec::new() };
         let body = if self.partition == PartitionId::CLUSTER {
-            ReplyBody::Done(Outcome::Global(outcome))
+            ReplyBody::Done(Outcome::Global(Box::new(outcome)))
         } else {
             self.dedup.acknowledge(id.session, acked_below);
-            let outcome = Outcome::Global(outcome);
+            let outcome = Outcome::Global(Box::new(outcome));
             // Of a duplicate the first execution's outcome stays.
             if self.dedup.look_up(id) == Seen::New {
                 self.dedup.record(id, &outcome);
@@ -414,17 +414,17 @@ impl StateMachine {
         }
     }
 
-    /// Gives a command its place (cluster partition). `Err`: not now; no mark is left.
+    /// Gives a command its place (cluster partition). `None`: not now; no mark is left.
     pub(super) fn order(
         &mut self,
         command: &crate::partition::command::CommandV1,
         participants: &[PartitionId],
         body: &Arc<GlobalBody>,
-    ) -> Result<Arc<Global>, ReplyBody> {
+    ) -> Option<Arc<Global>> {
         let defines = matches!(**body, GlobalBody::Define { .. });
         if (defines && self.standing.is_some()) || !self.sequencer.has_room() {
             sometimes!("global.not_ordered");
-            return Err(ReplyBody::Overloaded);
+            return None;
         }
         let (number, participants) = self.sequencer.order(participants);
         let global = Arc::new(Global {
@@ -442,7 +442,7 @@ impl StateMachine {
             self.sequencer.definition = Some(number);
             self.stand_by(Arc::clone(&global));
         }
-        Ok(global)
+        Some(global)
     }
 
     /// The cluster partition's part of a definition.
@@ -476,6 +476,29 @@ impl StateMachine {
     /// The order (cluster partition).
     pub(in crate::partition) const fn sequencer(&self) -> &crate::partition::global::Sequencer {
         &self.sequencer
+    }
+}
+
+#[cfg(test)]
+impl StateMachine {
+    pub(in crate::partition) fn decisions(&self) -> Vec<(GlobalNumber, bool)> {
+        self.memory.outcomes().map(|(number, outcome)| (number, outcome.committed)).collect()
+    }
+
+    pub(in crate::partition) fn remembered_for_test(&self) -> usize {
+        self.memory.outcomes().count()
+    }
+
+    /// The number that a query shows.
+    pub(in crate::partition) fn sum_for_test(&self, text: &str) -> i64 {
+        let parsed = sql::parse(text).expect("SQL");
+        let plan = sql::prepare(&self.catalog, &parsed[0], &Settings::default(), &[]).expect("a plan");
+        let mut context = context(&Settings::default(), self.last_timestamp, dice(0, 0), 0);
+        let result = plan.query(&self.store, &[], &mut context).expect("a result");
+        match result.rows[0][0] {
+            crate::types::Value::Int8(sum) => sum,
+            _ => 0,
+        }
     }
 }
 

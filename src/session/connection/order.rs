@@ -102,7 +102,7 @@ impl Connection {
         let Some(collecting) = &mut self.collecting else { return self.broken(turn) };
         match outcome {
             Outcome::Global(part) => {
-                collecting.parts.insert(partition, part);
+                collecting.parts.insert(partition, *part);
             }
             Outcome::ResultNotKept => collecting.lost = true,
             _ => return self.broken(turn),
@@ -146,9 +146,9 @@ impl Connection {
         match collecting.refusal() {
             Some(Vote::Error { statement, error }) => {
                 let item = usize::try_from(*statement).ok().and_then(|statement| job.items.get(statement));
-                self.fail(turn, shifted(error.clone(), item.map_or(0, |item| item.parsed.offset)));
+                self.fail(turn, shifted(SqlError::clone(error), item.map_or(0, |item| item.parsed.offset)));
             }
-            Some(Vote::Mismatch { error }) => self.fail(turn, error.clone()),
+            Some(Vote::Mismatch { error }) => self.fail(turn, SqlError::clone(error)),
             Some(Vote::Replan { version }) => {
                 sometimes!("session.replan_after_order");
                 self.wanted = self.wanted.max(*version);

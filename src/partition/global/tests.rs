@@ -1,0 +1,455 @@
+//! Groups over a consensus that commits, forgets its tail and changes its leader as a schedule says, with a network between them
+//! that loses, doubles and reorders: whatever the schedule, all participants come to the same decisions, in the same order,
+//! and no money is lost.
+
+use super::{Exchange, GlobalBody, Placed, Vote};
+use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, Ready, Role, Status};
+use crate::partition::message::{Outcome, ReplyBody, Request, RequestBody, Settings, Statement};
+use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
+use crate::sql;
+use crate::types::random::{SeedableRng, below};
+use crate::types::{
+    CatalogVersion, Duration, Era, GlobalNumber, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence,
+    SessionId, Timestamp, Value, WorkerId,
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
+
+#[derive(Default)]
+struct Script {
+    leads: bool,
+    proposals: Vec<Bytes>,
+    ready: VecDeque<Ready>,
+}
+
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Consensus for Scripted {
+    fn paused(&mut self, _: Instant, _: Duration) {}
+    fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
+    fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
+        let mut script = self.0.lock().unwrap();
+        if script.leads {
+            script.proposals.push(payload);
+            return Ok(());
+        }
+        Err(NotLeader { leader: None })
+    }
+    fn read_barrier(&mut self, _: Instant, _: u64) -> Result<(), NotLeader> {
+        Ok(())
+    }
+    fn next_timeout(&self) -> Instant {
+        Instant(u64::MAX)
+    }
+    fn handle_timeout(&mut self, _: Instant) {}
+    fn ready(&mut self) -> Option<Ready> {
+        self.0.lock().unwrap().ready.pop_front()
+    }
+    fn persisted(&mut self, _: Instant, _: u64) {}
+    fn compact(&mut self, _: LogIndex) {}
+    fn installed(&mut self, _: Instant, _: Floor) -> bool {
+        false
+    }
+    fn status(&self) -> Status {
+        let role = if self.0.lock().unwrap().leads { Role::Leader } else { Role::Follower };
+        Status {
+            role,
+            era: Era(1),
+            leader: None,
+            last: LogIndex(0),
+            committed: LogIndex(0),
+            floor: Floor::default(),
+            lacks_state: false,
+        }
+    }
+    fn position(&self, _: LogIndex) -> Option<Floor> {
+        None
+    }
+    fn inspect(&self, _: LogIndex) -> Option<(Era, u64)> {
+        None
+    }
+}
+
+struct Member {
+    replica: Replica,
+    script: Arc<Mutex<Script>>,
+    /// Entries of the committed log that it has been given.
+    fed: usize,
+}
+
+struct Group {
+    log: Vec<Bytes>,
+    tail: Vec<Bytes>,
+    members: Vec<Member>,
+    leader: usize,
+}
+
+struct World {
+    partitions: u32,
+    groups: Vec<Group>,
+    network: Vec<(PartitionId, Exchange)>,
+    now: Instant,
+    sequence: u64,
+    catalog: CatalogVersion,
+    /// What each command came to, by whoever was first to say.
+    decisions: BTreeMap<GlobalNumber, bool>,
+    ordered: BTreeMap<RequestId, GlobalNumber>,
+    rng: Rng,
+}
+
+fn id(sequence: u64) -> RequestId {
+    RequestId { session: SessionId { gateway: 1, counter: 1 }, sequence: Sequence(sequence) }
+}
+
+impl World {
+    fn new(partitions: u32, members: usize, seed: u64) -> Self {
+        let group = |partition: u32| {
+            let member = |number: usize| {
+                let script = Arc::new(Mutex::new(Script { leads: number == 0, ..Script::default() }));
+                let keeping = KeepingConfig {
+                    checkpoint_every: u64::MAX,
+                    log_keep_entries: 1,
+                    chunk_bytes: 1000,
+                    patience: Duration::from_millis(100),
+                };
+                let config = ReplicaConfig {
+                    max_pending: 1000,
+                    digest_every: 1,
+                    exchange_every: Duration::from_millis(100),
+                    rng: Rng::seed_from_u64(u64::from(partition)),
+                    keeping,
+                };
+                let machine = StateMachine::new(PartitionId(partition));
+                let replica = Replica::new(Box::new(Scripted(Arc::clone(&script))), machine, config);
+                if number == 0 {
+                    script.lock().unwrap().ready.push_back(Ready { role: Some(Role::Leader), ..Ready::default() });
+                }
+                Member { replica, script, fed: 0 }
+            };
+            Group { log: Vec::new(), tail: Vec::new(), members: (0..members).map(member).collect(), leader: 0 }
+        };
+        let mut world = Self {
+            partitions,
+            groups: (0..=partitions).map(group).collect(),
+            network: Vec::new(),
+            now: Instant(1_000_000_000),
+            sequence: 0,
+            catalog: CatalogVersion(0),
+            decisions: BTreeMap::new(),
+            ordered: BTreeMap::new(),
+            rng: Rng::seed_from_u64(seed),
+        };
+        for group in 0..=partitions as usize {
+            world.pump(group, 0);
+        }
+        world.define("CREATE TABLE a (id int PRIMARY KEY, n int CHECK (n >= 0))");
+        for account in 0..8 {
+            let partition = sql::partition_of(&[Value::Int4(account)], partitions);
+            world.order(vec![placed(&format!("INSERT INTO a VALUES ({account}, 3)"), vec![partition])]);
+        }
+        world.heal();
+        world
+    }
+
+    /// Orders, as a session does; a retry repeats the number.
+    fn request(&mut self, participants: Vec<PartitionId>, body: GlobalBody) -> u64 {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let body = RequestBody::Order { participants, body: Arc::new(body) };
+        self.send(sequence, body);
+        sequence
+    }
+
+    fn send(&mut self, sequence: u64, body: RequestBody) {
+        let request = Request { id: id(sequence), acked_below: Sequence(1), attempt: 1, body };
+        let (now, leader) = (self.now, self.groups[0].leader);
+        self.groups[0].members[leader].replica.request(now, Timestamp(1), ORIGIN, request);
+        self.pump(0, leader);
+    }
+
+    fn order(&mut self, statements: Vec<Placed>) -> u64 {
+        let mut participants: Vec<PartitionId> = statements.iter().flat_map(|placed| placed.at.clone()).collect();
+        participants.sort_unstable();
+        participants.dedup();
+        let (catalog_version, partitions) = (self.catalog, self.partitions);
+        let settings = Arc::new(Settings::default());
+        self.request(participants, GlobalBody::Execute { catalog_version, partitions, statements, settings })
+    }
+
+    fn define(&mut self, text: &str) {
+        let participants = (0..=self.partitions).map(PartitionId).collect();
+        let (search_path, catalog_version) = (vec!["public".to_owned()], self.catalog);
+        self.request(participants, GlobalBody::Define { text: text.into(), search_path, catalog_version });
+        self.heal();
+        self.catalog = self.groups[0].members[0].replica.machine().catalog().version;
+    }
+
+    /// A transfer of 1 between two accounts, wherever they are.
+    fn transfer(&mut self, from: i32, to: i32) -> u64 {
+        self.statement(&format!(
+            "UPDATE a SET n = n + CASE id WHEN {from} THEN -1 ELSE 1 END WHERE id IN ({from}, {to})"
+        ))
+    }
+
+    /// The same for which each participant needs to know the rows of all others: from the richest to the poorest.
+    fn levelling(&mut self) -> u64 {
+        self.statement(
+            "UPDATE a SET n = n + CASE WHEN id = (SELECT id FROM a ORDER BY n, id LIMIT 1) THEN 1 ELSE -1 END
+             WHERE id = (SELECT id FROM a ORDER BY n, id LIMIT 1)
+                OR id = (SELECT id FROM a ORDER BY n DESC, id DESC LIMIT 1)",
+        )
+    }
+
+    fn statement(&mut self, text: &str) -> u64 {
+        let parsed = sql::parse(text).expect("SQL");
+        let catalog = Arc::clone(self.groups[0].members[0].replica.machine().catalog());
+        let plan = sql::prepare(&catalog, &parsed[0], &Settings::default(), &[]).expect("a plan");
+        let (at, gathers) = match plan.distribution(&[], self.partitions).expect("a place") {
+            sql::Distribution::Constant => (vec![PartitionId(1)], false),
+            sql::Distribution::One(partition) => (vec![partition], false),
+            sql::Distribution::Several { partitions, gathers } => (partitions, gathers),
+        };
+        self.order(vec![Placed { gathers, ..placed(text, at) }])
+    }
+
+    fn pump(&mut self, group: usize, member: usize) {
+        let at = &mut self.groups[group];
+        let leads = at.leader == member;
+        let member = &mut at.members[member];
+        member.replica.begin_turn();
+        while member.replica.ready(self.now, Timestamp(1)).is_some() {}
+        let output = member.replica.take_output();
+        self.network.extend(output.exchanges);
+        for (_, reply) in output.replies {
+            match reply.body {
+                ReplyBody::Done(Outcome::Ordered { number, .. }) => {
+                    let before = self.ordered.insert(reply.id, number);
+                    assert!(before.is_none_or(|before| before == number), "ordered twice");
+                }
+                ReplyBody::Done(Outcome::Global(_)) | ReplyBody::Overloaded | ReplyBody::Lost => {}
+                ReplyBody::NotLeader { .. } | ReplyBody::Unreachable { .. } | ReplyBody::Replan { .. } => {}
+                other => panic!("not expected: {other:?}"),
+            }
+        }
+        let proposals = std::mem::take(&mut member.script.lock().unwrap().proposals);
+        if leads {
+            at.tail.extend(proposals);
+        }
+        self.check_decisions(group);
+    }
+
+    fn check_decisions(&mut self, group: usize) {
+        for member in &self.groups[group].members {
+            for (number, committed) in member.replica.machine().decisions() {
+                let first = *self.decisions.entry(number).or_insert(committed);
+                assert_eq!(first, committed, "two decisions on {number}");
+            }
+        }
+    }
+
+    fn commit(&mut self, group: usize) {
+        let at = &mut self.groups[group];
+        if !at.tail.is_empty() {
+            let entry = at.tail.remove(0);
+            at.log.push(entry);
+        }
+    }
+
+    fn feed(&mut self, group: usize, member: usize) -> bool {
+        let at = &mut self.groups[group];
+        let to = &mut at.members[member];
+        let Some(entry) = at.log.get(to.fed) else { return false };
+        to.fed += 1;
+        let entry = Committed { index: LogIndex(to.fed as u64), payload: Payload::Command(entry.clone()) };
+        to.script.lock().unwrap().ready.push_back(Ready { committed: vec![entry], ..Ready::default() });
+        self.pump(group, member);
+        true
+    }
+
+    fn deliver(&mut self, message: usize) {
+        let (to, exchange) = self.network.swap_remove(message);
+        let group = to.0 as usize;
+        let leader = self.groups[group].leader;
+        let any = below(&mut self.rng, self.groups[group].members.len() as u64) as usize;
+        let passed_on = self.groups[group].members[any].replica.exchange(self.now, exchange);
+        self.pump(group, any);
+        if let Some(exchange) = passed_on {
+            let lost = self.groups[group].members[leader].replica.exchange(self.now, exchange);
+            assert!(lost.is_none(), "a leader takes everything");
+            self.pump(group, leader);
+        }
+    }
+
+    fn tick(&mut self, group: usize) {
+        self.now = self.now + Duration::from_millis(120);
+        let leader = self.groups[group].leader;
+        self.groups[group].members[leader].replica.handle_timeout(self.now);
+        self.pump(group, leader);
+    }
+
+    /// Another member leads. Of what was proposed and not committed a part stays.
+    fn change_leader(&mut self, group: usize, to: usize, kept: usize) {
+        while self.feed(group, to) {}
+        let at = &mut self.groups[group];
+        at.tail.truncate(kept);
+        let old = std::mem::replace(&mut at.leader, to);
+        for (member, role) in [(old, Role::Follower), (to, Role::Leader)] {
+            let mut script = at.members[member].script.lock().unwrap();
+            script.leads = role == Role::Leader;
+            script.proposals.clear();
+            script.ready.push_back(Ready { role: Some(role), ..Ready::default() });
+        }
+        if old == to {
+            at.members[to].script.lock().unwrap().leads = true;
+        }
+        self.pump(group, old);
+        self.pump(group, to);
+    }
+
+    fn random_step(&mut self) {
+        let group = below(&mut self.rng, self.groups.len() as u64) as usize;
+        let member = below(&mut self.rng, self.groups[group].members.len() as u64) as usize;
+        let message = (!self.network.is_empty()).then(|| below(&mut self.rng, self.network.len() as u64) as usize);
+        match (below(&mut self.rng, 100), message) {
+            (0..=29, _) => drop(self.feed(group, member)),
+            (30..=49, _) => self.commit(group),
+            (50..=79, Some(message)) => self.deliver(message),
+            (80..=83, Some(message)) => drop(self.network.swap_remove(message)),
+            (84..=86, Some(message)) => self.network.push(self.network[message].clone()),
+            (87..=90, _) => self.tick(group),
+            (91..=92, _) => {
+                let kept = below(&mut self.rng, 3) as usize;
+                self.change_leader(group, member, kept);
+            }
+            (93, _) => drop(self.levelling()),
+            (94..=99, _) => {
+                let (from, to) = (below(&mut self.rng, 8) as i32, below(&mut self.rng, 8) as i32);
+                if from != to {
+                    self.transfer(from, to);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// No more faults: everything comes to its end.
+    fn heal(&mut self) {
+        for _ in 0..60 {
+            for group in 0..self.groups.len() {
+                while !self.groups[group].tail.is_empty() {
+                    self.commit(group);
+                }
+                for member in 0..self.groups[group].members.len() {
+                    while self.feed(group, member) {}
+                }
+            }
+            while !self.network.is_empty() {
+                self.deliver(0);
+            }
+            for group in 0..self.groups.len() {
+                self.tick(group);
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        for (number, group) in self.groups.iter().enumerate() {
+            for (at, member) in group.members.iter().enumerate() {
+                let machine = member.replica.machine();
+                let standing = machine.standing().map(|standing| {
+                    (standing.global.number, standing.global.participants.clone(), standing.vote.clone())
+                });
+                let (received, settled) = (machine.received(), machine.settled());
+                let leads = group.leader == at;
+                text += &format!(
+                    "p{number} member {at} leads {leads}: fed {} of {}, received {received}, settled {settled}, {} stands at {standing:?}\n",
+                    member.fed,
+                    group.log.len(),
+                    member.replica.exchanges_for_test()
+                );
+            }
+        }
+        text
+    }
+
+    /// Everything that was ordered is decided everywhere, replicas agree, the money is there.
+    fn check(&mut self) {
+        self.heal();
+        let mut total = 0;
+        for group in &self.groups {
+            let states: Vec<_> = group.members.iter().map(|member| member.replica.state_digest()).collect();
+            assert!(states.iter().all(|state| *state == states[0]), "replicas differ: {states:?}");
+            let member = &group.members[0];
+            let machine = member.replica.machine();
+            assert!(machine.standing().is_none(), "{}", self.describe());
+            assert_eq!(machine.executed().0 as usize, group.log.len());
+            if machine.partition() != PartitionId::CLUSTER {
+                total += machine.sum_for_test("SELECT sum(n) FROM a");
+            }
+            assert_eq!(machine.remembered_for_test(), 0, "{:?} has not forgotten", machine.partition());
+        }
+        assert_eq!(total, 24);
+        assert!(self.ordered.values().all(|number| self.decisions.contains_key(number)));
+    }
+}
+
+fn placed(text: &str, at: Vec<PartitionId>) -> Placed {
+    let statement = Statement { text: text.into(), parameter_types: vec![], parameters: vec![], max_rows: 0 };
+    Placed { statement, at, gathers: false }
+}
+
+#[test]
+fn a_transfer_between_partitions_comes_to_its_end() {
+    let mut world = World::new(3, 2, 1);
+    for account in 0..7 {
+        world.transfer(account, account + 1);
+    }
+    world.check();
+    assert_eq!(world.decisions.values().filter(|committed| !**committed).count(), 0);
+}
+
+#[test]
+fn what_one_participant_refuses_none_does() {
+    let mut world = World::new(3, 2, 1);
+    let numbers: Vec<u64> = (0..5).map(|_| world.transfer(0, 1)).collect();
+    world.check();
+    let came_to: Vec<bool> = numbers.iter().map(|number| world.decisions[&world.ordered[&id(*number)]]).collect();
+    assert_eq!(came_to, [true, true, true, false, false], "three is all that there is");
+}
+
+#[test]
+fn schedules_of_loss_and_failover_lose_no_money() {
+    for seed in 0..30 {
+        let mut world = World::new(3, 2, seed);
+        for _ in 0..400 {
+            world.random_step();
+        }
+        world.check();
+    }
+}
+
+#[test]
+fn participants_exchange_the_rows_that_a_statement_needs() {
+    let mut world = World::new(3, 2, 1);
+    world.transfer(0, 1);
+    world.transfer(0, 1);
+    let number = world.levelling();
+    world.check();
+    assert!(world.decisions[&world.ordered[&id(number)]]);
+    let machines = world.groups.iter().skip(1).map(|group| group.members[0].replica.machine());
+    let richest: i64 =
+        machines.map(|machine| machine.sum_for_test("SELECT coalesce(max(n), 0)::bigint FROM a")).max().unwrap();
+    assert_eq!(richest, 4, "one of five has given to the one of one");
+}
+
+#[test]
+fn votes_are_ordered_as_the_rules_say() {
+    let error = Box::new(crate::types::SqlError::new(crate::types::SqlState::DATA_EXCEPTION, "x"));
+    let error_vote = Vote::Error { statement: 0, error: error.clone() };
+    let ranks = [Vote::Yes, error_vote, Vote::Mismatch { error }, Vote::Replan { version: CatalogVersion(1) }];
+    assert!(ranks.is_sorted_by_key(Vote::rank));
+}
