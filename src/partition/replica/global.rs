@@ -52,13 +52,11 @@ impl Replica {
     pub(super) fn work(&mut self, now: Instant, wall: Timestamp) -> bool {
         let mut worked = false;
         loop {
-            // Planted 106: a follower passes over what is undecided, and executes what stands behind it.
             if self.machine.stands() {
-                if self.settle(now) {
-                    worked = true;
-                } else if self.leads || !planted!(106) {
+                if !self.settle(now) {
                     break;
                 }
+                worked = true;
             }
             // Here too, not only behind an entry: a partition may have nothing to execute for a long time.
             self.run_proved_reads(wall);
@@ -124,8 +122,8 @@ impl Replica {
             return Some(committed);
         }
         let own = standing.vote.as_ref();
-        // Planted 101: the own vote is enough.
-        if own.is_some_and(|own| !own.is_yes() || planted!(101)) {
+        // Planted 101, 106: the own vote is enough, for a leader or for a follower.
+        if own.is_some_and(|own| !own.is_yes() || planted!(101) || (planted!(106) && !self.leads)) {
             return Some(own.is_some_and(Vote::is_yes));
         }
         let mut votes = others.iter().map(|heard| heard.and_then(|heard| heard.vote.as_ref()));
