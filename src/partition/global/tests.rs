@@ -29,6 +29,9 @@ struct Scripted(Arc<Mutex<Script>>);
 
 impl Consensus for Scripted {
     fn paused(&mut self, _: Instant, _: Duration) {}
+    fn awaited(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
     fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
     fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
         let mut script = self.0.lock().unwrap();
@@ -63,6 +66,7 @@ impl Consensus for Scripted {
             committed: LogIndex(0),
             floor: Floor::default(),
             lacks_state: false,
+            standing: crate::consensus::Standing::Member,
         }
     }
     fn position(&self, _: LogIndex) -> Option<Floor> {
