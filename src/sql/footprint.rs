@@ -74,7 +74,7 @@ impl Placement {
 
     pub(super) fn of_write(write: &Write) -> Self {
         let mut touches = Vec::new();
-        let (scan, target, others) = match write {
+        let (rows, target, others) = match write {
             // Known only when the data are: all of them belong into one command, so they may go anywhere.
             Write::Copy(copy) => {
                 touches.push(Touch::of_all(&copy.target.table));
@@ -95,19 +95,19 @@ impl Placement {
             }
             Write::Update(update) => {
                 touches.extend(Touch::of_moves(update));
-                (Some(&update.scan), &update.target, update.assignments.iter().map(|(_, expr)| expr).collect())
+                (Some(&update.rows), &update.target, update.assignments.iter().map(|(_, expr)| expr).collect())
             }
-            Write::Delete(delete) => (Some(&delete.scan), &delete.target, Vec::new()),
+            Write::Delete(delete) => (Some(&delete.rows), &delete.target, Vec::new()),
         };
         if target.table.is_replicated() {
             // Each copy is written.
             touches.push(Touch::Everywhere);
-        } else if let Some(scan) = scan {
-            touches.push(Touch::of_scan(scan));
+        }
+        if let Some(rows) = rows {
+            rows.scans(&mut |scan| touches.push(Touch::of_scan(scan)));
         }
         let unkept = if matches!(write, Write::Delete(_)) { None } else { check_keys(&target.table, u32::MAX).err() };
-        let scanned = scan.map(Scan::expressions).unwrap_or_default();
-        for expr in others.into_iter().chain(scanned).chain(target.returning.iter().flatten()) {
+        for expr in others.into_iter().chain(target.returning.iter().flatten()) {
             scans_in(expr, &mut |scan| touches.push(Touch::of_scan(scan)));
         }
         Self { touches, unkept }

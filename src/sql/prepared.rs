@@ -101,8 +101,8 @@ pub fn prepare(
                     let source = std::mem::replace(&mut insert.source, Node::Nothing);
                     insert.source = plan::optimise(source);
                 }
-                Write::Update(update) => plan::optimise_scan(&mut update.scan),
-                Write::Delete(delete) => plan::optimise_scan(&mut delete.scan),
+                Write::Update(update) => plan::optimise_rows(&mut update.rows),
+                Write::Delete(delete) => plan::optimise_rows(&mut delete.rows),
                 Write::Truncate(_) | Write::Copy(_) => {}
             }
             let placement = Placement::of_write(&write);

@@ -234,7 +234,26 @@ pub fn write(dice: &mut Dice) -> String {
     let (table, columns) = dice.pick(&NUMBERS);
     let scope: Scope = vec![(table.to_owned(), owned(columns))];
     let returning = if dice.once_in(2) { " RETURNING *" } else { "" };
-    match dice.roll(6) {
+    match dice.roll(8) {
+        6 | 7 => {
+            let (other, names) = self::table(dice, "k");
+            let both: Scope = vec![(table.to_owned(), owned(columns)), ("k".to_owned(), owned(names))];
+            let met = format!("{table}.{} = k.{}", dice.pick(columns), dice.pick(names));
+            let filter = condition(dice, &both, 1);
+            let column = dice.pick(columns);
+            match dice.roll(3) {
+                0 => format!("DELETE FROM {table} USING {other} WHERE {met} AND {filter}"),
+                // Which of several partners it is must not matter.
+                1 => {
+                    format!("UPDATE {table} SET {column} = {table}.{column} + 1 FROM {other} WHERE {met} AND {filter}")
+                }
+                _ => {
+                    let (name, of) = (dice.pick(names), other.split(' ').next().unwrap_or_default());
+                    let most = format!("(SELECT max({name}) AS k FROM {of}) k");
+                    format!("UPDATE {table} SET {column} = (k.k + {table}.{column})::int FROM {most} WHERE k.k > 2")
+                }
+            }
+        }
         0 => format!("DELETE FROM {table} WHERE {}{returning}", condition(dice, &scope, 2)),
         1 => {
             let conflict = dice.pick(&["", " ON CONFLICT DO NOTHING"]);

@@ -1,5 +1,6 @@
 //! COPY … FROM STDIN.
 
+use super::scope::Scope;
 use super::{Binder, find_by_parts};
 use crate::sql::parse;
 use crate::sql::plan::{Copy, Write};
@@ -24,7 +25,7 @@ impl Binder<'_> {
             columns = (0..table.columns.len()).collect();
         }
         let defaults = self.defaults(&table)?;
-        let (target, _) = self.target(&table, None, &table.name)?;
+        let (target, _) = self.target(&table, None, Scope::of_table(&table, &table.name))?;
         Ok(Write::Copy(Box::new(Copy { target, columns, defaults, format: copy.format.clone() })))
     }
 }

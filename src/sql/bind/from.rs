@@ -65,6 +65,7 @@ impl Binder<'_> {
                     condition: None,
                     pinned: None,
                     order: Vec::new(),
+                    with_key: false,
                 };
                 Ok((Node::Scan(Box::new(scan)), scope))
             }
@@ -114,7 +115,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn join(
+    pub(super) fn join(
         &mut self,
         left: (Node, Scope),
         right: (Node, Scope),

@@ -5,10 +5,12 @@ use super::scope::{Scope, ScopeColumn};
 use super::{Aggregates, Binder, Statement, Typed, find_table, fold};
 use crate::catalog::Table;
 use crate::sql::expr::Expr;
-use crate::sql::plan::{Access, Conflict, ConflictKey, Delete, Insert, Node, Scan, Target, Update, Write};
+use crate::sql::plan::{
+    Access, Conflict, ConflictKey, Delete, Insert, JoinKind, Node, Rows, Scan, Target, Update, Write,
+};
 use crate::sql::prepared::OutputColumn;
 use crate::types::{DataType, SqlError, SqlState};
-use sqlparser::ast::{self, Spanned, TableFactor};
+use sqlparser::ast::{self, Spanned, TableFactor, UpdateTableFromKind};
 use std::sync::Arc;
 
 impl Binder<'_> {
@@ -16,12 +18,12 @@ impl Binder<'_> {
         &mut self,
         table: &Arc<Table>,
         returning: Option<&[ast::SelectItem]>,
-        alias: &str,
+        scope: Scope,
     ) -> Result<(Target, Vec<OutputColumn>), SqlError> {
         let (returning, columns) = match returning {
             None => (None, Vec::new()),
             Some(items) => {
-                let (expressions, columns) = self.returning(items, Scope::of_table(table, alias))?;
+                let (expressions, columns) = self.returning(items, scope)?;
                 (Some(expressions), output_columns(&columns))
             }
         };
@@ -57,7 +59,7 @@ impl Binder<'_> {
             Some(ast::OnInsert::OnConflict(conflict)) => Some(self.conflict(&table, &alias, conflict)?),
             Some(_) => return Err(SqlError::unsupported("ON DUPLICATE KEY is not supported").hint("Use ON CONFLICT.")),
         };
-        let (target, columns) = self.target(&table, insert.returning.as_deref(), &alias)?;
+        let (target, columns) = self.target(&table, insert.returning.as_deref(), Scope::of_table(&table, &alias))?;
         let keys = partition_keys(&table, &source);
         let write = Write::Insert(Box::new(Insert { target, source, conflict, keys }));
         Ok(Statement::Write { write, columns, tag: "INSERT" })
@@ -276,39 +278,71 @@ impl Binder<'_> {
     }
 
     pub(super) fn update(&mut self, update: &ast::Update) -> Result<Statement, SqlError> {
-        if update.from.is_some() || update.limit.is_some() || !update.order_by.is_empty() {
-            return Err(SqlError::unsupported("UPDATE … FROM, ORDER BY and LIMIT are not supported"));
+        if update.limit.is_some() || !update.order_by.is_empty() {
+            return Err(SqlError::unsupported("ORDER BY and LIMIT in UPDATE are not supported"));
         }
+        let from = update.from.as_ref().map(|from| {
+            let (UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) = from;
+            from.as_slice()
+        });
         let (table, alias) = self.written_table(&update.table)?;
-        self.scopes.push(Scope::of_table(&table, &alias));
+        let (joined, scope) = self.joined_with(&table, &alias, from)?;
+        self.scopes.push(scope.clone());
         let bound = self.assignments(&table, &update.assignments).and_then(|assignments| {
             let condition = self.filter(update.selection.as_ref())?;
             Ok((assignments, condition))
         });
         self.scopes.pop();
         let (assignments, condition) = bound?;
-        let (target, columns) = self.target(&table, update.returning.as_deref(), &alias)?;
-        let write = Write::Update(Box::new(Update { target, scan: whole(&table, alias, condition), assignments }));
+        let (target, columns) = self.target(&table, update.returning.as_deref(), scope)?;
+        let rows = rows(&table, alias, joined, condition);
+        let write = Write::Update(Box::new(Update { target, rows, assignments }));
         Ok(Statement::Write { write, columns, tag: "UPDATE" })
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<Statement, SqlError> {
-        if delete.using.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty()
-        {
-            return Err(SqlError::unsupported("DELETE … USING, ORDER BY and LIMIT are not supported"));
+        if delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty() {
+            return Err(SqlError::unsupported("ORDER BY and LIMIT in DELETE are not supported"));
         }
         let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
         let [table] = from.as_slice() else {
             return Err(SqlError::unsupported("DELETE from several tables is not supported"));
         };
         let (table, alias) = self.written_table(table)?;
-        self.scopes.push(Scope::of_table(&table, &alias));
+        let (joined, scope) = self.joined_with(&table, &alias, delete.using.as_deref())?;
+        self.scopes.push(scope.clone());
         let condition = self.filter(delete.selection.as_ref());
         self.scopes.pop();
         let condition = condition?;
-        let (target, columns) = self.target(&table, delete.returning.as_deref(), &alias)?;
-        let write = Write::Delete(Box::new(Delete { target, scan: whole(&table, alias, condition) }));
-        Ok(Statement::Write { write, columns, tag: "DELETE" })
+        let (target, columns) = self.target(&table, delete.returning.as_deref(), scope)?;
+        let rows = rows(&table, alias, joined, condition);
+        Ok(Statement::Write { write: Write::Delete(Box::new(Delete { target, rows })), columns, tag: "DELETE" })
+    }
+
+    /// The target of an UPDATE or DELETE with what FROM or USING names, and the columns that can be named.
+    fn joined_with(
+        &mut self,
+        table: &Arc<Table>,
+        alias: &str,
+        from: Option<&[ast::TableWithJoins]>,
+    ) -> Result<(Option<Node>, Scope), SqlError> {
+        let mut scope = Scope::of_table(table, alias);
+        let Some(from) = from.filter(|from| !from.is_empty()) else { return Ok((None, scope)) };
+        self.aggregates = Aggregates::Refused("FROM");
+        let others = self.from(from)?;
+        let mut scan = whole(table, alias.to_owned(), None);
+        scan.with_key = true;
+        // The row's key, which has no name.
+        scope.columns.push(ScopeColumn {
+            relation: String::new(),
+            name: String::new(),
+            data_type: DataType::Bytea,
+            origin: None,
+            merged: true,
+        });
+        let target = (Node::Scan(Box::new(scan)), scope);
+        let (node, scope) = self.join(target, others, JoinKind::Inner, &ast::JoinConstraint::None)?;
+        Ok((Some(node), scope))
     }
 
     pub(super) fn truncate(&mut self, truncate: &ast::Truncate) -> Result<Statement, SqlError> {
@@ -329,6 +363,14 @@ fn is_default(expr: &ast::Expr) -> bool {
     matches!(expr, ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
 }
 
+fn rows(table: &Arc<Table>, alias: String, joined: Option<Node>, condition: Option<Expr>) -> Rows {
+    match (joined, condition) {
+        (None, condition) => Rows::Scan(Box::new(whole(table, alias, condition))),
+        (Some(node), None) => Rows::Join(node),
+        (Some(node), Some(condition)) => Rows::Join(Node::Filter { input: Box::new(node), condition }),
+    }
+}
+
 fn whole(table: &Arc<Table>, alias: String, condition: Option<Expr>) -> Scan {
     let access = Access::everything(table);
     Scan {
@@ -339,6 +381,7 @@ fn whole(table: &Arc<Table>, alias: String, condition: Option<Expr>) -> Scan {
         condition,
         pinned: None,
         order: Vec::new(),
+        with_key: false,
     }
 }
 

@@ -39,9 +39,10 @@ use super::context::Context;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Distribution, Footprint};
 use super::placement::{Share, alike};
-use super::plan::{Insert, Update, Write, scans_in};
+use super::plan::{Insert, Rows, Update, Write, scans_in};
 use super::prepared::{Plan, Prepared, run_to_end};
 use super::settings::StatementResult;
+use crate::catalog::Table;
 use crate::storage::Store;
 use crate::types::{PartitionId, SqlError, SqlState, Value};
 use bytes::Bytes;
@@ -90,13 +91,17 @@ fn reads_others(write: &Write) -> bool {
             (&insert.target, conflict.collect::<Vec<_>>())
         }
         Write::Update(update) => {
-            if moves_rows(update) {
+            if moves_rows(update) || !rows_are_own(&update.rows, &update.target.table) {
                 return true;
             }
-            let assigned = update.assignments.iter().map(|(_, expr)| expr);
-            (&update.target, assigned.chain(update.scan.expressions()).collect())
+            (&update.target, update.assignments.iter().map(|(_, expr)| expr).collect())
         }
-        Write::Delete(delete) => (&delete.target, delete.scan.expressions()),
+        Write::Delete(delete) => {
+            if !rows_are_own(&delete.rows, &delete.target.table) {
+                return true;
+            }
+            (&delete.target, Vec::new())
+        }
     };
     expressions.extend(target.returning.iter().flatten());
     !expressions.into_iter().all(split::is_local)
@@ -111,6 +116,18 @@ fn source_is_own(insert: &Insert) -> bool {
     let found = split::placed(&insert.source).unwrap_or_default();
     !table.is_replicated()
         && found.iter().any(|placed| alike(&placed.table, table) && placed.columns == table.partition_key)
+}
+
+/// Can each participant find those of its rows that are to be written alone?
+fn rows_are_own(rows: &Rows, table: &Table) -> bool {
+    match rows {
+        Rows::Scan(scan) => scan.expressions().into_iter().all(split::is_local),
+        Rows::Join(node) if table.is_replicated() => split::is_same(node),
+        Rows::Join(node) => {
+            let found = split::placed(node).unwrap_or_default();
+            found.iter().any(|placed| placed.table.id == table.id && placed.columns == table.partition_key)
+        }
+    }
 }
 
 /// May the new row belong elsewhere?
@@ -135,23 +152,29 @@ fn exchange(write: &Write) -> Division {
         Write::Update(update) => {
             read_by(update.assignments.iter().map(|(_, expr)| expr).collect());
             read_by(update.target.returning.iter().flatten().collect());
-            read_by(update.scan.expressions());
-            if moves_rows(update) {
-                shared.add(&update.scan);
-            } else {
-                own.add(&update.scan);
-            }
-            shared.complete(&update.target.table);
+            let moves = moves_rows(update);
+            wants_of(&update.rows, &update.target.table, &mut shared, if moves { None } else { Some(&mut own) });
         }
         Write::Delete(delete) => {
             read_by(delete.target.returning.iter().flatten().collect());
-            read_by(delete.scan.expressions());
-            own.add(&delete.scan);
-            shared.complete(&delete.target.table);
+            wants_of(&delete.rows, &delete.target.table, &mut shared, Some(&mut own));
         }
         Write::Truncate(_) | Write::Copy(_) => {}
     }
     Division::Exchange { shared, own }
+}
+
+/// What the rows of an UPDATE or DELETE are found by: the target's own rows each participant has, unless they move.
+fn wants_of(rows: &Rows, table: &Table, shared: &mut Wants, mut own: Option<&mut Wants>) {
+    let target = match rows {
+        Rows::Scan(scan) => Some(std::ptr::from_ref(scan.as_ref())),
+        Rows::Join(_) => None,
+    };
+    rows.scans(&mut |scan| match &mut own {
+        Some(own) if scan.with_key || target == Some(std::ptr::from_ref(scan)) => own.add(scan),
+        _ => shared.add(scan),
+    });
+    shared.complete(table);
 }
 
 fn not_divided() -> SqlError {

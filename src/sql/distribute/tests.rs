@@ -40,6 +40,8 @@ const STATEMENTS: &[&str] = &[
     "UPDATE a SET g = g + 1 WHERE t IN (SELECT name FROM c)",
     "UPDATE a SET g = (SELECT max(v) FROM b)",
     "UPDATE a SET id = id + 1",
+    "UPDATE a SET g = b.v FROM b WHERE b.x = a.id",
+    "UPDATE a SET g = b.v FROM b WHERE b.y = a.id",
     "DELETE FROM b WHERE v > 3",
     "DELETE FROM b WHERE v = (SELECT max(v) FROM b)",
 ];

@@ -1,7 +1,7 @@
 //! Delete and TRUNCATE: finds the rows first, then takes them away.
 
 use super::write::delete_row;
-use super::{Flow, Row, Run, evaluate_all, own_key, scan};
+use super::{Flow, Row, Run, each, evaluate_all, own_key};
 use crate::catalog::Table;
 use crate::sql::context::Context;
 use crate::sql::placement::Share;
@@ -18,7 +18,7 @@ pub(in crate::sql) fn delete(
 ) -> Result<StatementResult, SqlError> {
     let mut doomed: Vec<(Vec<u8>, Row)> = Vec::new();
     let mut returned: Vec<Row> = Vec::new();
-    scan::run(&node.scan, &mut Run::new(store, parameters, context), &mut |at, key, row| {
+    each(&node.rows, &node.target.table, &mut Run::new(store, parameters, context), &mut |at, key, row| {
         if let Some(returning) = &node.target.returning {
             returned.push(evaluate_all(returning, &row, at)?);
         }
@@ -42,7 +42,7 @@ pub(in crate::sql) fn delete_gathered(
 ) -> Result<StatementResult, SqlError> {
     let table = &node.target.table;
     let mut result = StatementResult::default();
-    scan::run(&node.scan, &mut Run::new(gathered, parameters, context), &mut |at, key, row| {
+    each(&node.rows, table, &mut Run::new(gathered, parameters, context), &mut |at, key, row| {
         if !share.has(table, &row) {
             return Ok(Flow::More);
         }

@@ -26,11 +26,13 @@ pub(super) use write::{delete_row, entry_of, insert_row, key_text, row_key, uniq
 
 use super::context::Context;
 use super::expr::{evaluate, is_true};
-use super::plan::Node;
+use super::plan::{Node, Rows};
 use super::settings::StatementResult;
 use crate::catalog::Table;
 use crate::storage::Store;
-use crate::types::{SqlError, Value};
+use crate::types::collections::HashSet;
+use crate::types::{SqlError, SqlState, Value};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// A row on its way.
@@ -82,6 +84,10 @@ pub(super) fn run<'a>(node: &Node, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) ->
             Ok(Flow::More)
         }
         Node::Series(series) => series::run(series, at, sink),
+        Node::Scan(scan) if scan.with_key => scan::run(scan, at, &mut |at, key, mut row| {
+            row.push(Value::Bytea(Bytes::copy_from_slice(key)));
+            sink(at, row)
+        }),
         Node::Scan(scan) => scan::run(scan, at, &mut |at, _, row| sink(at, row)),
         Node::Parts => {
             for row in std::mem::take(&mut at.parts).into_iter().flat_map(|part| part.rows) {
@@ -105,6 +111,27 @@ pub(super) fn run<'a>(node: &Node, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) ->
         Node::Unique { input, columns } => unique::run(input, columns, at, sink),
         Node::Combine(combine) => combine::run(combine, at, sink),
     }
+}
+
+/// The rows that an UPDATE or DELETE changes, each once, with their keys; behind a row's own columns stand those of the
+/// first rows of FROM or USING that it met.
+fn each<'a>(
+    rows: &Rows,
+    table: &Table,
+    at: &mut Run<'a>,
+    sink: &mut scan::KeyedSink<'_, 'a>,
+) -> Result<Flow, SqlError> {
+    let node = match rows {
+        Rows::Scan(scan) => return scan::run(scan, at, sink),
+        Rows::Join(node) => node,
+    };
+    let mut seen: HashSet<Bytes> = HashSet::default();
+    run(node, at, &mut |at, row| {
+        let Some(Value::Bytea(key)) = row.get(table.columns.len()).cloned() else {
+            return Err(SqlError::new(SqlState::INTERNAL_ERROR, "a row to be written has come without its key"));
+        };
+        if seen.insert(key.clone()) { sink(at, &key, row) } else { Ok(Flow::More) }
+    })
 }
 
 /// The values of several expressions over one row.

@@ -4,7 +4,7 @@
 //! meets under one key meets in one partition, and finds there what it would have found in a single one.
 
 use super::write::{check_row, delete_row, insert_row, unique_violation, update_row};
-use super::{Flow, Row, Run, evaluate_all, own_key, scan};
+use super::{Flow, Row, Run, each, evaluate_all, own_key};
 use crate::sql::context::Context;
 use crate::sql::expr::evaluate;
 use crate::sql::placement::Share;
@@ -12,6 +12,7 @@ use crate::sql::plan::Update;
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
 use crate::types::{SqlError, Value};
+use std::borrow::Cow;
 
 struct Change {
     key: Vec<u8>,
@@ -28,14 +29,12 @@ pub(in crate::sql) fn update(
     let table = &node.target.table;
     let mut changes: Vec<Change> = Vec::new();
     let mut returned: Vec<Row> = Vec::new();
-    scan::run(&node.scan, &mut Run::new(store, parameters, context), &mut |at, key, old| {
-        let mut new = old.clone();
-        for (column, value) in &node.assignments {
-            new[*column] = evaluate(value, &old, at)?;
-        }
+    each(&node.rows, table, &mut Run::new(store, parameters, context), &mut |at, key, mut old| {
+        let new = changed(node, &old, at)?;
         if let Some(returning) = &node.target.returning {
-            returned.push(evaluate_all(returning, &new, at)?);
+            returned.push(evaluate_all(returning, &beside(&new, &old), at)?);
         }
+        old.truncate(new.len());
         changes.push(Change { key: key.to_vec(), old, new });
         Ok(Flow::More)
     })?;
@@ -48,6 +47,23 @@ pub(in crate::sql) fn update(
         }
     }
     Ok(StatementResult { rows: returned, affected, suspended: false })
+}
+
+/// The new row, of the old one with what was joined to it.
+fn changed(node: &Update, old: &[Value], at: &mut Run<'_>) -> Result<Row, SqlError> {
+    let mut new = old[..node.target.table.columns.len()].to_vec();
+    for (column, value) in &node.assignments {
+        new[*column] = evaluate(value, old, at)?;
+    }
+    Ok(new)
+}
+
+/// The new row with what was joined to the old one.
+fn beside<'r>(new: &'r [Value], old: &[Value]) -> Cow<'r, [Value]> {
+    match old.get(new.len()..) {
+        Some(joined) if !joined.is_empty() => Cow::Owned([new, joined].concat()),
+        _ => Cow::Borrowed(new),
+    }
 }
 
 /// A row that leaves this partition, comes to it, or both.
@@ -70,22 +86,20 @@ pub(in crate::sql) fn update_gathered(
     let mut moves: Vec<Move> = Vec::new();
     let mut result = StatementResult::default();
     let stays = !node.assignments.iter().any(|(column, _)| table.partition_key.contains(column));
-    scan::run(&node.scan, &mut Run::new(gathered, parameters, context), &mut |at, key, old| {
+    each(&node.rows, table, &mut Run::new(gathered, parameters, context), &mut |at, key, mut old| {
         let leaves = share.has(table, &old);
         if stays && !leaves {
             return Ok(Flow::More);
         }
-        let mut new = old.clone();
-        for (column, value) in &node.assignments {
-            new[*column] = evaluate(value, &old, at)?;
-        }
+        let new = changed(node, &old, at)?;
         let comes = share.has(table, &new);
         if comes {
             result.affected += 1;
             if let Some(returning) = &node.target.returning {
-                result.rows.push(evaluate_all(returning, &new, at)?);
+                result.rows.push(evaluate_all(returning, &beside(&new, &old), at)?);
             }
         }
+        old.truncate(new.len());
         if leaves || comes {
             let key = own_key(table, key).to_vec();
             moves.push(Move { key, old: leaves.then_some(old), new: comes.then_some(new) });

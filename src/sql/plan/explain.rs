@@ -1,6 +1,6 @@
 //! EXPLAIN: a plan as text, one operator a line, in PostgreSQL's manner without costs.
 
-use super::{Access, CombineKind, JoinKind, Node, Path, Scan, SortKey, Write};
+use super::{Access, CombineKind, JoinKind, Node, Path, Rows, Scan, SortKey, Write};
 use crate::sql::expr::{Comparison, Expr, SubqueryKind};
 use crate::types::datetime::TimeZone;
 use crate::types::{Value, text};
@@ -26,11 +26,11 @@ pub(in crate::sql) fn explain_write(write: &Write) -> Vec<String> {
         }
         Write::Update(update) => {
             head(&mut lines, 0, &format!("Update on {}", update.target.table.name));
-            describe_scan(&update.scan, 1, &mut lines);
+            describe_rows(&update.rows, &mut lines);
         }
         Write::Delete(delete) => {
             head(&mut lines, 0, &format!("Delete on {}", delete.target.table.name));
-            describe_scan(&delete.scan, 1, &mut lines);
+            describe_rows(&delete.rows, &mut lines);
         }
         Write::Copy(copy) => head(&mut lines, 0, &format!("Copy into {}", copy.target.table.name)),
         Write::Truncate(tables) => {
@@ -40,6 +40,13 @@ pub(in crate::sql) fn explain_write(write: &Write) -> Vec<String> {
         }
     }
     lines
+}
+
+fn describe_rows(rows: &Rows, lines: &mut Vec<String>) {
+    match rows {
+        Rows::Scan(scan) => describe_scan(scan, 1, lines),
+        Rows::Join(node) => describe(node, 1, lines),
+    }
 }
 
 fn head(lines: &mut Vec<String>, depth: usize, text: &str) {
@@ -191,7 +198,10 @@ fn subqueries<'e>(expressions: impl Iterator<Item = &'e Expr>, depth: usize, lin
 /// Names of an operator's columns, for showing expressions above it.
 fn names(node: &Node) -> Vec<String> {
     match node {
-        Node::Scan(scan) => scan.table.columns.iter().map(|column| column.name.clone()).collect(),
+        Node::Scan(scan) => {
+            let key = scan.with_key.then(|| "(key)".to_owned());
+            scan.table.columns.iter().map(|column| column.name.clone()).chain(key).collect()
+        }
         Node::Project { input, columns } => {
             let below = names(input);
             columns.iter().map(|column| show(column, &below)).collect()

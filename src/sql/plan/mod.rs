@@ -6,7 +6,7 @@ mod rules;
 
 pub(super) use access::{Access, Path};
 pub(super) use explain::{explain, explain_write};
-pub(super) use rules::{optimise, optimise_scan};
+pub(super) use rules::{optimise, optimise_rows};
 
 use super::aggregate::Aggregate;
 use super::expr::Expr;
@@ -76,6 +76,8 @@ pub(super) struct Scan {
     pub(super) pinned: Option<Vec<Vec<Expr>>>,
     /// The order that was asked for and comes by itself: there is no sort for it.
     pub(super) order: Vec<SortKey>,
+    /// Behind the columns comes the key under which the row lies, as bytes: somebody is to write it.
+    pub(super) with_key: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,14 +233,37 @@ pub(super) enum ConflictKey {
 #[derive(Clone, Debug)]
 pub(super) struct Update {
     pub(super) target: Target,
-    pub(super) scan: Scan,
+    pub(super) rows: Rows,
     pub(super) assignments: Vec<(usize, Expr)>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Delete {
     pub(super) target: Target,
-    pub(super) scan: Scan,
+    pub(super) rows: Rows,
+}
+
+/// Which rows of its target an UPDATE or DELETE changes.
+#[derive(Clone, Debug)]
+pub(super) enum Rows {
+    Scan(Box<Scan>),
+    /// FROM, USING: the target's columns, its row's key as bytes, then the columns of the others.
+    Join(Node),
+}
+
+impl Rows {
+    /// Calls `visit` for every scan, that of the target among them; those of subqueries too.
+    pub(super) fn scans<'n>(&'n self, visit: &mut dyn FnMut(&'n Scan)) {
+        match self {
+            Self::Join(node) => node.scans(visit),
+            Self::Scan(scan) => {
+                visit(scan);
+                for expr in scan.expressions() {
+                    scans_in(expr, visit);
+                }
+            }
+        }
+    }
 }
 
 impl Node {

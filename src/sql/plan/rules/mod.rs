@@ -7,7 +7,7 @@ mod choose;
 mod sink;
 mod wanted;
 
-use super::{Node, Scan, SortKey};
+use super::{Node, Rows, SortKey};
 
 /// Improves a whole plan.
 pub(in crate::sql) fn optimise(node: Node) -> Node {
@@ -16,9 +16,14 @@ pub(in crate::sql) fn optimise(node: Node) -> Node {
     node
 }
 
-/// Improves the scan of an UPDATE or DELETE, which needs all columns.
-pub(in crate::sql) fn optimise_scan(scan: &mut Scan) {
-    choose::choose(scan, &[], false);
+/// Improves what an UPDATE or DELETE runs over; it needs all columns.
+pub(in crate::sql) fn optimise_rows(rows: &mut Rows) {
+    match rows {
+        Rows::Scan(scan) => {
+            choose::choose(scan, &[], false);
+        }
+        Rows::Join(node) => *node = optimise(std::mem::replace(node, Node::Nothing)),
+    }
 }
 
 /// Chooses access paths, from above: a sort tells the scan below what order it would like.
