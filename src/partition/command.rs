@@ -1,6 +1,5 @@
 //! What the replicated log of a partition holds.
 
-use crate::catalog::Catalog;
 use crate::partition::global::{Global, GlobalBody, Values};
 use crate::partition::message::{Commitment, Settings, Statement};
 use crate::types::random::SeedableRng;
@@ -63,15 +62,6 @@ pub enum CommandBody {
         /// Session settings.
         settings: Arc<Settings>,
     },
-    /// DDL (cluster partition).
-    Define {
-        /// One statement's text.
-        text: Arc<str>,
-        /// Where names are resolved.
-        search_path: Vec<String>,
-        /// Version under which it was checked.
-        catalog_version: CatalogVersion,
-    },
     /// COMMIT of a transaction.
     Commit(Arc<Commitment>),
     /// A command over several partitions, to be given its place in their order (cluster partition).
@@ -81,8 +71,6 @@ pub enum CommandBody {
         /// What.
         body: Arc<GlobalBody>,
     },
-    /// A data partition's copy of the catalog.
-    InstallCatalog(Arc<Catalog>),
     /// A gateway's new life (cluster partition).
     RegisterGateway {
         /// Whose.

@@ -56,18 +56,6 @@ pub enum RequestBody {
         /// Its number.
         number: GlobalNumber,
     },
-    /// DDL. Cluster partition only; logged, executed once. Answers [`Outcome::Defined`].
-    Define {
-        /// One DDL statement's text, default schema resolved by `search_path` below.
-        text: Arc<str>,
-        /// Schemas to resolve names in.
-        search_path: Vec<String>,
-        /// Version under which it was checked; refused with `Replan` when another is in force.
-        catalog_version: CatalogVersion,
-    },
-    /// Brings a data partition's copy of the catalog to this one; nothing if it is there already. Logged, idempotent by
-    /// version. Answers [`Outcome::Installed`].
-    InstallCatalog(Arc<Catalog>),
     /// The cluster partition's catalog, linearizable. Answers [`Outcome::Catalog`].
     ReadCatalog {
         /// Version that the asker has: an equal one is not sent again.
@@ -175,7 +163,7 @@ pub enum ReplyBody {
         leader: Option<NodeId>,
     },
     /// The partition's catalog is at this version, not at the one the request was planned under. Not executed, and this
-    /// attempt never will be; no mark is left. Lower than asked: install the catalog first; higher: plan again.
+    /// attempt never will be; no mark is left. Lower than asked: it will get there; higher: plan again.
     Replan {
         /// Version in force.
         version: CatalogVersion,
@@ -223,22 +211,6 @@ pub enum Outcome {
     Global(Box<GlobalOutcome>),
     /// Executed earlier, once; its result was too large to be kept for a retry.
     ResultNotKept,
-    /// DDL is committed in the cluster partition; data partitions are still to be brought there.
-    Defined {
-        /// The catalog from now on.
-        catalog: Arc<Catalog>,
-        /// Command tag (`CREATE TABLE`).
-        tag: String,
-        /// Notices (`relation "t" already exists, skipping`).
-        notices: Vec<SqlError>,
-    },
-    /// The data partition is at the catalog's version or above.
-    Installed {
-        /// Version in force there.
-        version: CatalogVersion,
-        /// Indexes (by tree) whose UNIQUE does not hold there, with the error for the client.
-        violations: Vec<(crate::types::TreeId, SqlError)>,
-    },
     /// The catalog; `None`: the asker's is current.
     Catalog(Option<Arc<Catalog>>),
     /// The gateway's number.

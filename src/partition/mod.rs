@@ -26,9 +26,6 @@
 //! - Replacing a state by a snapshot drops the old one at once: a pause in proportion to its rows, on a replica that is behind.
 //! - Entries of the deduplication table are dropped as `acked_below` advances, but a session's last one stays for good
 //!   until epochs come with multi-partition transactions: 0.2 KB for every session that ever wrote.
-//! - DDL reaches data partitions one by one, by the session that asked for it. If that gateway dies in between, a data
-//!   partition learns the catalog from the next command planned under it; an index that was being built stays
-//!   `Building` (maintained, never read) and has to be dropped by hand.
 
 pub mod command;
 pub mod dedup;

@@ -325,7 +325,6 @@ impl Replica {
                 | RequestBody::Step(_)
                 | RequestBody::Commit(_)
                 | RequestBody::Abandon { .. }
-                | RequestBody::InstallCatalog(_)
         );
         matches!(body, RequestBody::Collect { .. }) || for_rows != (self.partition == PartitionId::CLUSTER)
     }
@@ -530,12 +529,6 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
             statements: batch.statements.clone(),
             settings: batch.settings.clone(),
         },
-        RequestBody::Define { text, search_path, catalog_version } => CommandBody::Define {
-            text: Arc::clone(text),
-            search_path: search_path.clone(),
-            catalog_version: *catalog_version,
-        },
-        RequestBody::InstallCatalog(catalog) => CommandBody::InstallCatalog(Arc::clone(catalog)),
         RequestBody::RegisterGateway { node, worker, incarnation } => {
             CommandBody::RegisterGateway { node: *node, worker: *worker, incarnation: *incarnation }
         }

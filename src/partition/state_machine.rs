@@ -21,7 +21,7 @@ use crate::sql;
 use crate::storage::Store;
 use crate::types::{
     CatalogVersion, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, Timestamp,
-    TreeId, WorkerId,
+    WorkerId,
 };
 use crate::{planted, sometimes};
 use serde::{Deserialize, Serialize};
@@ -47,8 +47,6 @@ pub struct StateMachine {
     sequencer: Sequencer,
     /// Tentative, and no part of the state: made again by executing the entry again.
     standing: Option<Standing>,
-    /// Indexes under construction whose UNIQUE does not hold here, with what the client is to be told.
-    violations: BTreeMap<TreeId, SqlError>,
     /// Numbers given to gateways' lives.
     gateways: BTreeMap<(NodeId, WorkerId), (Incarnation, u64)>,
     gateways_digest: u128,
@@ -104,7 +102,6 @@ impl StateMachine {
             globals: Globals::default(),
             sequencer: Sequencer::default(),
             standing: None,
-            violations: BTreeMap::new(),
             gateways_digest: digest_of(&BTreeMap::<(NodeId, WorkerId), (Incarnation, u64)>::new()),
             gateways: BTreeMap::new(),
             next_gateway: 1,
@@ -146,10 +143,6 @@ impl StateMachine {
         scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
         scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
         digest = digest.wrapping_add(xxh3_128(&scalars));
-        for violation in &self.violations {
-            let bytes = postcard::to_stdvec(&violation).expect("an error is plain data, always encodable");
-            digest = digest.wrapping_add(xxh3_128(&bytes));
-        }
         digest
     }
 
@@ -170,7 +163,6 @@ impl StateMachine {
             globals,
             sequencer,
             standing: _,
-            violations,
             gateways,
             gateways_digest: _,
             next_gateway,
@@ -186,7 +178,6 @@ impl StateMachine {
                 .iter()
                 .map(|((node, worker), (life, number))| (*node, *worker, *life, *number))
                 .collect(),
-            violations: violations.iter().map(|(tree, error)| (*tree, error.clone())).collect(),
             globals: globals.clone(),
             sequencer: sequencer.clone(),
             catalog: Arc::clone(catalog),
@@ -204,17 +195,7 @@ impl StateMachine {
     /// # Errors
     /// A sentence, if the parts cannot be of any state.
     pub(super) fn restored(head: Head, store: Store, dedup: Store, memory: Store) -> Result<Self, &'static str> {
-        let Head {
-            partition,
-            executed,
-            next_gateway,
-            last_timestamp,
-            gateways,
-            violations,
-            globals,
-            sequencer,
-            catalog,
-        } = head;
+        let Head { partition, executed, next_gateway, last_timestamp, gateways, globals, sequencer, catalog } = head;
         let mut machine = Self {
             partition,
             executed,
@@ -226,7 +207,6 @@ impl StateMachine {
             globals,
             sequencer,
             standing: None,
-            violations: violations.into_iter().collect(),
             gateways: gateways
                 .into_iter()
                 .map(|(node, worker, life, number)| ((node, worker), (life, number)))
@@ -254,7 +234,6 @@ impl StateMachine {
             RequestBody::Execute(batch) | RequestBody::Query(batch) => batch.catalog_version,
             RequestBody::Step(step) => step.batch.catalog_version,
             RequestBody::Commit(commitment) => commitment.catalog_version,
-            RequestBody::Define { catalog_version, .. } => *catalog_version,
             RequestBody::Order { body, .. } => body.catalog_version(),
             _ => return None,
         };
@@ -303,14 +282,7 @@ impl StateMachine {
                 let number = self.register(*node, *worker, *incarnation);
                 return Executed::answer(id, ReplyBody::Done(Outcome::Gateway(number)));
             }
-            CommandBody::InstallCatalog(catalog) => {
-                let outcome = self.install(catalog);
-                return Executed::answer(id, ReplyBody::Done(outcome));
-            }
-            CommandBody::Execute { .. }
-            | CommandBody::Define { .. }
-            | CommandBody::Commit(_)
-            | CommandBody::Order { .. } => {}
+            CommandBody::Execute { .. } | CommandBody::Commit(_) | CommandBody::Order { .. } => {}
         }
         self.dedup.acknowledge(id.session, command.acked_below);
         match self.dedup.look_up(id) {
@@ -333,9 +305,6 @@ impl StateMachine {
                 self.execute_statements(&command, statements, settings)
             }
             CommandBody::Commit(commitment) if commitment.catalog_version == before => self.commit(commitment),
-            CommandBody::Define { text, search_path, catalog_version } if *catalog_version == before => {
-                self.define(text, search_path)
-            }
             CommandBody::Order { participants, body } if body.catalog_version() == before => {
                 match self.order(&command, participants, body) {
                     Some(global) => {
@@ -354,8 +323,7 @@ impl StateMachine {
         if !matches!((&outcome, self.dedup.look_up(id)), (Outcome::Ordered { .. }, Seen::Executed(_))) {
             self.dedup.record(id, &outcome);
         }
-        let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
-        Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, catalog, collected: None }
+        Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, ..Executed::default() }
     }
 
     fn execute_statements(&mut self, command: &CommandV1, statements: &[Statement], settings: &Settings) -> Outcome {
@@ -437,42 +405,6 @@ impl StateMachine {
         ReplyBody::Done(Outcome::Results(results))
     }
 
-    fn define(&mut self, text: &str, search_path: &[String]) -> Outcome {
-        let definition = sql::parse(text).and_then(|parsed| match parsed.as_slice() {
-            [one] => sql::define(&self.catalog, one, search_path),
-            _ => Err(SqlError::unsupported("one definition at a time")),
-        });
-        match definition {
-            Ok(definition) => {
-                self.adopt(Arc::new(definition.catalog));
-                Outcome::Defined {
-                    catalog: Arc::clone(&self.catalog),
-                    tag: definition.tag,
-                    notices: definition.notices,
-                }
-            }
-            Err(error) => Outcome::Error { statement: 0, error },
-        }
-    }
-
-    fn install(&mut self, catalog: &Arc<Catalog>) -> Outcome {
-        if catalog.version > self.catalog.version {
-            for (tree, error) in sql::install(&mut self.store, &self.catalog, catalog) {
-                self.violations.insert(tree, error);
-            }
-            self.store.commit();
-            self.adopt(Arc::clone(catalog));
-            let catalog = Arc::clone(&self.catalog);
-            self.violations.retain(|tree, _| is_building(&catalog, *tree));
-        } else {
-            sometimes!("partition.catalog_installed_again");
-        }
-        Outcome::Installed {
-            version: self.catalog.version,
-            violations: self.violations.iter().map(|(tree, error)| (*tree, error.clone())).collect(),
-        }
-    }
-
     fn adopt(&mut self, catalog: Arc<Catalog>) {
         self.catalog_digest = digest_of(&*catalog);
         self.catalog = catalog;
@@ -503,10 +435,4 @@ fn context(settings: &Settings, now: Timestamp, rng: Rng, max_rows: u32) -> sql:
 
 fn digest_of(data: &impl serde::Serialize) -> u128 {
     xxh3_128(&postcard::to_stdvec(data).expect("plain data, always encodable"))
-}
-
-/// Is this the tree of an index that is not yet in use?
-fn is_building(catalog: &Catalog, tree: TreeId) -> bool {
-    let mut indexes = catalog.tables.values().flat_map(|table| &table.indexes);
-    indexes.any(|index| index.tree == tree && index.state.is_building())
 }

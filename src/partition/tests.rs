@@ -1,17 +1,18 @@
 //! A replica over a consensus that does what the test says: what is refused, retried, executed once, and read when.
 
+use super::command::Command;
+use super::global::{Global, GlobalBody};
 use super::message::{
     Batch, Commitment, Outcome, Part, Reply, ReplyBody, Request, RequestBody, Settings, Statement, Step,
 };
 use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen};
-use crate::catalog::Catalog;
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
 use crate::partition::snapshot::Builder;
 use crate::partition::transfer::FileOrder;
 use crate::types::random::SeedableRng;
 use crate::types::{
-    CatalogVersion, Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence,
-    SessionId, Timestamp, Value, WorkerId,
+    CatalogVersion, Duration, Era, GlobalNumber, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng,
+    Sequence, SessionId, Timestamp, Value, WorkerId,
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
@@ -132,18 +133,34 @@ impl Bench {
 
     /// A data partition with `t (id int primary key, n int, at timestamptz)` at catalog version 1.
     fn with_table() -> Self {
-        let mut cluster = Self::new(PartitionId::CLUSTER);
-        let text = "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz)".into();
-        let define =
-            RequestBody::Define { text, search_path: vec!["public".into()], catalog_version: CatalogVersion(0) };
-        let catalog = match cluster.commit(1, define) {
-            ReplyBody::Done(Outcome::Defined { catalog, .. }) => catalog,
-            other => panic!("not defined: {other:?}"),
-        };
         let mut data = Self::new(PartitionId(1));
-        let installed = data.commit(1, RequestBody::InstallCatalog(Arc::clone(&catalog)));
-        assert_eq!(installed, ReplyBody::Done(Outcome::Installed { version: catalog.version, violations: vec![] }));
+        data.define(1, "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz)");
         data
+    }
+
+    /// A definition, alone: it is decided by the one participant's vote.
+    fn define(&mut self, number: u64, text: &str) {
+        let number = GlobalNumber(number);
+        let previous = GlobalNumber(number.0 - 1);
+        let body = GlobalBody::Define {
+            text: text.into(),
+            search_path: vec!["public".into()],
+            catalog_version: self.replica.machine().catalog().version,
+        };
+        let global = Global {
+            number,
+            id: RequestId { session: SessionId { gateway: 1, counter: 2 }, sequence: Sequence(number.0) },
+            acked_below: Sequence(1),
+            timestamp: Timestamp(0),
+            seed: 1,
+            forget_below: GlobalNumber(0),
+            participants: vec![(PartitionId(1), previous)],
+            body: Arc::new(body),
+        };
+        self.script.lock().unwrap().proposals.insert(0, Command::Global(Arc::new(global)).encode());
+        self.commit_all(1);
+        // That it is decided is said in the log, too; here it never gets there.
+        self.script.lock().unwrap().proposals.clear();
     }
 
     fn push(&mut self, ready: Ready) {
@@ -283,11 +300,10 @@ fn a_catalog_that_overtakes_a_proposal_refuses_it_at_execution() {
     let mut bench = Bench::with_table();
     assert!(bench.ask(2, write(&["INSERT INTO t VALUES (1, 1)"])).is_empty());
     let insert = bench.script.lock().unwrap().proposals.remove(0);
-    let newer = Catalog { version: CatalogVersion(2), ..Catalog::default() };
-    bench.ask(3, RequestBody::InstallCatalog(Arc::new(newer)));
+    bench.define(2, "CREATE TABLE u (id int PRIMARY KEY)");
     bench.script.lock().unwrap().proposals.push(insert);
     let replies = bench.commit_all(1);
-    assert_eq!(replies[1].body, ReplyBody::Replan { version: CatalogVersion(2) });
+    assert_eq!(replies[0].body, ReplyBody::Replan { version: CatalogVersion(2) });
 }
 
 #[test]

@@ -63,8 +63,6 @@ pub(super) enum End {
     Done(Outcome),
     /// Paused: the partition's catalog is newer than the plan. Refresh, plan again, [`Call::resume`].
     PlanIsOld(CatalogVersion),
-    /// Paused: the partition's catalog is older than the plan. Install it there, then [`Call::resume`].
-    PartitionIsOld(CatalogVersion),
     /// The deadline has passed.
     TimedOut,
     /// The partition calls the request's number outdated. A bug of the asker.
@@ -82,6 +80,8 @@ pub(super) enum Obstacle {
     LeaderLost,
     /// Too much is waiting there.
     Overloaded,
+    /// Its catalog is an older one: a definition is on its way there.
+    Behind,
     /// A command over several partitions cannot be ordered while this one has no leader that is known.
     Unreachable(PartitionId),
 }
@@ -156,8 +156,6 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
         RequestBody::Execute(_)
         | RequestBody::Commit(_)
         | RequestBody::Order { .. }
-        | RequestBody::Define { .. }
-        | RequestBody::InstallCatalog(_)
         | RequestBody::RegisterGateway { .. } => true,
     }
 }
@@ -346,16 +344,10 @@ impl Call {
         }
     }
 
-    /// Goes on after a pause. With a body: planned again for the same partition.
-    pub(super) fn resume(&mut self, body: Option<RequestBody>, around: &mut Surroundings<'_>) -> Step {
-        if let Some(body) = body {
-            assert_eq!(
-                is_logged(&body),
-                self.is_logged(),
-                "a request does not change its kind when it is planned again"
-            );
-            self.body = body;
-        }
+    /// Goes on after a pause, planned again for the same partition.
+    pub(super) fn resume(&mut self, body: RequestBody, around: &mut Surroundings<'_>) -> Step {
+        assert_eq!(is_logged(&body), self.is_logged(), "a request does not change its kind when it is planned again");
+        self.body = body;
         self.send(around)
     }
 
@@ -384,10 +376,8 @@ impl Call {
             RequestBody::Execute(batch) | RequestBody::Query(batch) => Some(batch.catalog_version),
             RequestBody::Step(step) => Some(step.batch.catalog_version),
             RequestBody::Commit(commitment) => Some(commitment.catalog_version),
-            RequestBody::Define { catalog_version, .. } => Some(*catalog_version),
             RequestBody::Order { body, .. } => Some(body.catalog_version()),
             RequestBody::Collect { .. }
-            | RequestBody::InstallCatalog(_)
             | RequestBody::ReadCatalog { .. }
             | RequestBody::RegisterGateway { .. }
             | RequestBody::Abandon { .. } => None,
@@ -400,13 +390,12 @@ impl Call {
                 self.phase = Phase::Paused;
                 Step::End(End::PlanIsOld(version))
             }
-            Some(planned) if version < planned && self.partition != PartitionId::CLUSTER => {
-                sometimes!("session.partition_is_old");
-                self.phase = Phase::Paused;
-                Step::End(End::PartitionIsOld(version))
+            // It is on its way there, or the answer makes no sense: ask again.
+            _ => {
+                sometimes!("session.partition_is_old", planned.is_some_and(|planned| version < planned));
+                self.obstacle = Obstacle::Behind;
+                self.back_off(around)
             }
-            // The cluster partition's leader is catching up, or the answer makes no sense: ask again.
-            _ => self.back_off(around),
         }
     }
 
@@ -636,7 +625,7 @@ mod tests {
             "PlanIsOld(CatalogVersion(6))"
         );
         assert!(!story.doubt(), "no copy planned under version 5 can be executed at version 6");
-        let again = story.with(|call, around| call.resume(Some(RequestBody::Execute(batch(6))), around));
+        let again = story.with(|call, around| call.resume(RequestBody::Execute(batch(6)), around));
         assert_eq!(again, "send n2 s4.2#7 attempt 13");
         assert!(story.doubt());
     }
@@ -644,13 +633,9 @@ mod tests {
     #[test]
     fn an_older_catalog_leaves_the_doubt_of_earlier_attempts() {
         let (mut story, _) = Story::of(write());
-        assert_eq!(
-            story.reply(1, 11, ReplyBody::Replan { version: CatalogVersion(4) }),
-            "PartitionIsOld(CatalogVersion(4))"
-        );
+        assert_eq!(story.reply(1, 11, ReplyBody::Replan { version: CatalogVersion(4) }), "wait");
         assert!(story.doubt(), "a second copy may arrive after the catalog");
-        assert_eq!(story.call.next_timeout(), Some(Instant(1_000_000_000)), "a pause has no end but the deadline");
-        assert_eq!(story.with(|call, around| call.resume(None, around)), "send n1 s4.2#7 attempt 12");
+        assert_eq!(story.sleep(), "send n1 s4.2#7 attempt 12", "it will get there by itself");
     }
 
     #[test]

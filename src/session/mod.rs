@@ -3,7 +3,8 @@
 //! [`Gateway`] is all sessions of one worker. It is given what clients send, what partitions answer, and time; it returns
 //! bytes for clients and requests for partitions. It speaks PostgreSQL's protocol 3 (`codec`, `writer`: the crate
 //! `pgwire` as a synchronous codec), answers what is its own business (`settings`, `connection::utility`), and turns the
-//! rest into requests that are retried until their outcome is known or the statement's time is over (`call`). Statements
+//! rest into requests that are retried until their outcome is known or the statement's time is over (`call`). What touches
+//! several partitions is ordered by the cluster partition and collected from each (`connection::order`). Statements
 //! that read the schema `system` ask all nodes what they see instead (`survey`, `system`, `connection::observe`).
 //!
 //! # What a client is promised
@@ -21,7 +22,7 @@
 //! - No bytes of a client make the gateway panic.
 //!
 //! # Caveats
-//! - An earlier attempt can answer while a catalog read or an install is out for a later one: whatever ends a statement
+//! - An earlier attempt can answer while a catalog read is out for a later one: whatever ends a statement
 //!   dismisses every call that is out for it (the simulator found one left behind).
 //! - Transaction blocks are of one partition, without definitions and savepoints (`connection::block`). Outside of a block
 //!   each Execute of the extended protocol is a transaction of its own, where PostgreSQL has one up to Sync.

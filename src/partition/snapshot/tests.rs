@@ -3,7 +3,9 @@
 use super::*;
 use crate::consensus::Payload;
 use crate::partition::command::{Command, CommandBody, CommandV1};
-use crate::partition::message::{Batch, Outcome, ReplyBody, Settings, Statement};
+use crate::partition::global::{GlobalBody, Vote};
+use crate::partition::message::{Batch, ReplyBody, Settings, Statement};
+use crate::partition::state_machine::Executed;
 use crate::types::random::SeedableRng;
 use crate::types::{CatalogVersion, RequestId, Rng, Sequence, SessionId, Value};
 use proptest::prelude::*;
@@ -75,15 +77,26 @@ impl Pair {
         match step {
             Step::Define(number) => {
                 let sequence = self.cluster.executed().0 + 1;
-                let body = CommandBody::Define {
-                    text: DEFINITIONS[*number].into(),
-                    search_path: vec!["public".into()],
-                    catalog_version: self.cluster.catalog().version,
+                let body = CommandBody::Order {
+                    participants: vec![PartitionId::CLUSTER, PartitionId(1)],
+                    body: Arc::new(GlobalBody::Define {
+                        text: DEFINITIONS[*number].into(),
+                        search_path: vec!["public".into()],
+                        catalog_version: self.cluster.catalog().version,
+                    }),
                 };
-                let first = run(&mut self.cluster, request(9, sequence), sequence, body);
-                let catalog = Arc::clone(self.cluster.catalog());
-                let second = run(&mut self.data, request(9, sequence), 0, CommandBody::InstallCatalog(catalog));
-                format!("{first:?} {second:?}")
+                let first = execute(&mut self.cluster, request(9, sequence), sequence, body);
+                let global = first.ordered.expect("nothing else is under way");
+                let number = global.number;
+                next(&mut self.data, &Command::Global(global));
+                let vote = |machine: &StateMachine| machine.standing().and_then(|standing| standing.vote.clone());
+                let (one, two) = (vote(&self.cluster), vote(&self.data));
+                let committed = [&one, &two].iter().all(|vote| vote.as_ref().is_some_and(Vote::is_yes));
+                let settled = self.data.settle(committed, Vec::new());
+                let decision = Command::Decision { number, committed, values: Vec::new() };
+                next(&mut self.data, &decision);
+                let decided = next(&mut self.cluster, &decision);
+                format!("{one:?} {two:?} {:?} {:?}", settled.collected, decided.collected)
             }
             Step::Write { session, sequence, acked, text, number } => {
                 let statement = Statement {
@@ -125,12 +138,19 @@ impl Pair {
 }
 
 fn run(machine: &mut StateMachine, id: RequestId, acked_below: u64, body: CommandBody) -> ReplyBody {
+    execute(machine, id, acked_below, body).reply.expect("every command is answered").1
+}
+
+fn next(machine: &mut StateMachine, command: &Command) -> Executed {
+    machine.execute(Timestamp(0), machine.executed().next(), Payload::Command(command.encode()))
+}
+
+fn execute(machine: &mut StateMachine, id: RequestId, acked_below: u64, body: CommandBody) -> Executed {
     let index = machine.executed().next();
     let acked_below = Sequence(acked_below);
     let timestamp = Timestamp(1000 + i64::try_from(index.0).unwrap() % 3);
     let command = Command::V1(CommandV1 { id, acked_below, timestamp, seed: index.0, body });
-    let executed = machine.execute(Timestamp(0), index, Payload::Command(command.encode()));
-    executed.reply.expect("every command is answered").1
+    machine.execute(Timestamp(0), index, Payload::Command(command.encode()))
 }
 
 fn chunks(snapshot: &Snapshot, bytes: usize) -> Vec<Bytes> {
@@ -281,17 +301,14 @@ fn what_stands_outside_the_trees_is_in_the_digest() {
         &mut pair.data,
         RequestId { session: SessionId { gateway: 77, counter: 1 }, sequence: Sequence(9) },
         9,
-        CommandBody::Define { text: "".into(), search_path: vec![], catalog_version: CatalogVersion(u64::MAX) },
+        CommandBody::Execute {
+            catalog_version: CatalogVersion(u64::MAX),
+            statements: vec![],
+            settings: Arc::new(Settings::default()),
+        },
     );
     differs(&pair, "what a session has acknowledged");
-    let installed = run(
-        &mut pair.data,
-        RequestId { session: SessionId { gateway: 9, counter: 300 }, sequence: Sequence(1) },
-        0,
-        CommandBody::InstallCatalog(Arc::clone(pair.cluster.catalog())),
-    );
-    match installed {
-        ReplyBody::Done(Outcome::Installed { violations, .. }) => assert_eq!(violations.len(), 1, "b_s does not hold"),
-        other => panic!("not installed: {other:?}"),
-    }
+    let refused = pair.step(&Step::Define(4));
+    assert!(refused.contains("23505"), "b_s does not hold: {refused}");
+    differs(&pair, "what a definition came to");
 }

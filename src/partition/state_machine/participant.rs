@@ -180,7 +180,7 @@ impl StateMachine {
             }
             GlobalBody::Commit { lists, only_validate, .. } => Some(self.execute_list(lists, *only_validate)),
             GlobalBody::Define { text, search_path, .. } => {
-                Some(self.define_tentatively(&mut standing, text, search_path))
+                self.define_tentatively(&mut standing, text, search_path, values)
             }
         };
         let keeps = vote.as_ref().is_none_or(Vote::is_yes);
@@ -277,38 +277,87 @@ impl StateMachine {
         }
     }
 
-    /// Executes a definition on the catalog's copy and on the rows that are here.
-    fn define_tentatively(&mut self, standing: &mut Standing, text: &str, search_path: &[String]) -> Vote {
-        match self.defined(text, search_path) {
+    /// Executes a definition on the catalog's copy and on the rows that are here; `None`: rows of others are still to come.
+    /// It is begun again when they have.
+    fn define_tentatively(
+        &mut self,
+        standing: &mut Standing,
+        text: &str,
+        search_path: &[String],
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Option<Vote> {
+        self.store.rollback(standing.mark);
+        match self.defined(standing, text, search_path, values) {
             Ok(defined) => {
-                standing.definition = Some(defined);
-                Vote::Yes
+                standing.definition = Some(defined?);
+                Some(Vote::Yes)
             }
-            Err(error) => Vote::Error { statement: 0, error: Box::new(error) },
+            Err(error) => Some(Vote::Error { statement: 0, error: Box::new(error) }),
         }
     }
 
     /// What the text makes of the catalog; indexes that were to be built are in use in the end. Rows follow step by step.
-    fn defined(&mut self, text: &str, search_path: &[String]) -> Result<Defined, SqlError> {
-        let definition = define(&self.catalog, text, search_path)?;
+    fn defined(
+        &mut self,
+        standing: &mut Standing,
+        text: &str,
+        search_path: &[String],
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Result<Option<Defined>, SqlError> {
+        let data = standing.global.participants.iter().filter(|(partition, _)| *partition != PartitionId::CLUSTER);
+        let partitions = u32::try_from(data.count()).unwrap_or(u32::MAX);
+        let definition = define(&self.catalog, text, search_path, partitions)?;
         let (tag, notices) = (definition.tag, definition.notices);
-        let mut catalog = definition.catalog;
-        self.bring_rows(&Arc::clone(&self.catalog), &catalog)?;
-        while let Some(text) = sql::next_to_finish(&catalog) {
-            let next = define(&catalog, &text, search_path)?.catalog;
-            self.bring_rows(&catalog, &next)?;
-            catalog = next;
+        let mut catalog = Arc::clone(&self.catalog);
+        let (mut next, mut round) = (definition.catalog, 0);
+        loop {
+            if !self.bring_rows(standing, &catalog, &next, partitions, &mut round, values)? {
+                return Ok(None);
+            }
+            catalog = Arc::new(next);
+            let Some(text) = sql::next_to_finish(&catalog) else { break };
+            next = define(&catalog, &text, search_path, partitions)?.catalog;
         }
-        Ok(Defined { catalog: Arc::new(catalog), tag, notices })
+        Ok(Some(Defined { catalog, tag, notices }))
     }
 
-    fn bring_rows(&mut self, old: &Catalog, new: &Catalog) -> Result<(), SqlError> {
+    /// Brings the rows from one catalog to the next; `false`: those that others give are not there yet.
+    fn bring_rows(
+        &mut self,
+        standing: &mut Standing,
+        old: &Catalog,
+        new: &Catalog,
+        partitions: u32,
+        round: &mut u32,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Result<bool, SqlError> {
         if self.partition == PartitionId::CLUSTER {
-            return Ok(());
+            return Ok(true);
         }
-        match sql::install(&mut self.store, old, new).into_iter().next() {
+        let violations = if partitions > 1 && sql::moves_rows(old, new) {
+            let share = sql::Share { own: self.partition, partitions };
+            if standing.sent.iter().all(|(sent, _)| sent != round) {
+                let leaving = sql::rows_to_move(&self.store, old, new, share)?;
+                standing.sent.push((*round, encode_leaving(&leaving)));
+            }
+            let others = (1..=partitions).map(PartitionId).filter(|other| *other != share.own);
+            let Some(said) = others.map(|other| values(*round, other)).collect::<Option<Vec<_>>>() else {
+                sometimes!("global.waits_for_rows");
+                return Ok(false);
+            };
+            *round += 1;
+            let mut arrivals = Vec::new();
+            for bytes in said {
+                arrivals.extend(arrivals_in(&bytes, share.own)?);
+            }
+            sometimes!("global.rows_moved", !arrivals.is_empty());
+            sql::install_moved(&mut self.store, old, new, share, &arrivals)?
+        } else {
+            sql::install(&mut self.store, old, new)
+        };
+        match violations.into_iter().next() {
             Some((_, error)) => Err(error),
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 
@@ -508,10 +557,10 @@ fn told(remembered: Remembered) -> GlobalOutcome {
     GlobalOutcome { vote, committed, results: Vec::new(), defined }
 }
 
-fn define(catalog: &Catalog, text: &str, search_path: &[String]) -> Result<sql::Definition, SqlError> {
+fn define(catalog: &Catalog, text: &str, search_path: &[String], partitions: u32) -> Result<sql::Definition, SqlError> {
     let parsed = sql::parse(text)?;
     match parsed.as_slice() {
-        [one] => sql::define(catalog, one, search_path),
+        [one] => sql::define_over(catalog, one, search_path, partitions),
         _ => Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "one definition at a time")),
     }
 }
@@ -527,4 +576,16 @@ pub(in crate::partition) fn values_of(
         .flat_map(|round| standing.global.others(own).map(move |other| (round, other)))
         .filter_map(|(round, other)| Some((round, other, value(round, other)?)))
         .collect()
+}
+
+/// What a participant of a definition gives to each other one, as it travels.
+fn encode_leaving(leaving: &[(PartitionId, Bytes)]) -> Bytes {
+    postcard::to_stdvec(leaving).expect("plain data, always encodable").into()
+}
+
+/// What of it is for one of them.
+fn arrivals_in(bytes: &[u8], own: PartitionId) -> Result<Option<Bytes>, SqlError> {
+    let leaving: Vec<(PartitionId, Bytes)> = postcard::from_bytes(bytes)
+        .map_err(|_| SqlError::new(SqlState::DATA_CORRUPTED, "malformed rows of another partition"))?;
+    Ok(leaving.into_iter().find(|(to, _)| *to == own).map(|(_, rows)| rows))
 }

@@ -25,8 +25,6 @@ pub(super) enum Role {
     Work,
     /// The catalog, at the cluster partition.
     Catalog,
-    /// Bringing a partition to the catalog.
-    Install(PartitionId),
     /// What an ordered command has come to, at one of its participants.
     Collect,
 }
@@ -162,20 +160,12 @@ impl Connection {
             }
             (End::Done(outcome), Role::Work) => {
                 self.remove_call(index);
-                // An earlier attempt may answer while a helper's call (catalog read, install) is still out for a later one.
+                // An earlier attempt may answer while a catalog read is still out for a later one.
                 sometimes!("session.done_with_helpers_out", !self.calls.is_empty());
                 self.dismiss();
                 self.work_done(turn, outcome);
             }
-            (End::Done(Outcome::Installed { violations, .. }), Role::Install(partition)) => {
-                self.remove_call(index);
-                self.installed(turn, partition, violations);
-            }
             (End::PlanIsOld(version), Role::Work) => self.plan_is_old(turn, index, version),
-            (End::PartitionIsOld(version), Role::Work) => {
-                let partition = self.calls[index].1.partition();
-                self.bring_up(turn, partition, version);
-            }
             (End::Stale, _) => {
                 sometimes!("session.stale");
                 let call = self.remove_call(index);
@@ -185,7 +175,7 @@ impl Connection {
                     self.broken(turn);
                 }
             }
-            (End::Done(_) | End::PlanIsOld(_) | End::PartitionIsOld(_), _) => self.broken(turn),
+            (End::Done(_) | End::PlanIsOld(_), _) => self.broken(turn),
         }
     }
 
@@ -205,7 +195,7 @@ impl Connection {
     fn work_done(&mut self, turn: &mut Turn<'_>, outcome: Outcome) {
         match self.job.take() {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
-            Some(Job::Define(job)) => self.define_done(turn, job, outcome),
+            Some(Job::Define(job)) => self.define_done(turn, &job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
             Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
         }
@@ -251,6 +241,9 @@ impl Connection {
         }
         if let Some(Job::Observe(_)) = self.job {
             return self.survey(turn);
+        }
+        if self.is_defined() {
+            return self.finish_definition(turn);
         }
         let Some(index) = self.calls.iter().position(|(role, _)| *role == Role::Work) else {
             return self.broken(turn);
@@ -306,7 +299,7 @@ impl Connection {
             return self.resume(turn);
         }
         let about_work = |role: &Role| matches!(role, Role::Work | Role::Collect);
-        if self.is_defined() || self.calls.iter().any(|(role, call)| about_work(role) && call.is_in_doubt()) {
+        if self.calls.iter().any(|(role, call)| about_work(role) && call.is_in_doubt()) {
             sometimes!("session.cancelled_in_doubt");
             let until = turn.now + turn.shared.config.attempt_timeout;
             self.deadline = self.deadline.min(until);
@@ -322,22 +315,17 @@ impl Connection {
 
     /// The statement's time is over, or it was cancelled.
     fn give_up(&mut self, turn: &mut Turn<'_>) {
-        let defined = self.is_defined();
+        if self.is_defined() {
+            // All that is missing is that this gateway knows it.
+            self.dismiss();
+            return self.finish_definition(turn);
+        }
         let work = self.calls.iter().position(|(role, _)| *role == Role::Work);
         let Some(index) = work.or_else(|| (!self.calls.is_empty()).then_some(0)) else { return self.broken(turn) };
         let (role, call) = self.calls.remove(index);
         self.retire(&call);
         let refused = self.collecting.as_ref().is_some_and(|collecting| collecting.is_refused());
         self.abandon();
-        if defined {
-            let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, "statement completion unknown")
-                .detail(format!(
-                    "The definition is committed, but partition {} has not confirmed that it is in force there.",
-                    call.partition().0
-                ))
-                .hint("Look at the catalog before repeating the statement.");
-            return self.fail(turn, error);
-        }
         match role {
             Role::Work | Role::Collect if !refused => self.give_up_on(turn, &call),
             _ => self.fail_unexecuted(turn, &call),
@@ -365,7 +353,11 @@ impl Connection {
             SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
                 .detail(obstacle(call))
         } else {
-            let message = format!("partition {} is not available", call.partition().0);
+            let partition = match call.obstacle() {
+                Obstacle::Unreachable(other) => other,
+                _ => call.partition(),
+            };
+            let message = format!("partition {} is not available", partition.0);
             SqlError::new(SqlState::CANNOT_CONNECT_NOW, message)
                 .detail(obstacle(call))
                 .hint("Nothing was changed. Try again.")
@@ -385,6 +377,7 @@ fn obstacle(call: &Call) -> String {
         Obstacle::Silence => format!("No replica of partition {partition} has answered in time."),
         Obstacle::NoLeader => format!("Partition {partition} has no leader that is known."),
         Obstacle::LeaderLost => format!("Partition {partition} lost its leader while the statement was under way."),
+        Obstacle::Behind => format!("Partition {partition} has not come to the catalog in force."),
         Obstacle::Overloaded => format!("Partition {partition} has more work than it takes."),
         Obstacle::Unreachable(other) => format!("Partition {} has no leader that is known.", other.0),
     }

@@ -1,46 +1,34 @@
-//! DDL: one statement, several requests.
+//! DDL: a command over all partitions, the cluster partition among them.
 //!
-//! 1. The statement is checked here, against the catalog known here, and sent to the cluster partition with that
-//!    version. When it is executed there, it is committed.
-//! 2. Every data partition is brought to the new catalog. Only then is the client told: a definition that has been
-//!    acknowledged is in force everywhere.
-//! 3. A UNIQUE index over rows that were there, or a primary key, is *building* until every partition has found it to hold: a second
-//!    definition puts it in use, or drops it, and then the client gets the 23505 of the first partition that objected.
-//!
-//! A session that ends in the middle leaves a committed definition that partitions take when they are next asked under
-//! it, and perhaps an index that is building for ever: `DROP INDEX` removes it.
+//! 1. The statement is checked here, against the catalog known here, and ordered under that version.
+//! 2. Every partition executes it on its own rows, at its place: rows move, indexes are built, and a UNIQUE that does not hold in
+//!    one of them is that one's vote against it, everywhere. Only when all have decided is the client told: a definition that has
+//!    been acknowledged is in force everywhere.
+//! 3. This gateway must know the catalog before it goes on: its own replica tells it, or it asks.
 
 use super::calls::{Role, around};
+use super::execution::result_lost;
 use super::extended::shifted;
+use super::order::Collecting;
 use super::{Connection, Job, Origin, Task};
-use crate::catalog::Catalog;
+use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Outcome, RequestBody};
 use crate::session::call::Call;
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
 use crate::sometimes;
 use crate::sql::{self, Parsed};
-use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState, TreeId};
+use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState};
 use std::sync::Arc;
 
 /// DDL under way.
 pub(super) struct DefineJob {
     statement: Parsed,
     origin: Origin,
-    /// What is being defined now: the statement, or the end of an index's building.
-    text: Arc<str>,
-    /// Version under which that was checked.
+    /// Version under which it was checked.
     checked: CatalogVersion,
-    /// Trees that existed before the statement; those of building indexes beyond them are its own.
-    next_tree: u32,
-    /// The statement's tag and notices, once it is committed.
+    /// The statement's tag and notices, once it is in force.
     defined: Option<(String, Vec<SqlError>)>,
-    /// Partitions that have not confirmed yet.
-    waiting: usize,
-    /// Indexes of the statement that are still to be put in use or dropped.
-    building: Vec<TreeId>,
-    /// Why they are to be dropped.
-    violation: Option<SqlError>,
 }
 
 impl Connection {
@@ -60,18 +48,11 @@ impl Connection {
             };
             return self.confirm(turn, task, error);
         }
-        let job = DefineJob {
-            text: Arc::clone(&statement.text),
-            statement,
-            origin,
-            checked: turn.shared.catalog.version,
-            next_tree: turn.shared.catalog.next_tree,
-            defined: None,
-            waiting: 0,
-            building: Vec::new(),
-            violation: None,
-        };
-        self.send_definition(turn, Box::new(job));
+        self.note_statement(turn, &statement.text);
+        let job = DefineJob { statement, origin, checked: turn.shared.catalog.version, defined: None };
+        let body = self.definition_body(turn, &job);
+        self.job = Some(Job::Define(Box::new(job)));
+        self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
     }
 
     fn check_definition(&self, turn: &Turn<'_>, statement: &Parsed) -> Result<(), SqlError> {
@@ -79,108 +60,82 @@ impl Connection {
             // Whoever said it too early would put an index in use that does not hold.
             return Err(SqlError::unsupported("ALTER INDEX … SET ACTIVE is said by the cluster itself"));
         }
-        sql::define(&turn.shared.catalog, statement, &self.settings.travelling().search_path).map(drop)
+        let search_path = &self.settings.travelling().search_path;
+        sql::define_over(&turn.shared.catalog, statement, search_path, turn.shared.config.partitions).map(drop)
     }
 
-    fn definition_body(&self, job: &DefineJob) -> RequestBody {
-        RequestBody::Define {
-            text: Arc::clone(&job.text),
-            search_path: self.settings.travelling().search_path.clone(),
-            catalog_version: job.checked,
+    fn definition_body(&self, turn: &Turn<'_>, job: &DefineJob) -> RequestBody {
+        let data = (1..=turn.shared.config.partitions).map(PartitionId);
+        RequestBody::Order {
+            participants: std::iter::once(PartitionId::CLUSTER).chain(data).collect(),
+            body: Arc::new(GlobalBody::Define {
+                text: Arc::clone(&job.statement.text),
+                search_path: self.settings.travelling().search_path.clone(),
+                catalog_version: job.checked,
+            }),
         }
-    }
-
-    fn send_definition(&mut self, turn: &mut Turn<'_>, job: Box<DefineJob>) {
-        self.note_statement(turn, &job.statement.text);
-        let body = self.definition_body(&job);
-        self.job = Some(Job::Define(job));
-        self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
     }
 
     /// The catalog has moved on since the definition was checked, and is known here again.
     pub(super) fn redefine(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, mut call: Call) {
-        if job.defined.is_none() {
-            if let Err(error) = self.check_definition(turn, &job.statement) {
-                return self.fail(turn, shifted(error, job.statement.offset));
-            }
-            job.next_tree = turn.shared.catalog.next_tree;
+        if let Err(error) = self.check_definition(turn, &job.statement) {
+            return self.fail(turn, shifted(error, job.statement.offset));
         }
         job.checked = turn.shared.catalog.version;
-        let body = self.definition_body(&job);
+        let body = self.definition_body(turn, &job);
         self.job = Some(Job::Define(job));
-        let step = call.resume(Some(body), &mut around(turn, &mut self.attempts));
+        let step = call.resume(body, &mut around(turn, &mut self.attempts));
         self.calls.push((Role::Work, call));
         self.follow(turn, self.calls.len() - 1, step);
     }
 
-    /// The cluster partition has answered.
-    pub(super) fn define_done(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, outcome: Outcome) {
+    /// The cluster partition has answered, and not with a place in the order.
+    pub(super) fn define_done(&mut self, turn: &mut Turn<'_>, job: &DefineJob, outcome: Outcome) {
         match outcome {
-            Outcome::Defined { catalog, tag, notices } => {
-                let changed = catalog.version > job.checked;
-                if job.defined.is_none() {
-                    job.defined = Some((tag, notices));
-                    job.building = building(&catalog, job.next_tree);
-                }
-                turn.shared.adopt(Arc::clone(&catalog));
-                if changed { self.install_everywhere(turn, job, &catalog) } else { self.finish_definition(turn, job) }
-            }
-            // Somebody else has dropped the index meanwhile: there is nothing left to finish.
-            Outcome::Error { .. } if job.defined.is_some() => self.finish_definition(turn, job),
             Outcome::Error { error, .. } => self.fail(turn, shifted(error, job.statement.offset)),
-            Outcome::ResultNotKept => {
-                let message = "statement completion known, result lost: the definition is committed";
-                let error = SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, message)
-                    .hint("Look at the catalog before repeating the statement.");
-                self.fail(turn, error);
-            }
             _ => self.fail(turn, SqlError::new(SqlState::INTERNAL_ERROR, "a partition's answer fits no definition")),
         }
     }
 
-    fn install_everywhere(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, catalog: &Arc<Catalog>) {
-        let partitions = turn.shared.config.partitions;
-        job.waiting = partitions as usize;
+    /// All partitions have decided.
+    pub(super) fn define_decided(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, collecting: &Collecting) {
+        if collecting.is_refused() {
+            return self.define_refused(turn, &job, collecting);
+        }
+        let Some(defined) = collecting.parts.values().find_map(|part| part.defined.clone()) else {
+            return self.fail(turn, result_lost());
+        };
+        let checked = job.checked;
+        job.defined = Some(defined);
         self.job = Some(Job::Define(job));
-        for partition in (1..=partitions).map(PartitionId) {
-            let body = RequestBody::InstallCatalog(Arc::clone(catalog));
-            self.start_call(turn, Role::Install(partition), partition, body);
+        if turn.shared.catalog.version > checked {
+            return self.finish_definition(turn);
         }
+        self.read_catalog(turn);
     }
 
-    /// A partition has come up to the catalog.
-    pub(super) fn installed(
-        &mut self,
-        turn: &mut Turn<'_>,
-        _partition: PartitionId,
-        violations: Vec<(TreeId, SqlError)>,
-    ) {
-        let Some(Job::Define(job)) = &mut self.job else { return self.resume_work(turn) };
-        let own = violations.into_iter().find(|(tree, _)| job.building.contains(tree));
-        if let (Some((_, error)), None) = (own, &job.violation) {
-            job.violation = Some(error);
-        }
-        job.waiting = job.waiting.saturating_sub(1);
-        if job.waiting == 0
-            && let Some(Job::Define(job)) = self.job.take()
-        {
-            self.finish_definition(turn, job);
-        }
-    }
-
-    /// In force everywhere: what is left is to end the building of indexes, one after the other.
-    fn finish_definition(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>) {
-        while let Some(tree) = job.building.pop() {
-            if let Some(text) = sql::finish_building(&turn.shared.catalog, tree, job.violation.is_none()) {
-                sometimes!("session.unique_index_violated", job.violation.is_some());
-                job.text = Arc::from(text);
-                job.checked = turn.shared.catalog.version;
-                return self.send_definition(turn, job);
+    fn define_refused(&mut self, turn: &mut Turn<'_>, job: &DefineJob, collecting: &Collecting) {
+        let error = match collecting.refusal() {
+            Some(Vote::Error { error, .. }) => {
+                sometimes!("session.definition_refused_by_rows");
+                shifted((**error).clone(), job.statement.offset)
             }
-        }
-        if let Some(error) = job.violation {
-            return self.fail(turn, error);
-        }
+            Some(Vote::Mismatch { error }) => (**error).clone(),
+            Some(Vote::Replan { .. }) => {
+                SqlError::new(SqlState::SERIALIZATION_FAILURE, "another definition came in between")
+                    .hint("Nothing was changed. Try again.")
+            }
+            _ => {
+                let message = "a definition was refused, and nobody says why";
+                SqlError::new(SqlState::INTERNAL_ERROR, message).hint("Nothing was changed.")
+            }
+        };
+        self.fail(turn, error);
+    }
+
+    /// In force everywhere.
+    pub(super) fn finish_definition(&mut self, turn: &mut Turn<'_>) {
+        let Some(Job::Define(job)) = self.job.take() else { return self.broken(turn) };
         let (tag, notices) = job.defined.unwrap_or_default();
         if self.settings.wants_notices() {
             for notice in &notices {
@@ -192,14 +147,8 @@ impl Connection {
         self.go_on(turn, job.origin);
     }
 
-    /// Has a definition of the current statement been committed?
+    /// Is the current statement a definition that is in force?
     pub(super) fn is_defined(&self) -> bool {
         matches!(&self.job, Some(Job::Define(job)) if job.defined.is_some())
     }
-}
-
-/// Trees of building indexes that are new: numbered from `next_tree`.
-fn building(catalog: &Catalog, next_tree: u32) -> Vec<TreeId> {
-    let indexes = catalog.tables.values().flat_map(|table| &table.indexes);
-    indexes.filter(|index| index.state.is_building() && index.tree.0 >= next_tree).map(|index| index.tree).collect()
 }

@@ -11,7 +11,7 @@ use crate::session::writer::Formats;
 use crate::sometimes;
 use crate::sql::{Distribution, Kind, Parsed, Prepared, StatementResult};
 use crate::storage::Store;
-use crate::types::{CatalogVersion, DataType, PartitionId, SqlError, SqlState, Value};
+use crate::types::{DataType, PartitionId, SqlError, SqlState, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -190,7 +190,7 @@ impl Connection {
             sometimes!("session.route_changed");
             return self.start_changing(turn, Role::Work, partition, body, changes);
         }
-        let step = call.resume(Some(body), &mut super::calls::around(turn, &mut self.attempts));
+        let step = call.resume(body, &mut super::calls::around(turn, &mut self.attempts));
         self.calls.push((Role::Work, call));
         self.follow(turn, self.calls.len() - 1, step);
     }
@@ -253,20 +253,6 @@ impl Connection {
             }
         }
         self.writer.command_complete(&plan.tag(result.affected));
-    }
-
-    /// Asks a partition to come up to the catalog known here.
-    pub(super) fn bring_up(&mut self, turn: &mut Turn<'_>, partition: PartitionId, version: CatalogVersion) {
-        debug_assert!(version < turn.shared.catalog.version, "nothing newer is known here");
-        let body = RequestBody::InstallCatalog(Arc::clone(&turn.shared.catalog));
-        self.start_call(turn, Role::Install(partition), partition, body);
-    }
-
-    /// Goes on with a call that waited for its partition to come up.
-    pub(super) fn resume_work(&mut self, turn: &mut Turn<'_>) {
-        let Some(index) = self.calls.iter().position(|(role, _)| *role == Role::Work) else { return };
-        let step = self.calls[index].1.resume(None, &mut super::calls::around(turn, &mut self.attempts));
-        self.follow(turn, index, step);
     }
 
     /// Sends what a call wants sent.

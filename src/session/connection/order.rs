@@ -48,7 +48,7 @@ pub(super) struct Collecting {
     changes: bool,
     /// Participants that have not answered.
     missing: usize,
-    parts: BTreeMap<PartitionId, GlobalOutcome>,
+    pub(super) parts: BTreeMap<PartitionId, GlobalOutcome>,
     /// A participant has not kept its part.
     lost: bool,
 }
@@ -60,7 +60,7 @@ impl Collecting {
     }
 
     /// Why it was refused: the greatest vote; of several alike that on the earliest statement, then the lowest partition's.
-    fn refusal(&self) -> Option<&Vote> {
+    pub(super) fn refusal(&self) -> Option<&Vote> {
         let statement = |vote: &Vote| if let Vote::Error { statement, .. } = vote { *statement } else { 0 };
         let votes = self.parts.values().map(|part| &part.vote);
         votes.min_by_key(|vote| (std::cmp::Reverse(vote.rank()), statement(vote)))
@@ -114,6 +114,7 @@ impl Connection {
         let (Some(collecting), job) = (self.collecting.take(), self.job.take()) else { return self.broken(turn) };
         match job {
             Some(Job::Batch(job)) => self.batch_decided(turn, job, &collecting),
+            Some(Job::Define(job)) => self.define_decided(turn, job, &collecting),
             _ => self.broken(turn),
         }
     }

@@ -1,16 +1,18 @@
-//! Partitions that execute at once, or fail as told.
+//! Partitions with one replica each, whose consensus agrees with itself at once; or that fail as told.
 
-use crate::catalog::Catalog;
-use crate::partition::message::{
-    Batch, Commitment, Outcome, Reply, ReplyBody, Request, RequestBody, StatementResult, Step,
-};
-use crate::partition::seen;
-use crate::sql::{self, PlanCache};
-use crate::storage::Store;
+use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
+use crate::partition::global::GlobalBody;
+use crate::partition::message::{Reply, ReplyBody, Request, RequestBody};
+use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
 use crate::types::random::SeedableRng;
-use crate::types::{NodeId, PartitionId, RequestId, Rng, SessionId, SqlError, SqlState, TreeId};
-use std::collections::{BTreeMap, VecDeque};
+use crate::types::{
+    CatalogVersion, Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng, Sequence,
+    SessionId, Timestamp, WorkerId,
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What happens to the next request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,224 +28,282 @@ pub(super) enum Fault {
     Overloaded,
 }
 
-#[derive(Default)]
-struct Partition {
-    store: Store,
-    catalog: Arc<Catalog>,
-    violations: BTreeMap<TreeId, SqlError>,
+/// A member that needs no others.
+struct Alone {
+    last: u64,
+    ready: VecDeque<Ready>,
+    /// The lead is to be lost, and won again.
+    unseated: Arc<AtomicBool>,
+}
+
+impl Consensus for Alone {
+    fn paused(&mut self, _: Instant, _: Duration) {}
+
+    fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
+
+    fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
+        self.last += 1;
+        let committed = vec![Committed { index: LogIndex(self.last), payload: Payload::Command(payload) }];
+        self.ready.push_back(Ready { committed, ..Ready::default() });
+        Ok(())
+    }
+
+    fn read_barrier(&mut self, _: Instant, token: u64) -> Result<(), NotLeader> {
+        let read_states = vec![ReadState { token, index: LogIndex(self.last) }];
+        self.ready.push_back(Ready { read_states, ..Ready::default() });
+        Ok(())
+    }
+
+    fn next_timeout(&self) -> Instant {
+        Instant(u64::MAX)
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {}
+
+    fn ready(&mut self) -> Option<Ready> {
+        if self.unseated.swap(false, Ordering::Relaxed) {
+            for role in [Role::Follower, Role::Leader] {
+                self.ready.push_back(Ready { role: Some(role), ..Ready::default() });
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    fn persisted(&mut self, _: Instant, _: u64) {}
+
+    fn status(&self) -> Status {
+        Status {
+            role: Role::Leader,
+            era: Era(1),
+            leader: None,
+            last: LogIndex(self.last),
+            committed: LogIndex(self.last),
+            floor: Floor::default(),
+            lacks_state: false,
+            standing: crate::consensus::Standing::Member,
+        }
+    }
+
+    fn compact(&mut self, _: LogIndex) {}
+
+    fn installed(&mut self, _: Instant, _: Floor) -> bool {
+        true
+    }
+
+    fn position(&self, index: LogIndex) -> Option<Floor> {
+        Some(Floor { index, era: Era(1) })
+    }
+
+    fn inspect(&self, _: LogIndex) -> Option<(Era, u64)> {
+        None
+    }
+
+    fn awaited(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+}
+
+struct Member {
+    replica: Replica,
+    unseated: Arc<AtomicBool>,
+}
+
+impl Member {
+    fn new(partition: PartitionId) -> Self {
+        let unseated = Arc::new(AtomicBool::new(false));
+        let lead = Ready { role: Some(Role::Leader), ..Ready::default() };
+        let alone = Alone { last: 0, ready: VecDeque::from([lead]), unseated: Arc::clone(&unseated) };
+        let keeping = KeepingConfig {
+            checkpoint_every: u64::MAX,
+            log_keep_entries: 1000,
+            chunk_bytes: 1 << 16,
+            patience: Duration::from_secs(1),
+        };
+        let config = ReplicaConfig {
+            max_pending: 100,
+            digest_every: 1000,
+            exchange_every: Duration::from_millis(100),
+            rng: Rng::seed_from_u64(u64::from(partition.0)),
+            keeping,
+        };
+        Self { replica: Replica::new(Box::new(alone), StateMachine::new(partition), config), unseated }
+    }
 }
 
 pub(super) struct Cluster {
-    pub(super) catalog: Arc<Catalog>,
-    partitions: Vec<Partition>,
-    outcomes: BTreeMap<RequestId, Outcome>,
+    /// By number; the cluster partition is the first.
+    members: Vec<Member>,
     pub(super) faults: VecDeque<Fault>,
-    /// Forks of open transactions.
-    forks: BTreeMap<(SessionId, u64), Store>,
-    plans: PlanCache,
+    /// Partitions that do nothing, with what has come for them.
+    stalled: BTreeSet<PartitionId>,
+    waiting: Vec<(PartitionId, Request)>,
+    /// Who was asked: the answer comes from there.
+    asked: BTreeMap<(RequestId, PartitionId), NodeId>,
+    /// Answers that get lost.
+    mute: BTreeSet<(RequestId, u32)>,
+    answers: Vec<(NodeId, Reply)>,
+    definitions: u64,
 }
+
+const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
 
 impl Cluster {
     pub(super) fn new(partitions: u32) -> Self {
-        Self {
-            catalog: Arc::new(Catalog::default()),
-            partitions: (0..partitions).map(|_| Partition::default()).collect(),
-            outcomes: BTreeMap::new(),
+        let mut cluster = Self {
+            members: (0..=partitions).map(|number| Member::new(PartitionId(number))).collect(),
             faults: VecDeque::new(),
-            forks: BTreeMap::new(),
-            plans: PlanCache::new(100),
+            stalled: BTreeSet::new(),
+            waiting: Vec::new(),
+            asked: BTreeMap::new(),
+            mute: BTreeSet::new(),
+            answers: Vec::new(),
+            definitions: 0,
+        };
+        // Gateways that were there before.
+        for number in 1..=6 {
+            let id = RequestId { session: SessionId { gateway: 0, counter: 99 }, sequence: Sequence(number) };
+            let body =
+                RequestBody::RegisterGateway { node: NodeId(9), worker: WorkerId(0), incarnation: Incarnation(number) };
+            cluster.replica(PartitionId::CLUSTER).request(Instant(0), Timestamp(0), ORIGIN, ask(id, body));
+            cluster.settle(Instant(0), Timestamp(0));
+        }
+        cluster.answers.clear();
+        cluster
+    }
+
+    fn replica(&mut self, partition: PartitionId) -> &mut Replica {
+        &mut self.members[partition.0 as usize].replica
+    }
+
+    /// DDL of another gateway.
+    pub(super) fn define(&mut self, now: Instant, wall: Timestamp, text: &str) {
+        self.definitions += 1;
+        let sequence = Sequence(self.definitions);
+        let id = RequestId { session: SessionId { gateway: 99, counter: 1 }, sequence };
+        let body = GlobalBody::Define {
+            text: text.into(),
+            search_path: vec!["public".to_owned()],
+            catalog_version: self.version(),
+        };
+        let participants = (0..self.members.len()).map(|number| PartitionId(number as u32)).collect();
+        let order = RequestBody::Order { participants, body: Arc::new(body) };
+        self.replica(PartitionId::CLUSTER).request(now, wall, ORIGIN, ask(id, order));
+        self.settle(now, wall);
+        let answered = std::mem::take(&mut self.answers);
+        assert!(answered.iter().all(|(_, reply)| reply.id != id || matches!(reply.body, ReplyBody::Done(_))));
+        self.answers = answered.into_iter().filter(|(_, reply)| reply.id != id).collect();
+    }
+
+    fn version(&mut self) -> CatalogVersion {
+        let body = RequestBody::ReadCatalog { have: CatalogVersion(u64::MAX) };
+        let id = RequestId { session: SessionId { gateway: 99, counter: 2 }, sequence: Sequence(1) };
+        self.replica(PartitionId::CLUSTER).request(Instant(0), Timestamp(0), ORIGIN, ask(id, body));
+        self.settle(Instant(0), Timestamp(0));
+        let of_this = self.answers.iter().position(|(_, reply)| reply.id == id).expect("a read is answered");
+        match self.answers.remove(of_this).1.body {
+            ReplyBody::Done(crate::partition::message::Outcome::Catalog(Some(catalog))) => catalog.version,
+            other => panic!("no catalog: {other:?}"),
         }
     }
 
-    /// DDL of another gateway, which partitions have not heard of yet.
-    pub(super) fn define(&mut self, text: &str) {
-        let parsed = sql::parse(text).expect("the script's DDL parses");
-        let definition = sql::define(&self.catalog, &parsed[0], &["public".to_owned()]);
-        self.catalog = Arc::new(definition.expect("the script's DDL is sound").catalog);
+    /// A partition does nothing, from now on.
+    pub(super) fn stall(&mut self, partition: PartitionId) {
+        self.stalled.insert(partition);
+    }
+
+    /// It goes on.
+    pub(super) fn go_on(&mut self, now: Instant, wall: Timestamp) -> Vec<(NodeId, Reply)> {
+        self.stalled.clear();
+        for (partition, request) in std::mem::take(&mut self.waiting) {
+            self.replica(partition).request(now, wall, ORIGIN, request);
+        }
+        self.pass(now, wall)
     }
 
     /// Leaders have changed: their forks are gone.
-    pub(super) fn lose_forks(&mut self) {
-        self.forks.clear();
+    pub(super) fn lose_forks(&mut self, now: Instant, wall: Timestamp) -> Vec<(NodeId, Reply)> {
+        for member in &self.members[1..] {
+            member.unseated.store(true, Ordering::Relaxed);
+        }
+        self.pass(now, wall)
     }
 
-    /// All partitions hear of it.
-    pub(super) fn install(&mut self) {
-        for partition in 1..=self.partitions.len() {
-            let catalog = Arc::clone(&self.catalog);
-            self.run(PartitionId(partition as u32), &RequestBody::InstallCatalog(catalog));
-        }
-    }
-
-    /// Deals with a request; `None`: no answer comes.
-    pub(super) fn request(&mut self, partition: PartitionId, request: &Request) -> Option<Reply> {
-        if let RequestBody::Abandon { transaction } = request.body {
-            self.forks.remove(&(request.id.session, transaction));
-            return None;
-        }
-        let fault = self.faults.pop_front().unwrap_or(Fault::None);
-        let body = match fault {
-            Fault::Drop => return None,
-            Fault::NotLeader(leader) => ReplyBody::NotLeader { leader },
-            Fault::Lost => ReplyBody::Lost,
-            Fault::Overloaded => ReplyBody::Overloaded,
-            Fault::None | Fault::DropReply => self.once(partition, request),
-        };
-        (fault != Fault::DropReply).then_some(Reply { id: request.id, attempt: request.attempt, partition, body })
-    }
-
-    fn once(&mut self, partition: PartitionId, request: &Request) -> ReplyBody {
-        let logged =
-            matches!(request.body, RequestBody::Execute(_) | RequestBody::Define { .. } | RequestBody::Commit(_));
-        if let Some(outcome) = self.outcomes.get(&request.id).filter(|_| logged) {
-            return ReplyBody::Done(outcome.clone());
-        }
-        let body = match &request.body {
-            RequestBody::Step(step) => self.step(partition, request.id.session, step),
-            body => self.run(partition, body),
-        };
-        if let (ReplyBody::Done(outcome), true) = (&body, logged) {
-            self.outcomes.insert(request.id, outcome.clone());
-        }
-        body
-    }
-
-    fn run(&mut self, partition: PartitionId, body: &RequestBody) -> ReplyBody {
-        ReplyBody::Done(match body {
-            RequestBody::RegisterGateway { .. } => Outcome::Gateway(7),
-            RequestBody::ReadCatalog { have } => {
-                Outcome::Catalog((*have != self.catalog.version).then(|| Arc::clone(&self.catalog)))
+    /// Time has come; what is answered by now.
+    pub(super) fn pass(&mut self, now: Instant, wall: Timestamp) -> Vec<(NodeId, Reply)> {
+        for number in 0..self.members.len() {
+            if !self.stalled.contains(&PartitionId(number as u32)) {
+                self.members[number].replica.handle_timeout(now);
             }
-            RequestBody::Define { catalog_version, .. } if *catalog_version != self.catalog.version => {
-                return ReplyBody::Replan { version: self.catalog.version };
-            }
-            RequestBody::Define { text, search_path, .. } => {
-                let parsed = sql::parse(text).expect("sessions send what parses");
-                match sql::define(&self.catalog, &parsed[0], search_path) {
-                    Ok(definition) => {
-                        self.catalog = Arc::new(definition.catalog);
-                        let catalog = Arc::clone(&self.catalog);
-                        Outcome::Defined { catalog, tag: definition.tag, notices: definition.notices }
+        }
+        self.settle(now, wall);
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Deals with a request; what is answered by now.
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        node: NodeId,
+        partition: PartitionId,
+        request: &Request,
+    ) -> Vec<(NodeId, Reply)> {
+        let Request { id, attempt, .. } = *request;
+        let is_abandon = matches!(request.body, RequestBody::Abandon { .. });
+        let fault = if is_abandon { None } else { self.faults.pop_front() };
+        let answer = |body| vec![(node, Reply { id, attempt, partition, body })];
+        match fault.unwrap_or(Fault::None) {
+            Fault::Drop => return Vec::new(),
+            Fault::NotLeader(leader) => return answer(ReplyBody::NotLeader { leader }),
+            Fault::Lost => return answer(ReplyBody::Lost),
+            Fault::Overloaded => return answer(ReplyBody::Overloaded),
+            Fault::DropReply => drop(self.mute.insert((id, attempt))),
+            Fault::None => {}
+        }
+        self.asked.insert((id, partition), node);
+        if self.stalled.contains(&partition) {
+            self.waiting.push((partition, request.clone()));
+            return Vec::new();
+        }
+        self.replica(partition).request(now, wall, ORIGIN, request.clone());
+        self.settle(now, wall);
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Everybody works until there is nothing left to do.
+    fn settle(&mut self, now: Instant, wall: Timestamp) {
+        let mut worked = true;
+        while worked {
+            worked = false;
+            for number in 0..self.members.len() {
+                if self.stalled.contains(&PartitionId(number as u32)) {
+                    continue;
+                }
+                let replica = &mut self.members[number].replica;
+                replica.begin_turn();
+                while replica.ready(now, wall).is_some() {
+                    worked = true;
+                }
+                let output = replica.take_output();
+                for (_, reply) in output.replies {
+                    worked = true;
+                    if !self.mute.remove(&(reply.id, reply.attempt)) {
+                        let node = self.asked.get(&(reply.id, reply.partition)).copied().unwrap_or(NodeId(1));
+                        self.answers.push((node, reply));
                     }
-                    Err(error) => Outcome::Error { statement: 0, error },
                 }
-            }
-            RequestBody::InstallCatalog(catalog) => self.partition(partition).install(catalog),
-            RequestBody::Commit(commitment) => {
-                let version = self.partition(partition).catalog.version;
-                if version != commitment.catalog_version {
-                    return ReplyBody::Replan { version };
-                }
-                self.commit(partition, commitment)
-            }
-            RequestBody::Step(_)
-            | RequestBody::Abandon { .. }
-            | RequestBody::Order { .. }
-            | RequestBody::Collect { .. } => return ReplyBody::Stale,
-            RequestBody::Execute(batch) | RequestBody::Query(batch) => {
-                let version = self.partition(partition).catalog.version;
-                if version != batch.catalog_version {
-                    return ReplyBody::Replan { version };
-                }
-                self.batch(partition, batch)
-            }
-        })
-    }
-
-    fn partition(&mut self, partition: PartitionId) -> &mut Partition {
-        &mut self.partitions[partition.0 as usize - 1]
-    }
-
-    fn batch(&mut self, partition: PartitionId, batch: &Batch) -> Outcome {
-        let own = &mut self.partitions[partition.0 as usize - 1];
-        execute(&mut self.plans, &mut own.store, &own.catalog, batch)
-    }
-
-    /// On a fork, which is made with the first statements.
-    fn step(&mut self, partition: PartitionId, session: SessionId, step: &Step) -> ReplyBody {
-        let own = &mut self.partitions[partition.0 as usize - 1];
-        let key = (session, step.transaction);
-        if step.done == 0 {
-            if own.catalog.version != step.batch.catalog_version {
-                return ReplyBody::Replan { version: own.catalog.version };
-            }
-            self.forks.insert(key, own.store.snapshot().into_store());
-        }
-        if let (false, Some(before)) = (self.forks.contains_key(&key), &step.before) {
-            let mut fork = own.store.snapshot().into_store();
-            for part in &before.parts {
-                let batch = Batch {
-                    statements: part.statements.iter().map(|(statement, _)| statement.clone()).collect(),
-                    settings: Arc::clone(&part.settings),
-                    ..step.batch.clone()
-                };
-                execute(&mut self.plans, &mut fork, &own.catalog, &batch);
-            }
-            self.forks.insert(key, fork);
-        }
-        let Some(fork) = self.forks.get_mut(&key) else { return ReplyBody::Done(Outcome::ForkLost) };
-        ReplyBody::Done(execute(&mut self.plans, fork, &own.catalog, &step.batch))
-    }
-
-    fn commit(&mut self, partition: PartitionId, commitment: &Commitment) -> Outcome {
-        let own = &mut self.partitions[partition.0 as usize - 1];
-        let mut next = own.store.snapshot().into_store();
-        for part in &commitment.parts {
-            for (statement, digest) in &part.statements {
-                let plan =
-                    self.plans.prepare(&own.catalog, &statement.text, &part.settings, &statement.parameter_types);
-                let ordered = plan.as_ref().is_ok_and(|plan| plan.orders_rows());
-                let batch = Batch {
-                    catalog_version: commitment.catalog_version,
-                    statements: vec![statement.clone()],
-                    settings: Arc::clone(&part.settings),
-                    wall: commitment.began,
-                };
-                match execute(&mut self.plans, &mut next, &own.catalog, &batch) {
-                    Outcome::Results(results) if seen(&results[0], ordered) == *digest => {}
-                    _ => {
-                        let error = SqlError::new(SqlState::SERIALIZATION_FAILURE, "something seen has changed");
-                        return Outcome::Error { statement: 0, error };
+                for (to, exchange) in output.exchanges {
+                    // Of what is told to a partition that does nothing, nothing arrives.
+                    if !self.stalled.contains(&to) {
+                        worked = true;
+                        self.replica(to).exchange(now, exchange);
                     }
                 }
             }
         }
-        own.store = next;
-        Outcome::Committed
     }
 }
 
-fn execute(plans: &mut PlanCache, store: &mut Store, catalog: &Catalog, batch: &Batch) -> Outcome {
-    let mark = store.mark();
-    let mut results: Vec<StatementResult> = Vec::new();
-    for (number, statement) in batch.statements.iter().enumerate() {
-        let rng = Rng::seed_from_u64(1);
-        let mut context = sql::Context::new(batch.wall, rng, &batch.settings.time_zone, statement.max_rows);
-        let plan = plans.prepare(catalog, &statement.text, &batch.settings, &statement.parameter_types);
-        match plan.and_then(|plan| plan.execute(store, &statement.parameters, &mut context)) {
-            Ok(result) => results.push(result),
-            Err(error) => {
-                store.rollback(mark);
-                store.commit();
-                return Outcome::Error { statement: number as u32, error };
-            }
-        }
-    }
-    store.commit();
-    Outcome::Results(results)
-}
-
-impl Partition {
-    fn install(&mut self, catalog: &Arc<Catalog>) -> Outcome {
-        if catalog.version > self.catalog.version {
-            self.violations.extend(sql::install(&mut self.store, &self.catalog, catalog));
-            self.store.commit();
-            self.catalog = Arc::clone(catalog);
-            let indexes: Vec<_> = catalog.tables.values().flat_map(|table| &table.indexes).collect();
-            let building = |tree: &TreeId| indexes.iter().any(|i| i.tree == *tree && i.state.is_building());
-            self.violations.retain(|tree, _| building(tree));
-        }
-        let violations = self.violations.iter().map(|(tree, error)| (*tree, error.clone())).collect();
-        Outcome::Installed { version: self.catalog.version, violations }
-    }
+fn ask(id: RequestId, body: RequestBody) -> Request {
+    Request { id, acked_below: Sequence(0), attempt: 1, body }
 }

@@ -49,7 +49,11 @@ pub(super) fn config() -> GatewayConfig {
 
 /// The whole script, with what came of each line.
 pub(super) fn play(script: &str) -> String {
-    let mut dialogue = Dialogue::new(config());
+    let (partitions, script) = match script.strip_prefix("partitions ").and_then(|rest| rest.split_once('\n')) {
+        Some((partitions, rest)) => (partitions.parse().expect("a number"), rest),
+        None => (1, script),
+    };
+    let mut dialogue = Dialogue::new(GatewayConfig { partitions, ..config() });
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         dialogue.line(line);
     }
@@ -163,9 +167,16 @@ impl Dialogue {
                 }
             }
             "fault" => self.cluster.faults.push_back(fault(rest)),
-            "elsewhere" => self.cluster.define(rest),
-            "install" => self.cluster.install(),
-            "lose-forks" => self.cluster.lose_forks(),
+            "elsewhere" => self.cluster.define(self.now, self.wall(), rest),
+            "stall" => self.cluster.stall(PartitionId(rest.parse().expect("a partition"))),
+            "go" => {
+                let replies = self.cluster.go_on(self.now, self.wall());
+                self.replies(replies);
+            }
+            "lose-forks" => {
+                let replies = self.cluster.lose_forks(self.now, self.wall());
+                self.replies(replies);
+            }
             "sleep" => self.sleep(Duration::from_millis(rest.parse().expect("milliseconds"))),
             "shutdown" => self.gateway.shutdown(self.now),
             "stats" => self.out += &format!("    {:?}\n", self.gateway.stats()),
@@ -176,12 +187,21 @@ impl Dialogue {
 
     fn sleep(&mut self, duration: Duration) {
         let until = self.now + duration;
-        while let Some(next) = self.gateway.next_timeout().filter(|next| *next <= until) {
+        while self.now < until {
+            // The cluster has timers of its own.
+            let next = (self.now + Duration::from_millis(50)).min(until);
+            let next = self.gateway.next_timeout().map_or(next, |timeout| timeout.min(next));
             self.now = self.now.max(next);
+            self.tick();
             self.gateway.handle_timeout(self.now, self.wall());
             self.settle();
         }
-        self.now = until;
+    }
+
+    fn tick(&mut self) {
+        let replies = self.cluster.pass(self.now, self.wall());
+        self.replies(replies);
+        self.settle();
     }
 
     fn settle(&mut self) {
@@ -274,11 +294,15 @@ impl Dialogue {
 
     fn answer(&mut self, node: NodeId, partition: PartitionId, request: &Request) {
         let fault = self.cluster.faults.front().copied().unwrap_or(Fault::None);
-        let reply = self.cluster.request(partition, request);
+        let replies = self.cluster.request(self.now, self.wall(), node, partition, request);
         if self.show_requests && fault != Fault::None {
             self.out += &format!("       {fault:?}\n");
         }
-        if let Some(reply) = reply {
+        self.replies(replies);
+    }
+
+    fn replies(&mut self, replies: Vec<(NodeId, Reply)>) {
+        for (node, reply) in replies {
             self.last_reply = Some((node, reply.clone()));
             self.gateway.reply(self.now, self.wall(), node, reply);
         }

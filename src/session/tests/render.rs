@@ -162,8 +162,6 @@ pub(super) fn request(request: &Request) -> String {
         }
         RequestBody::Collect { number } => format!("Collect {number}"),
         RequestBody::Abandon { transaction } => format!("Abandon transaction {transaction}"),
-        RequestBody::Define { text, catalog_version, .. } => format!("Define {catalog_version} {{{text}}}"),
-        RequestBody::InstallCatalog(catalog) => format!("InstallCatalog {}", catalog.version),
         RequestBody::ReadCatalog { have } => format!("ReadCatalog, have {have}"),
         RequestBody::RegisterGateway { node, worker, incarnation } => {
             format!("RegisterGateway {node} {worker} {incarnation}")

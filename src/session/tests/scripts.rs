@@ -609,7 +609,6 @@ fn a_plan_must_not_change_its_columns() {
          sync
          elsewhere DROP TABLE t
          elsewhere CREATE TABLE t (id int PRIMARY KEY, more text)
-         install
          + bind - s
          + execute - 0
          sync
@@ -645,13 +644,10 @@ fn other_gateways_define_too() {
          elsewhere CREATE TABLE t (id int PRIMARY KEY)
          query SELECT * FROM t
          elsewhere DROP TABLE t
-         install
          query SELECT * FROM t
          elsewhere CREATE TABLE u (id int PRIMARY KEY)
-         install
          query INSERT INTO u VALUES (1)
          elsewhere CREATE TABLE v (id int PRIMARY KEY)
-         install
          query INSERT INTO u VALUES (2)
          elsewhere CREATE TABLE w (id int PRIMARY KEY)
          query CREATE TABLE w (id int)
@@ -713,15 +709,15 @@ fn what_is_not_known_is_said_to_be_unknown() {
 #[test]
 fn a_definition_that_is_not_in_force_everywhere_is_not_acknowledged() {
     shows!(
-        "session
-         fault none
-         fault drop
-         fault drop
-         fault drop
-         fault drop
+        "partitions 2
+         session
+         stall 2
          query CREATE TABLE t (id int PRIMARY KEY)
          sleep 1000
-         query INSERT INTO t VALUES (1)"
+         go
+         sleep 300
+         query SELECT count(*) FROM t
+         query CREATE UNIQUE INDEX ON t (id)"
     );
 }
 
@@ -894,5 +890,106 @@ fn system_tables_are_no_part_of_a_transaction() {
          query SELECT node FROM system.nodes
          query ROLLBACK
          2: query SELECT pid, state FROM system.sessions"
+    );
+}
+
+#[test]
+fn statements_over_several_partitions() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int CHECK (n < 100))
+         query INSERT INTO t VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50)
+         query SELECT count(*), sum(n) FROM t
+         quiet
+         query SELECT id, n FROM t ORDER BY n DESC LIMIT 2
+         query UPDATE t SET n = n + 1 WHERE id < 4 RETURNING id, n
+         query INSERT INTO t VALUES (6, 60), (1, 1)
+         query INSERT INTO t VALUES (6, 60), (7, 1 / 0)
+         query UPDATE t SET n = n * 2
+         query SELECT n FROM t WHERE id = 1; SELECT n FROM t WHERE id = 2; SELECT 'beside' AS it
+         query UPDATE t SET n = n - 5 WHERE id = 1; UPDATE t SET n = n + 5 WHERE id = 2; SELECT sum(n) FROM t
+         query UPDATE t SET n = 0 WHERE id = 1; SELECT sum(1 / n) FROM t
+         query INSERT INTO t SELECT id + 100, n FROM t WHERE n > 30 RETURNING id
+         query SELECT a.id, b.id FROM t a JOIN t b ON a.n = b.n AND a.id < b.id ORDER BY 1
+         + parse - - SELECT id FROM t WHERE n > $1 ORDER BY id
+         + bind - - 20
+         + execute - 2
+         + execute -
+         sync
+         query DELETE FROM t
+         query SELECT count(*) FROM t"
+    );
+}
+
+#[test]
+fn what_becomes_of_an_ordered_command() {
+    shows!(
+        "partitions 2
+         session
+         query CREATE TABLE t (id int PRIMARY KEY)
+         fault none
+         fault drop
+         fault lost
+         query INSERT INTO t VALUES (1), (2), (3)
+         sleep 150
+         fault drop-reply
+         query INSERT INTO t VALUES (4), (5), (6)
+         sleep 150
+         stall 2
+         query INSERT INTO t VALUES (7), (8), (9)
+         sleep 1000
+         query SELECT count(*) FROM t
+         sleep 1000
+         go
+         sleep 300
+         query SELECT count(*) FROM t
+         stall 2
+         query SELECT count(*) FROM t
+         2: open
+         2: cancel 1
+         query INSERT INTO t VALUES (10), (11), (12)
+         3: open
+         3: cancel 1
+         sleep 100
+         go
+         sleep 300
+         query SELECT count(*) FROM t
+         stats"
+    );
+}
+
+#[test]
+fn an_order_and_a_definition() {
+    shows!(
+        "partitions 2
+         session
+         query CREATE TABLE t (id int PRIMARY KEY)
+         elsewhere CREATE TABLE u (id int PRIMARY KEY)
+         query INSERT INTO t VALUES (1), (2), (3)
+         query INSERT INTO u VALUES (1), (2), (3)
+         elsewhere DROP TABLE u
+         query SELECT count(*) FROM u
+         query SELECT count(*) FROM t
+         query ALTER TABLE t ADD COLUMN n int DEFAULT 7"
+    );
+}
+
+#[test]
+fn rows_move_when_a_table_gets_a_key() {
+    shows!(
+        "partitions 3
+         session
+         quiet
+         query CREATE TABLE t (id int NOT NULL, n int)
+         query INSERT INTO t SELECT i, i * i FROM generate_series(1, 20) AS i
+         query ALTER TABLE t ADD PRIMARY KEY (id)
+         query SELECT count(*), sum(n) FROM t
+         query SELECT n FROM t WHERE id = 7; SELECT n FROM t WHERE id = 8
+         query INSERT INTO t VALUES (21, 1), (7, 1)
+         query CREATE UNIQUE INDEX ON t (n, id)
+         query CREATE TABLE u (id int, n int); INSERT INTO u VALUES (1, 1), (1, 2)
+         query ALTER TABLE u ADD PRIMARY KEY (id)
+         query SELECT count(*) FROM u"
     );
 }
