@@ -158,6 +158,14 @@ impl Exchanges {
         self.waiting = self.waiting.split_off(&number.next());
     }
 
+    /// For tests: everything but the times.
+    #[cfg(test)]
+    pub(in crate::partition) fn fingerprint(&self) -> String {
+        let Self { waiting, proposed, pulled, heard, told, declared, collectors, forgetting, .. } = self;
+        let waiting: Vec<_> = waiting.keys().collect();
+        format!("{waiting:?} {proposed} {pulled:?} {heard:?} {told:?} {declared:?} {collectors:?} {forgetting}")
+    }
+
     /// Another participant's value of a round.
     pub(in crate::partition) fn value(&self, number: GlobalNumber, round: u32, from: PartitionId) -> Option<&Bytes> {
         self.heard(number, from)?.values.get(&round)

@@ -2,6 +2,8 @@
 //! that loses, doubles and reorders: whatever the schedule, all participants come to the same decisions, in the same order,
 //! and no money is lost.
 
+mod explore;
+
 use super::{Exchange, GlobalBody, Placed, Vote};
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, Ready, Role, Status};
 use crate::partition::message::{Outcome, ReplyBody, Request, RequestBody, Settings, Statement};
@@ -22,6 +24,7 @@ const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
 struct Script {
     leads: bool,
     proposals: Vec<Bytes>,
+    barriers: Vec<u64>,
     ready: VecDeque<Ready>,
 }
 
@@ -41,7 +44,8 @@ impl Consensus for Scripted {
         }
         Err(NotLeader { leader: None })
     }
-    fn read_barrier(&mut self, _: Instant, _: u64) -> Result<(), NotLeader> {
+    fn read_barrier(&mut self, _: Instant, token: u64) -> Result<(), NotLeader> {
+        self.0.lock().unwrap().barriers.push(token);
         Ok(())
     }
     fn next_timeout(&self) -> Instant {
@@ -373,7 +377,7 @@ impl World {
                     "p{number} member {at} leads {leads}: fed {} of {}, received {received}, settled {settled}, {} stands at {standing:?}\n",
                     member.fed,
                     group.log.len(),
-                    member.replica.exchanges_for_test()
+                    member.replica.volatile_for_test()
                 );
             }
         }

@@ -473,15 +473,11 @@ impl Replica {
         std::mem::take(&mut self.exchanges.out)
     }
 
+    /// For tests: everything volatile that what comes next depends on.
     #[cfg(test)]
-    pub(in crate::partition) fn exchanges_for_test(&self) -> String {
-        let waiting: Vec<_> = self.exchanges.waiting.keys().collect();
-        format!(
-            "leads {} proposed {}, waiting {waiting:?}, backlog {}",
-            self.leads,
-            self.exchanges.proposed,
-            self.backlog.len()
-        )
+    pub(in crate::partition) fn volatile_for_test(&self) -> String {
+        let pending: Vec<_> = self.pending.keys().collect();
+        format!("{pending:?} {} {} {}", self.exchanges.fingerprint(), self.backlog.len(), self.proved_reads.len())
     }
 
     /// For tests: the state.
