@@ -8,6 +8,9 @@ use crate::operation::Operation;
 use orrery::types::Rng;
 use orrery::types::random::below;
 
+/// Claims that a client has not given back, at most, besides the oldest.
+const HELD: usize = 4;
+
 /// See the module.
 pub(super) struct Claims;
 
@@ -33,15 +36,15 @@ impl Kind for Claims {
     }
 
     fn draw(&self, rng: &mut Rng, place: Place, unique: u64, earlier: &[Operation]) -> Operation {
-        let claimed = |operation: &Operation| match operation {
-            Operation::Claim { id, .. } => Some(*id),
+        // What has not been given back, the oldest first: few keep their names for long.
+        let released = |owner: u64| earlier.iter().any(|known| *known == Operation::Release { id: owner });
+        let mut held = earlier.iter().filter_map(|operation| match operation {
+            Operation::Claim { id, .. } if !released(*id) => Some(*id),
             _ => None,
-        };
-        // Few stay for long, so that names are free again.
-        let mine: Vec<u64> = earlier.iter().rev().filter_map(claimed).take(3).collect();
-        match below(rng, 100) {
-            0..40 if !mine.is_empty() => Operation::Release { id: mine[below(rng, mine.len() as u64) as usize] },
-            0..85 => claim(rng, place, unique),
+        });
+        match (held.next(), held.count(), below(rng, 100)) {
+            (Some(oldest), HELD.., _) | (Some(oldest), _, 0..20) => Operation::Release { id: oldest },
+            (_, _, 20..85) => claim(rng, place, unique),
             _ => Operation::Names,
         }
     }

@@ -268,3 +268,64 @@ fn checkers_have_names_of_their_own_and_workloads_know_them() {
         assert!(kind.checkers().iter().all(|name| names.contains(name)), "{} names unknown checkers", kind.name());
     }
 }
+
+const SUMS: &str = "sums-agree";
+
+#[test]
+fn sums() {
+    let paid = "c1 0..1 pay 7 1 2 0 5 => ok\nc2 2..3 pay_block 8 2 2 0 6 => ?";
+    good(SUMS, &format!("{paid}\nc3 4..5 sums => rows 5;5;5;5\nc3 6..7 payments => rows 7,5;8,6;11"));
+    good(SUMS, &format!("{paid}\nc3 6..7 payments => rows 7,5;5"));
+    bad(SUMS, "sums-differ", &format!("{paid}\nc3 4..5 sums => rows 5;5;11;5"));
+    bad(SUMS, "unreadable", &format!("{paid}\nc3 4..5 sums => rows 5;5;5"));
+    bad(SUMS, "lost", &format!("{paid}\nc3 6..7 payments => rows 8,6;6"));
+    bad(SUMS, "sums-differ", &format!("{paid}\nc3 6..7 payments => rows 7,5;11"));
+    bad(SUMS, "paid-twice", &format!("{paid}\nc3 6..7 payments => rows 7,5;7,5;10"));
+    bad(SUMS, "from-nowhere", &format!("{paid}\nc3 6..7 payments => rows 7,5;9,1;6"));
+    bad(SUMS, "refused-yet-paid", "c1 0..1 pay 7 1 2 0 5 => !\nc3 6..7 payments => rows 7,5;5");
+}
+
+const CLAIMS: &str = "claims-exclusive";
+
+#[test]
+fn claims() {
+    let claimed = "c1 0..1 claim 7 1 2 => =2";
+    good(CLAIMS, &format!("{claimed}\nc2 2..3 names => rows 2,7;1,7"));
+    good(
+        CLAIMS,
+        &format!("{claimed}\nc1 2..3 release 7 => =2\nc2 4..5 claim 8 2 0 => =2\nc2 6..7 names => rows 2,8;0,8"),
+    );
+    good(CLAIMS, &format!("{claimed}\nc2 2..3 claim 8 2 0 => !23505"));
+    good(CLAIMS, "c1 0..1 claim 7 1 2 => ?\nc2 2..3 claim 8 2 0 => !23505\nc2 4..5 names => rows");
+    bad(CLAIMS, "refused-for-nobody", "c2 2..3 claim 8 2 0 => !23505");
+    bad(CLAIMS, "refused-for-nobody", &format!("{claimed}\nc1 2..3 release 7 => =2\nc2 4..5 claim 8 2 0 => !23505"));
+    bad(CLAIMS, "refused-for-nobody", "c1 0..1 claim 7 1 2 => !40001\nc2 2..3 claim 8 2 0 => !23505");
+    bad(CLAIMS, "lost", &format!("{claimed}\nc2 2..3 names => rows"));
+    bad(CLAIMS, "torn", &format!("{claimed}\nc2 2..3 names => rows 2,7"));
+    bad(CLAIMS, "two-owners", &format!("{claimed}\nc2 0..1 claim 8 2 0 => =2\nc2 2..3 names => rows 2,7;2,8"));
+    bad(CLAIMS, "refused-yet-there", "c1 0..1 claim 7 1 2 => !40001\nc2 2..3 names => rows 1,7;2,7");
+    bad(CLAIMS, "from-nowhere", "c2 2..3 names => rows 1,7;2,7");
+    let given_back = format!("{claimed}\nc1 2..3 release 7 => =2");
+    bad(CLAIMS, "given-back-yet-there", &format!("{given_back}\nc2 4..5 names => rows 1,7;2,7"));
+}
+
+const SCHEMA: &str = "schema-agrees";
+
+#[test]
+fn schemas() {
+    let made = "c1 2..3 create_table 5 => ok";
+    good(SCHEMA, &format!("c2 0..1 need_table 5 0 => !42P01\n{made}\nc2 4..5 need_table 5 9 => ok"));
+    good(SCHEMA, &format!("{made}\nc1 6..9 drop_table 5 => ok\nc2 7..8 need_table 5 9 => !42P01"));
+    good(
+        SCHEMA,
+        &format!("{made}\nc1 6..7 drop_table 5 => ?\nc2 8..9 need_table 5 9 => ok\nc2 10..11 need_table 5 9 => !42P01"),
+    );
+    good(SCHEMA, "c1 0..1 create_column 5 => ?\nc2 2..3 need_column 5 0 => ok\nc2 4..5 need_column 5 0 => ok");
+    bad(SCHEMA, "not-there", &format!("{made}\nc2 4..5 need_table 5 9 => !42P01"));
+    bad(SCHEMA, "not-there", "c1 0..1 create_column 5 => ok\nc2 4..5 need_column 5 0 => !42703");
+    bad(SCHEMA, "before-it-was-made", &format!("c2 0..1 need_table 5 0 => ok\n{made}"));
+    bad(SCHEMA, "before-it-was-made", "c1 0..1 create_table 5 => !42P07\nc2 2..3 need_table 5 0 => ok");
+    bad(SCHEMA, "after-it-was-dropped", &format!("{made}\nc1 4..5 drop_table 5 => ok\nc2 6..7 need_table 5 0 => ok"));
+    good(SCHEMA, "c1 0..1 count => rows 5;5");
+    bad(SCHEMA, "index-differs", "c1 0..1 count => rows 5;4");
+}
