@@ -504,6 +504,8 @@ pub enum Selector {
     Majority(Group),
     /// One leader or follower of each group, so that every group has lost one member.
     OneOfEachGroup,
+    /// A node to whose gateway clients are connected.
+    Gateway,
     /// Any one node.
     Random,
     /// Every node.

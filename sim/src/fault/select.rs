@@ -38,7 +38,7 @@ impl World {
             Selector::Leader(group) | Selector::Follower(group) => self.partition(group, dice),
             Selector::Minority(group) | Selector::Majority(group) => self.partition(group, dice),
             Selector::OneOfEachGroup => self.partition(Group::Any, dice),
-            Selector::Random | Selector::All => 0,
+            Selector::Gateway | Selector::Random | Selector::All => 0,
         };
         let leader = self.checker.leader(partition);
         match selector {
@@ -67,6 +67,10 @@ impl World {
             }
             // One node is a member of every group.
             Selector::OneOfEachGroup if dice.chance(500_000) => leader.into_iter().collect(),
+            Selector::Gateway => {
+                all.retain(|&at| self.nodes[at].up && !self.nodes[at].connections.is_empty());
+                one(&all, dice)
+            }
             Selector::OneOfEachGroup | Selector::Random => {
                 all.retain(|&at| self.nodes[at].up);
                 one(&all, dice)

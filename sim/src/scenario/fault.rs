@@ -253,12 +253,23 @@ pub fn selector(text: &str) -> Result<Selector, String> {
         "minority" => Ok(Selector::Minority(group)),
         "majority" => Ok(Selector::Majority(group)),
         "one-of-each-group" => whole(Selector::OneOfEachGroup),
+        "gateway" => whole(Selector::Gateway),
         "random" => whole(Selector::Random),
         "all" => whole(Selector::All),
         _ => Err(unknown(
             "selector",
             name,
-            &["leader", "coordinator", "follower", "minority", "majority", "one-of-each-group", "random", "all"],
+            &[
+                "leader",
+                "coordinator",
+                "follower",
+                "minority",
+                "majority",
+                "one-of-each-group",
+                "gateway",
+                "random",
+                "all",
+            ],
         )),
     }
 }
@@ -351,5 +362,7 @@ mod tests {
         assert!(Restart::parse("restart").is_err());
         let condition = when("snapshot.started on leader(2)").expect("a condition");
         assert_eq!(condition.on, Selector::Leader(Group::Partition(2)));
+        assert_eq!(selector("gateway"), Ok(Selector::Gateway));
+        assert_eq!(selector("gateway(1)").expect_err("one too many"), "`gateway` takes no partition");
     }
 }

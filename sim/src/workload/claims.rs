@@ -37,7 +37,7 @@ impl Kind for Claims {
 
     fn draw(&self, rng: &mut Rng, place: Place, unique: u64, earlier: &[Operation]) -> Operation {
         // What has not been given back, the oldest first: few keep their names for long.
-        let released = |owner: u64| earlier.iter().any(|known| *known == Operation::Release { id: owner });
+        let released = |owner: u64| earlier.contains(&Operation::Release { id: owner });
         let mut held = earlier.iter().filter_map(|operation| match operation {
             Operation::Claim { id, .. } if !released(*id) => Some(*id),
             _ => None,

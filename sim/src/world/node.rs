@@ -30,7 +30,7 @@ pub(crate) struct Node {
     /// Events that came while it was paused, in order.
     pub(super) held: VecDeque<Pending>,
     /// Open connections by the number that the node knows them by.
-    pub(super) connections: BTreeMap<u64, usize>,
+    pub(crate) connections: BTreeMap<u64, usize>,
     pub(super) next_connection: u64,
     /// Faults that slow its disks, with the time that each operation takes longer.
     pub(crate) slow_disk: Vec<(u32, u64)>,

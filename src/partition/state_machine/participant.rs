@@ -188,6 +188,7 @@ impl StateMachine {
             self.store.rollback(standing.mark);
             standing.results.clear();
         }
+        sometimes!("global.voted", vote.is_some());
         standing.vote = vote;
         self.standing = Some(standing);
     }
