@@ -66,7 +66,11 @@ impl Kind for Bank {
     }
 
     fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation> {
-        let mut operations = vec![transfer(rng, place, unique)];
+        let mut last = transfer(rng, place, unique);
+        if let Operation::Transfer { how, .. } = &mut last {
+            *how = How::Two;
+        }
+        let mut operations = vec![last];
         if reads {
             operations.extend([Operation::Sum, Operation::Ledger]);
         }

@@ -51,7 +51,11 @@ impl Kind for Tpcb {
     }
 
     fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation> {
-        let mut operations = vec![pay(rng, place, unique)];
+        let mut last = pay(rng, place, unique);
+        if let Operation::Pay { how, .. } = &mut last {
+            *how = How::Two;
+        }
+        let mut operations = vec![last];
         if reads {
             operations.extend([Operation::Sums, Operation::Payments]);
         }
