@@ -37,6 +37,9 @@ pub enum RequestBody {
     Step(Step),
     /// COMMIT: logged, executed once. Answers [`Outcome::Committed`], or 40001.
     Commit(Arc<Commitment>),
+    /// Would all that a transaction was shown here be shown again, by now? Executed like a read. Answers
+    /// [`Outcome::Committed`], or 40001.
+    Validate(Arc<Commitment>),
     /// An open transaction is over without a COMMIT: its fork may be forgotten. Not answered.
     Abandon {
         /// Its number in its session.
@@ -98,24 +101,59 @@ pub struct Statement {
     pub max_rows: u32,
 }
 
-/// Some statements of an open transaction.
+/// What a transaction does at one partition. Its actions there are an own list, in the transaction's order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// A statement.
+    Statement(Piece),
+    /// SAVEPOINT: one more level, from 0.
+    Savepoint,
+    /// ROLLBACK TO SAVEPOINT. The level stays; those above it go.
+    RollbackTo {
+        /// Which.
+        level: u32,
+    },
+    /// RELEASE SAVEPOINT: this level and those above it go, and what was done stays.
+    Release {
+        /// Which.
+        level: u32,
+    },
+}
+
+/// A statement of a transaction, as far as it concerns one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The statement.
+    pub statement: Statement,
+    /// Its number in the whole transaction, from 0: its dice hang on it.
+    pub number: u32,
+    /// It is executed by several partitions, of so many that there are, and this is one's fragment of it. 0: it is executed
+    /// here alone.
+    pub partitions: u32,
+}
+
+/// What an open transaction does next at a partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The transaction's number in its session.
     pub transaction: u64,
-    /// How many of its statements were executed on the fork before these. 0: the fork is to be made.
+    /// How many of its actions were executed on the fork before these. 0: the fork is to be made.
     pub done: u32,
     /// `now()` of all its statements.
     pub began: Timestamp,
     /// Seed of all its dice.
     pub seed: u64,
-    /// The statements.
-    pub batch: Batch,
-    /// Everything before these statements, when the fork has been lost: it is made again, if it shows the same again.
+    /// Catalog version it was planned under.
+    pub catalog_version: CatalogVersion,
+    /// Settings of the session in force.
+    pub settings: Arc<Settings>,
+    /// The actions. The last one is a statement, and its outcome is the answer.
+    pub actions: Vec<Action>,
+    /// Everything before these actions, when the fork has been lost: it is made again, if it shows the same again.
     pub before: Option<Arc<Commitment>>,
 }
 
-/// A whole transaction, to be executed again: everything its client did, with a digest of everything its client saw.
+/// All that a transaction did at one partition, to be executed again, with a digest of everything that it was shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Commitment {
     /// Its number in its session: the fork of it is of no more use.
@@ -130,13 +168,14 @@ pub struct Commitment {
     pub parts: Vec<Part>,
 }
 
-/// Statements of a transaction that were executed under the same settings.
+/// Actions of a transaction under the same settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Settings of the session then.
     pub settings: Arc<Settings>,
-    /// In order, each with the digest of what was seen of it ([`crate::partition::seen`]).
-    pub statements: Vec<(Statement, u128)>,
+    /// In order, each with the digest of what came of it here: [`crate::partition::seen`] of a statement's result,
+    /// [`crate::partition::seen_error`] of its error; 0 of what is no statement. What was rolled back and what failed stays.
+    pub actions: Vec<(Action, u128)>,
 }
 
 /// The answer to one attempt of a request.

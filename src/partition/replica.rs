@@ -203,7 +203,7 @@ impl Replica {
             RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if planted!(46) => {
                 self.run_read(wall, origin, &request)
             }
-            RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if leads => {
+            RequestBody::Query(_) | RequestBody::Validate(_) | RequestBody::ReadCatalog { .. } if leads => {
                 self.arriving_reads.push((origin, request))
             }
             RequestBody::Abandon { transaction } => self.forks.forget(request.id.session, *transaction),
@@ -324,6 +324,7 @@ impl Replica {
                 | RequestBody::Query(_)
                 | RequestBody::Step(_)
                 | RequestBody::Commit(_)
+                | RequestBody::Validate(_)
                 | RequestBody::Abandon { .. }
         );
         matches!(body, RequestBody::Collect { .. }) || for_rows != (self.partition == PartitionId::CLUSTER)
@@ -498,6 +499,7 @@ impl Replica {
         let body = match &request.body {
             RequestBody::Query(batch) => self.machine.query(wall, batch, &mut self.rng),
             RequestBody::Step(step) => self.make_fork(request, step),
+            RequestBody::Validate(list) => self.machine.validate(list),
             RequestBody::ReadCatalog { have } => {
                 let catalog = self.machine.catalog();
                 ReplyBody::Done(Outcome::Catalog((catalog.version != *have).then(|| Arc::clone(catalog))))
@@ -538,6 +540,7 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
         }
         RequestBody::Query(_)
         | RequestBody::Collect { .. }
+        | RequestBody::Validate(_)
         | RequestBody::ReadCatalog { .. }
         | RequestBody::Step(_)
         | RequestBody::Abandon { .. } => return None,

@@ -232,8 +232,8 @@ impl StateMachine {
     pub fn replan(&self, body: &RequestBody) -> Option<CatalogVersion> {
         let planned = match body {
             RequestBody::Execute(batch) | RequestBody::Query(batch) => batch.catalog_version,
-            RequestBody::Step(step) => step.batch.catalog_version,
-            RequestBody::Commit(commitment) => commitment.catalog_version,
+            RequestBody::Step(step) => step.catalog_version,
+            RequestBody::Commit(commitment) | RequestBody::Validate(commitment) => commitment.catalog_version,
             RequestBody::Order { body, .. } => body.catalog_version(),
             _ => return None,
         };
@@ -358,7 +358,7 @@ impl StateMachine {
     /// A private copy of the rows as they are, for an open transaction.
     #[must_use]
     pub(super) fn fork(&self) -> Fork {
-        Fork::new(self.store.snapshot().into_store(), Arc::clone(&self.catalog))
+        Fork::new(self.partition, self.store.snapshot().into_store(), Arc::clone(&self.catalog))
     }
 
     /// Executes statements of an open transaction on its fork.
@@ -366,10 +366,21 @@ impl StateMachine {
         fork.step(&mut self.plans, step)
     }
 
+    /// Would a transaction be shown the same again?
+    pub(super) fn validate(&mut self, list: &Commitment) -> ReplyBody {
+        if list.catalog_version != self.catalog.version {
+            return ReplyBody::Replan { version: self.catalog.version };
+        }
+        let mut store = self.store.snapshot().into_store();
+        let (plans, catalog) = (&mut self.plans, &self.catalog);
+        ReplyBody::Done(transaction::execute_again(&mut store, self.partition, catalog, plans, list))
+    }
+
     /// Executes a transaction again. It is committed if it shows what its client saw, and otherwise changes nothing.
     fn commit(&mut self, commitment: &Commitment) -> Outcome {
         let mark = self.store.mark();
-        let outcome = transaction::execute_again(&mut self.store, &self.catalog, &mut self.plans, commitment);
+        let (plans, catalog) = (&mut self.plans, &self.catalog);
+        let outcome = transaction::execute_again(&mut self.store, self.partition, catalog, plans, commitment);
         if outcome != Outcome::Committed {
             self.store.rollback(mark);
         }

@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::global::{Global, GlobalBody};
 use super::message::{
-    Batch, Commitment, Outcome, Part, Reply, ReplyBody, Request, RequestBody, Settings, Statement, Step,
+    Action, Batch, Commitment, Outcome, Part, Piece, Reply, ReplyBody, Request, RequestBody, Settings, Statement, Step,
 };
 use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen};
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
@@ -494,7 +494,12 @@ fn a_replica_that_lacks_a_state_pulls_saves_and_installs_one() {
 /// A transaction as its session sees it: what it has asked and what it was shown.
 struct Transaction {
     number: u64,
-    statements: Vec<(Statement, u128)>,
+    statements: Vec<(Action, u128)>,
+}
+
+fn piece(number: u32, text: &str) -> Action {
+    let statement = batch(1, &[text]).statements.remove(0);
+    Action::Statement(Piece { statement, number, partitions: 0 })
 }
 
 const BEGAN: Timestamp = Timestamp(77);
@@ -511,15 +516,17 @@ impl Transaction {
             done,
             began: BEGAN,
             seed: 5,
-            batch: batch(1, &[text]),
+            catalog_version: CatalogVersion(1),
+            settings: Arc::new(Settings::default()),
+            actions: vec![piece(done, text)],
             before: None,
         })
     }
 
     fn saw(&mut self, text: &str, reply: &ReplyBody) {
         let ReplyBody::Done(Outcome::Results(results)) = reply else { panic!("not executed: {reply:?}") };
-        let statement = batch(1, &[text]).statements.remove(0);
-        self.statements.push((statement, seen(&results[0], text.contains("ORDER BY"))));
+        let action = piece(u32::try_from(self.statements.len()).unwrap(), text);
+        self.statements.push((action, seen(&results[0], text.contains("ORDER BY"))));
     }
 
     fn ask(&mut self, bench: &mut Bench, text: &str) -> ReplyBody {
@@ -538,7 +545,7 @@ impl Transaction {
             catalog_version: CatalogVersion(1),
             began: BEGAN,
             seed: 5,
-            parts: vec![Part { settings: Arc::new(Settings::default()), statements: self.statements }],
+            parts: vec![Part { settings: Arc::new(Settings::default()), actions: self.statements }],
         }))
     }
 }

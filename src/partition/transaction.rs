@@ -1,35 +1,38 @@
-//! Interactive transactions of one partition (design §6, rules A8).
+//! Interactive transactions (design §6, rules A8).
 //!
-//! Between BEGIN and COMMIT a transaction's statements are executed on a **fork**: a private copy-on-write picture of
-//! the leader's rows, taken under a read barrier when its first statement comes. Nothing is locked and nothing is
-//! logged. The session keeps a list of the statements, each with a digest of what its client saw of it: values, their
-//! order under ORDER BY, the number in the command tag. COMMIT sends the list as one command, and every replica executes
-//! it again at its place in the log: if every statement shows what it showed then, the transaction is committed as of
-//! that place; if one does not, nothing is changed and the client is told 40001.
+//! Between BEGIN and COMMIT a transaction's statements are executed on **forks**: private copy-on-write pictures of the
+//! rows at the leaders of the partitions that it touches, each taken under a read barrier when its first statement comes. Nothing
+//! is locked and nothing is logged. For each partition the session keeps a list of what was done there, each statement with a
+//! digest of what came of it: values, their order under ORDER BY, the number in the command tag; of a fragment, this
+//! partition's part of that. COMMIT sends the lists, in one command, and every replica executes its partition's again at its
+//! place in the log: if everything shows what it showed then, the transaction is committed as of that place; if one thing does
+//! not, nothing is changed and the client is told 40001.
 //!
 //! So the transaction fails only when something that its client *saw* has changed. `SET b = b + 1` shows "UPDATE 1" both
 //! times: a hundred sessions may do it to one row, and all commit. Applying the fork's writes instead would lose updates.
 //!
 //! # Invariants
 //! - Executing again depends on the command alone: `now()` is the transaction's beginning and its dice are seeded by it,
-//!   statement by statement, on the fork as in the log.
+//!   statement by statement as they are numbered in the whole transaction, on the fork as in the log.
+//! - Lists only grow. What was rolled back to a savepoint was seen, and so was an error: both stay, and are executed again.
 //! - A fork is no replicated state: it is in no digest and no snapshot, and it is lost with the leadership. Then the session
 //!   sends everything so far, and a new fork is made by executing it again: only a difference surfaces (40001).
-//! - Statements reach a fork once and in order: each request says how many came before it; the last one's outcome is kept
+//! - Actions reach a fork once and in order: each request says how many came before it; the last one's outcome is kept
 //!   for its retry.
-//! - What a transaction is told is of one moment, that of its last fork, which shows what earlier ones showed; so a read-only
-//!   one is serializable as it stands and needs no validation.
+//! - What a transaction is told of one partition is of one moment, that of its last fork, which shows what earlier ones showed; so
+//!   a read-only one that has touched one partition is serializable as it stands and needs no validation.
 //!
 //! # Caveats
 //! - Forks are bounded by number ([`MAX_FORKS`]), not by time or bytes: beyond it the one that was idle longest is dropped.
-//! - A failed statement ends the transaction, as there are no savepoints; so a list holds no failed ones.
+//! - Of a statement over several partitions each one's part is compared. Where whole rows are gathered (joins on other columns than
+//!   the partition key's) these are all rows that the statement read: a change beside what was shown is 40001, too.
 
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
-use crate::partition::message::{Commitment, Outcome, Settings, Statement, StatementResult, Step};
+use crate::partition::message::{Action, Commitment, Outcome, Piece, Settings, StatementResult, Step};
 use crate::sql::{self, PlanCache};
-use crate::storage::Store;
-use crate::types::{SessionId, SqlError, SqlState, Timestamp};
+use crate::storage::{Mark, Store};
+use crate::types::{PartitionId, SessionId, SqlError, SqlState, Timestamp};
 use crate::{planted, sometimes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,114 +64,168 @@ pub fn seen(result: &StatementResult, ordered: bool) -> u128 {
     xxh3_128(&whole)
 }
 
+/// Digest of an error that a client saw.
+#[must_use]
+pub fn seen_error(error: &SqlError) -> u128 {
+    let mut bytes = error.state.as_str().as_bytes().to_vec();
+    bytes.extend_from_slice(error.message.as_bytes());
+    xxh3_128(&bytes)
+}
+
 /// The private rows of an open transaction.
 pub(super) struct Fork {
+    partition: PartitionId,
     store: Store,
+    /// Its savepoints, by level.
+    marks: Vec<Mark>,
     /// The catalog that goes with them.
     catalog: Arc<Catalog>,
-    /// Statements executed.
+    /// Actions executed.
     done: u32,
-    /// The last request: how many statements came before it, and what came of it.
+    /// The last request: how many actions came before it, and what came of it.
     last: Option<(u32, Outcome)>,
     touched: u64,
 }
 
 impl Fork {
-    pub(super) const fn new(store: Store, catalog: Arc<Catalog>) -> Self {
-        Self { store, catalog, done: 0, last: None, touched: 0 }
+    pub(super) const fn new(partition: PartitionId, store: Store, catalog: Arc<Catalog>) -> Self {
+        Self { partition, store, marks: Vec::new(), catalog, done: 0, last: None, touched: 0 }
     }
 
-    /// Executes statements; after an error the transaction is over, and the fork as it was.
+    /// Executes actions. A statement that fails leaves the fork as it was before it.
     pub(super) fn step(&mut self, plans: &mut PlanCache, step: &Step) -> Outcome {
         let outcome = self.execute(plans, step);
         self.last = Some((step.done, outcome.clone()));
-        self.done = step.done.saturating_add(u32::try_from(step.batch.statements.len()).unwrap_or(u32::MAX));
+        self.done = step.done.saturating_add(u32::try_from(step.actions.len()).unwrap_or(u32::MAX));
         outcome
     }
 
     fn execute(&mut self, plans: &mut PlanCache, step: &Step) -> Outcome {
-        if step.batch.catalog_version != self.catalog.version {
+        if step.catalog_version != self.catalog.version {
             sometimes!("partition.fork_outlived_by_definition");
             let detail = "A definition has changed since the transaction began.";
             return Outcome::Error { statement: 0, error: could_not_serialize(detail) };
         }
+        let mut again = Again {
+            store: &mut self.store,
+            marks: &mut self.marks,
+            partition: self.partition,
+            catalog: &self.catalog,
+            plans,
+            began: step.began,
+            seed: step.seed,
+        };
         if let Some(before) = step.before.as_ref().filter(|_| self.last.is_none() && self.done == 0) {
-            let again = execute_again(&mut self.store, &self.catalog, plans, before);
-            if again != Outcome::Committed {
-                return again;
+            let before = again.list(before);
+            if before != Outcome::Committed {
+                return before;
             }
         }
-        let mark = self.store.mark();
-        let mut results = Vec::with_capacity(step.batch.statements.len());
-        for (offset, statement) in step.batch.statements.iter().enumerate() {
-            let place = Place { began: step.began, seed: step.seed, number: step.done as usize + offset };
-            match place.execute(&mut self.store, &self.catalog, plans, statement, &step.batch.settings) {
-                Ok((result, _)) => results.push(result),
-                Err(error) => {
-                    self.store.rollback(mark);
-                    let statement = u32::try_from(offset).unwrap_or(u32::MAX);
-                    return Outcome::Error { statement, error };
-                }
+        let mut results = Vec::with_capacity(1);
+        for action in &step.actions {
+            match again.act(action, &step.settings) {
+                Ok(Some((result, _))) => results.push(result),
+                Ok(None) => {}
+                Err(error) => return Outcome::Error { statement: 0, error },
             }
         }
-        self.store.commit();
+        if self.marks.is_empty() {
+            self.store.commit();
+        }
         Outcome::Results(results)
     }
 }
 
-/// Which statement of which transaction is executed: all that its clock and dice depend on.
-struct Place {
+/// Executes what a transaction does, for the first time or again.
+struct Again<'a> {
+    store: &'a mut Store,
+    marks: &'a mut Vec<Mark>,
+    partition: PartitionId,
+    catalog: &'a Catalog,
+    plans: &'a mut PlanCache,
     began: Timestamp,
     seed: u64,
-    number: usize,
 }
 
-impl Place {
-    /// What comes of the statement, and the digest of it.
-    fn execute(
-        &self,
-        store: &mut Store,
-        catalog: &Catalog,
-        plans: &mut PlanCache,
-        statement: &Statement,
-        settings: &Settings,
-    ) -> Result<(StatementResult, u128), SqlError> {
-        let plan = plans.prepare(catalog, &statement.text, settings, &statement.parameter_types)?;
-        let dice = dice(self.seed, self.number);
+impl Again<'_> {
+    /// What comes of an action, and the digest of it; `None`: it is no statement.
+    fn act(&mut self, action: &Action, settings: &Settings) -> Result<Option<(StatementResult, u128)>, SqlError> {
+        match action {
+            Action::Statement(piece) => {
+                let mark = self.store.mark();
+                let result = self.statement(piece, settings);
+                if result.is_err() {
+                    self.store.rollback(mark);
+                }
+                return result.map(Some);
+            }
+            Action::Savepoint => self.marks.push(self.store.mark()),
+            Action::RollbackTo { level } => {
+                let level = *level as usize;
+                if let Some(mark) = self.marks.get(level) {
+                    self.store.rollback(*mark);
+                }
+                self.marks.truncate(level + 1);
+            }
+            Action::Release { level } => self.marks.truncate(*level as usize),
+        }
+        Ok(None)
+    }
+
+    fn statement(&mut self, piece: &Piece, settings: &Settings) -> Result<(StatementResult, u128), SqlError> {
+        let statement = &piece.statement;
+        let plan = self.plans.prepare(self.catalog, &statement.text, settings, &statement.parameter_types)?;
+        let fragment = piece.partitions > 0;
+        // Rows that each partition draws for itself must not draw alike; what all draw alike must.
+        let own = if fragment && plan.draws_by_row() { u64::from(self.partition.0).rotate_left(32) } else { 0 };
+        let dice = dice(self.seed ^ own, piece.number as usize);
         let mut context = sql::Context::new(self.began, dice, &settings.time_zone, statement.max_rows);
-        let result = plan.execute(store, &statement.parameters, &mut context)?;
-        let digest = seen(&result, plan.orders_rows());
+        if !fragment {
+            let result = plan.execute(self.store, &statement.parameters, &mut context)?;
+            let digest = seen(&result, plan.orders_rows());
+            return Ok((result, digest));
+        }
+        context.share = Some(sql::Share { own: self.partition, partitions: piece.partitions });
+        let result = plan.run_fragment(self.store, &statement.parameters, &mut context)?;
+        // What order there is in the end is made where the parts come together.
+        let digest = seen(&result, false);
         Ok((result, digest))
+    }
+
+    /// All of a list: [`Outcome::Committed`], or an error, if it does not show what it showed.
+    fn list(&mut self, list: &Commitment) -> Outcome {
+        for part in &list.parts {
+            for (action, digest) in &part.actions {
+                let same = match self.act(action, &part.settings) {
+                    Ok(None) => true,
+                    // Planted 63: what was seen is not compared, and what was computed from it is written over what is there.
+                    Ok(Some((_, again))) => again == *digest || planted!(63),
+                    Err(error) => seen_error(&error) == *digest,
+                };
+                if !same {
+                    sometimes!("partition.transaction_conflict");
+                    let number = if let Action::Statement(piece) = action { piece.number } else { 0 };
+                    let detail = format!("Statement {} of the transaction would now show something else.", number + 1);
+                    return Outcome::Error { statement: number, error: could_not_serialize(detail) };
+                }
+            }
+        }
+        sometimes!("partition.transaction_committed");
+        Outcome::Committed
     }
 }
 
 /// Executes a transaction again: [`Outcome::Committed`], or an error after which the caller rolls the store back.
 pub(super) fn execute_again(
     store: &mut Store,
+    partition: PartitionId,
     catalog: &Catalog,
     plans: &mut PlanCache,
-    commitment: &Commitment,
+    list: &Commitment,
 ) -> Outcome {
-    let mut number = 0;
-    for part in &commitment.parts {
-        for (statement, digest) in &part.statements {
-            let place = Place { began: commitment.began, seed: commitment.seed, number };
-            let same = match place.execute(store, catalog, plans, statement, &part.settings) {
-                // Planted 63: what was seen is not compared, and what was computed from it is written over what is there.
-                Ok((_, again)) => again == *digest || planted!(63),
-                Err(_) => false,
-            };
-            if !same {
-                sometimes!("partition.transaction_conflict");
-                let detail = format!("Statement {} of the transaction would now show something else.", number + 1);
-                let statement = u32::try_from(number).unwrap_or(u32::MAX);
-                return Outcome::Error { statement, error: could_not_serialize(detail) };
-            }
-            number += 1;
-        }
-    }
-    sometimes!("partition.transaction_committed");
-    Outcome::Committed
+    let Commitment { began, seed, .. } = *list;
+    let mut marks = Vec::new();
+    Again { store, marks: &mut marks, partition, catalog, plans, began, seed }.list(list)
 }
 
 /// 40001.

@@ -18,7 +18,7 @@
 
 use crate::cluster::Router;
 use crate::partition::global::GlobalBody;
-use crate::partition::message::{Commitment, Outcome, Reply, ReplyBody, Request, RequestBody, Statement};
+use crate::partition::message::{Action, Commitment, Outcome, Reply, ReplyBody, Request, RequestBody, Statement};
 use crate::types::random::below;
 use crate::types::{CatalogVersion, Duration, Instant, NodeId, PartitionId, RequestId, Rng, Sequence, Value};
 use crate::{planted, sometimes};
@@ -129,12 +129,18 @@ fn allowance(body: &RequestBody) -> Duration {
         let bytes = |value: &Value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 };
         statement.parameters.iter().map(bytes).sum()
     };
+    let of_action = |action: &Action| if let Action::Statement(piece) = action { size(&piece.statement) } else { 0 };
     let list = |commitment: &Commitment| -> usize {
-        commitment.parts.iter().flat_map(|part| &part.statements).map(|(statement, _)| size(statement)).sum()
+        let actions = commitment.parts.iter().flat_map(|part| &part.actions).map(|(action, _)| action);
+        actions.map(of_action).sum()
     };
     let bytes: usize = match body {
         RequestBody::Execute(batch) => batch.statements.iter().map(size).sum(),
-        RequestBody::Commit(commitment) => list(commitment),
+        RequestBody::Commit(commitment) | RequestBody::Validate(commitment) => list(commitment),
+        RequestBody::Step(step) => {
+            step.actions.iter().map(of_action).sum::<usize>()
+                + step.before.iter().map(|before| list(before)).sum::<usize>()
+        }
         RequestBody::Order { body, .. } => match &**body {
             GlobalBody::Execute { statements, .. } => statements.iter().map(|placed| size(&placed.statement)).sum(),
             GlobalBody::Commit { lists, .. } => lists.iter().map(|(_, commitment)| list(commitment)).sum(),
@@ -152,6 +158,7 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
         | RequestBody::ReadCatalog { .. }
         | RequestBody::Collect { .. }
         | RequestBody::Step(_)
+        | RequestBody::Validate(_)
         | RequestBody::Abandon { .. } => false,
         RequestBody::Execute(_)
         | RequestBody::Commit(_)
@@ -374,8 +381,8 @@ impl Call {
         around.router.learn(self.partition, from);
         let planned = match &self.body {
             RequestBody::Execute(batch) | RequestBody::Query(batch) => Some(batch.catalog_version),
-            RequestBody::Step(step) => Some(step.batch.catalog_version),
-            RequestBody::Commit(commitment) => Some(commitment.catalog_version),
+            RequestBody::Step(step) => Some(step.catalog_version),
+            RequestBody::Commit(list) | RequestBody::Validate(list) => Some(list.catalog_version),
             RequestBody::Order { body, .. } => Some(body.catalog_version()),
             RequestBody::Collect { .. }
             | RequestBody::ReadCatalog { .. }

@@ -24,7 +24,7 @@
 //! # Caveats
 //! - An earlier attempt can answer while a catalog read is out for a later one: whatever ends a statement
 //!   dismisses every call that is out for it (the simulator found one left behind).
-//! - Transaction blocks are of one partition, without definitions and savepoints (`connection::block`). Outside of a block
+//! - Transaction blocks are without definitions (`connection::block`). Outside of a block
 //!   each Execute of the extended protocol is a transaction of its own, where PostgreSQL has one up to Sync.
 //! - What a block reads of system tables is of that moment, and is not compared at COMMIT.
 //! - The rows of a portal with a row limit are all fetched when it is first executed.

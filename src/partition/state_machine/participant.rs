@@ -268,7 +268,8 @@ impl StateMachine {
             return Vote::Yes;
         };
         let mark = self.store.mark();
-        let outcome = transaction::execute_again(&mut self.store, &self.catalog, &mut self.plans, list);
+        let (plans, catalog) = (&mut self.plans, &self.catalog);
+        let outcome = transaction::execute_again(&mut self.store, self.partition, catalog, plans, list);
         if only_validate {
             self.store.rollback(mark);
         }

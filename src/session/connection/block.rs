@@ -1,32 +1,41 @@
-//! Transaction blocks: BEGIN, what follows, COMMIT or ROLLBACK.
+//! Transaction blocks: BEGIN, what follows, COMMIT or ROLLBACK; savepoints.
 //!
-//! The statements of a block are executed on a fork at their partition's leader, and the session keeps the list that
-//! COMMIT sends to be executed again ([`crate::partition`], its `transaction`). Until then nothing is in any log: a block
-//! that ends otherwise has changed nothing, whatever ended it. Settings made in a block end with it unless it commits.
+//! The statements of a block are executed on forks at the leaders of the partitions that they touch (`step`), and the session
+//! keeps the lists that COMMIT sends to be executed again ([`crate::partition`], its `transaction`): to the one partition, or,
+//! when several were touched, as one command over all of them. Until then nothing is in any log: a block that ends otherwise
+//! has changed nothing, whatever ended it. Settings made in a block end with it unless it commits.
 //!
 //! # Invariants
-//! - The list holds each statement that was executed on the fork, in order, with a digest of what was handed to the client.
-//! - After an error nothing is executed until the block ends (25P02), and COMMIT says ROLLBACK.
-//! - A COMMIT has one outcome: committed, 40001 and nothing changed, or 40003, and then nobody knows.
+//! - A partition's list holds each statement that was executed on its fork, in order, with a digest of what came of it: those
+//!   that failed and those that were rolled back, too (rules A8). It never becomes shorter.
+//! - All lists have the savepoints of the block, by level: a partition that is touched later begins with those that are open.
+//! - After an error nothing is executed until the block ends, or goes back to a savepoint (25P02); COMMIT says ROLLBACK.
+//! - A COMMIT has one outcome: committed, 40001 and nothing changed, or 40003, and then nobody knows. What has only read in
+//!   several partitions is validated like what has written.
 //!
 //! # Caveats
-//! - One partition; no definitions; no savepoints: each is refused with 0A000, which fails the block.
+//! - No definitions: they are refused with 0A000, which fails the block.
 //! - What was executed before BEGIN in the same query text stays, where PostgreSQL makes it a part of the block.
+//! - READ ONLY takes its forks one by one, like any other, and may end with 40001 when it touches several partitions.
+//! - A block may stay open for ever; leaders bound what it holds there.
 
-use super::execution::{BatchJob, Item, Route, route, statement};
+use super::execution::{Item, Route, route};
+use super::step::outdated;
 use super::utility::Answer;
 use super::{Connection, Job, Origin};
-use crate::partition::message::{Commitment, Outcome, Part, Request, RequestBody, Step};
-use crate::partition::{MAX_TRANSACTION_BYTES, seen};
+use crate::partition::MAX_TRANSACTION_BYTES;
+use crate::partition::global::GlobalBody;
+use crate::partition::message::{Action, Commitment, Outcome, Part, Request, RequestBody};
 use crate::session::connection::calls::Role;
 use crate::session::gateway::GatewayOutput;
 use crate::session::settings::Settings;
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sometimes;
-use crate::sql::{Discard, Kind, Modes, StatementResult, Transaction};
+use crate::sql::{self, Discard, Kind, Modes, Transaction};
 use crate::types::random::RngCore;
 use crate::types::{CatalogVersion, PartitionId, RequestId, SqlError, SqlState, Timestamp, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// `3B001`
@@ -43,26 +52,71 @@ pub(super) enum Block {
     /// Yes.
     Open(Box<Open>),
     /// It has failed and waits for its end. The settings before it.
-    Failed(Box<Settings>),
+    Failed(Box<Failed>),
+}
+
+/// A block that has failed.
+pub(super) struct Failed {
+    settings: Settings,
+    /// It may go back to a savepoint.
+    open: Option<Box<Open>>,
+}
+
+/// What was done at one partition.
+#[derive(Default)]
+pub(super) struct List {
+    /// Actions executed on the fork.
+    pub(super) done: u32,
+    parts: Vec<Part>,
+    /// Savepoints' actions that the next statement takes along.
+    pub(super) pending: Vec<Action>,
+    /// The fork is not there any more, or not known: the next statement makes another one.
+    pub(super) lost: bool,
+}
+
+impl List {
+    /// The fork has executed what was pending, and then this.
+    pub(super) fn record(&mut self, settings: &Arc<sql::Settings>, action: Action, digest: u128) {
+        if self.parts.last().is_none_or(|part| part.settings != *settings) {
+            self.parts.push(Part { settings: Arc::clone(settings), actions: Vec::new() });
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.done = self.done.saturating_add(u32::try_from(pending.len() + 1).unwrap_or(u32::MAX));
+        self.lost = false;
+        if let Some(part) = self.parts.last_mut() {
+            part.actions.extend(pending.into_iter().map(|action| (action, 0)));
+            part.actions.push((action, digest));
+        }
+    }
+}
+
+/// A savepoint.
+struct Savepoint {
+    name: String,
+    /// Settings when it was set.
+    settings: Settings,
+    locals: usize,
 }
 
 /// An open transaction.
 pub(super) struct Open {
     /// Its number in the session.
-    number: u64,
-    began: Timestamp,
-    seed: u64,
+    pub(super) number: u64,
+    pub(super) began: Timestamp,
+    pub(super) seed: u64,
     modes: Modes,
     /// Something was asked: it is too late for SET TRANSACTION.
     queried: bool,
-    /// Where its fork is.
-    partition: Option<PartitionId>,
-    catalog_version: CatalogVersion,
-    /// Statements executed on the fork, and the list of them.
-    done: u32,
-    parts: Vec<Part>,
+    pub(super) catalog_version: CatalogVersion,
+    /// Statements that touched any partition.
+    pub(super) statements: u32,
+    /// The partitions that it has touched.
+    pub(super) lists: BTreeMap<PartitionId, List>,
+    savepoints: Vec<Savepoint>,
+    /// A statement is out of which nothing has been recorded.
+    pub(super) unsure: bool,
     bytes: usize,
-    wrote: bool,
+    pub(super) wrote: bool,
     /// Settings before it, and the values before each SET LOCAL.
     settings: Settings,
     locals: Vec<(String, String)>,
@@ -76,13 +130,61 @@ pub(super) struct CommitJob {
 }
 
 impl Open {
-    fn commitment(&self, parts: Vec<Part>) -> Commitment {
+    /// Nothing has been asked of any partition?
+    pub(super) fn is_untouched(&self) -> bool {
+        self.statements == 0
+    }
+
+    /// Can it go back to anywhere but its beginning?
+    pub(super) const fn has_savepoints(&self) -> bool {
+        !self.savepoints.is_empty()
+    }
+
+    /// The block comes to a partition; `true`: for the first time.
+    pub(super) fn touch(&mut self, partition: PartitionId) -> bool {
+        if self.lists.contains_key(&partition) {
+            return false;
+        }
+        let pending = self.savepoints.iter().map(|_| Action::Savepoint).collect();
+        self.lists.insert(partition, List { pending, ..List::default() });
+        true
+    }
+
+    /// The level of a savepoint: of several with one name the last one's.
+    fn level(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name)
+    }
+
+    /// An action on savepoints concerns all partitions that have been touched.
+    fn everywhere(&mut self, action: &Action) {
+        self.bytes += 64 * (1 + self.lists.len());
+        for list in self.lists.values_mut() {
+            list.pending.push(action.clone());
+        }
+    }
+
+    /// What was done at a partition; what is still pending there, too, if it is `whole`.
+    pub(super) fn commitment(&self, list: &List, whole: bool) -> Commitment {
+        let mut parts = list.parts.clone();
+        if whole && let Some(part) = parts.last_mut() {
+            part.actions.extend(list.pending.iter().map(|action| (action.clone(), 0)));
+        }
         Commitment {
             transaction: self.number,
             catalog_version: self.catalog_version,
             began: self.began,
             seed: self.seed,
             parts,
+        }
+    }
+
+    /// All lists as one command over their partitions.
+    pub(super) fn order(&self, only_validate: bool) -> RequestBody {
+        let lists = self.lists.iter().map(|(partition, list)| (*partition, self.commitment(list, true))).collect();
+        let catalog_version = self.catalog_version;
+        RequestBody::Order {
+            participants: self.lists.keys().copied().collect(),
+            body: Arc::new(GlobalBody::Commit { catalog_version, lists, only_validate }),
         }
     }
 }
@@ -141,8 +243,14 @@ impl Connection {
     pub(super) fn fail_block(&mut self, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.block, Block::Idle) {
             Block::Open(open) => {
-                self.forget_fork(turn, &open);
-                self.block = Block::Failed(Box::new(open.settings));
+                let (settings, stays) = (open.settings.clone(), open.has_savepoints());
+                let unsure = open.unsure;
+                self.block = Block::Open(open);
+                if unsure || !stays {
+                    self.renew_forks(turn);
+                }
+                let Block::Open(open) = std::mem::replace(&mut self.block, Block::Idle) else { return };
+                self.block = Block::Failed(Box::new(Failed { settings, open: stays.then_some(open) }));
             }
             other => self.block = other,
         }
@@ -150,23 +258,45 @@ impl Connection {
 
     /// The connection ends.
     pub(super) fn leave_block(&mut self, turn: &mut Turn<'_>) {
-        if let Block::Open(open) = std::mem::replace(&mut self.block, Block::Idle) {
-            self.forget_fork(turn, &open);
+        match std::mem::replace(&mut self.block, Block::Idle) {
+            Block::Open(open) => self.forget_forks(turn, &open),
+            Block::Failed(failed) => self.forget_failed(turn, &failed),
+            Block::Idle => {}
         }
     }
 
-    /// Tells the leader that a fork is of no more use. Nothing hangs on its arriving.
-    fn forget_fork(&mut self, turn: &mut Turn<'_>, open: &Open) {
-        let Some(partition) = open.partition else { return };
-        self.attempts = self.attempts.wrapping_add(1);
-        let request = Request {
-            id: RequestId { session: self.session, sequence: self.next_sequence },
-            acked_below: self.next_sequence,
-            attempt: self.attempts,
-            body: RequestBody::Abandon { transaction: open.number },
-        };
-        let node = turn.shared.router.leader(partition);
-        turn.shared.outputs.push(GatewayOutput::Request { node, partition, request });
+    fn forget_failed(&mut self, turn: &mut Turn<'_>, failed: &Failed) {
+        if let Some(open) = &failed.open {
+            self.forget_forks(turn, open);
+        }
+    }
+
+    /// The forks of the open block are given up: whoever goes on makes others.
+    pub(super) fn renew_forks(&mut self, turn: &mut Turn<'_>) {
+        let Block::Open(mut open) = std::mem::replace(&mut self.block, Block::Idle) else { return };
+        self.forget_forks(turn, &open);
+        self.transactions += 1;
+        open.number = self.transactions;
+        open.unsure = false;
+        // What was never executed anywhere is as if it had not been touched.
+        open.lists.retain(|_, list| list.done > 0);
+        open.lists.values_mut().for_each(|list| list.lost = true);
+        self.block = Block::Open(open);
+    }
+
+    /// Tells the leaders that forks are of no more use. Nothing hangs on its arriving.
+    fn forget_forks(&mut self, turn: &mut Turn<'_>, open: &Open) {
+        for partition in open.lists.keys() {
+            self.attempts = self.attempts.wrapping_add(1);
+            let request = Request {
+                id: RequestId { session: self.session, sequence: self.next_sequence },
+                acked_below: self.next_sequence,
+                attempt: self.attempts,
+                body: RequestBody::Abandon { transaction: open.number },
+            };
+            let node = turn.shared.router.leader(*partition);
+            turn.shared.outputs.push(GatewayOutput::Request { node, partition: *partition, request });
+        }
     }
 
     /// BEGIN and its kin. The statement has been taken from where it was.
@@ -178,9 +308,9 @@ impl Connection {
             Transaction::Rollback { chain } => return self.roll_back_block(turn, *chain, origin),
             Transaction::SetModes(modes) => self.set_modes(modes),
             Transaction::SetSessionModes(modes) => self.session_modes(modes),
-            Transaction::Savepoint(_) => Err(self.no_savepoint("SAVEPOINT", None)),
-            Transaction::RollbackTo(name) => Err(self.no_savepoint("ROLLBACK TO SAVEPOINT", Some(name))),
-            Transaction::Release(name) => Err(self.no_savepoint("RELEASE SAVEPOINT", Some(name))),
+            Transaction::Savepoint(name) => self.savepoint(name),
+            Transaction::RollbackTo(name) => self.roll_back_to(name),
+            Transaction::Release(name) => self.release(name),
         };
         match answer {
             Ok(answer) => self.answered(turn, &answer, origin),
@@ -205,10 +335,11 @@ impl Connection {
             seed: turn.shared.rng.next_u64(),
             modes: modes.clone(),
             queried: false,
-            partition: None,
             catalog_version: turn.shared.catalog.version,
-            done: 0,
-            parts: Vec::new(),
+            statements: 0,
+            lists: BTreeMap::new(),
+            savepoints: Vec::new(),
+            unsure: false,
             bytes: 0,
             wrote: false,
             settings: self.settings.clone(),
@@ -239,37 +370,66 @@ impl Connection {
         Ok(Answer::tag("SET"))
     }
 
-    fn no_savepoint(&self, what: &str, name: Option<&str>) -> SqlError {
-        match (&self.block, name) {
-            (Block::Idle, _) => {
-                let message = format!("{what} can only be used in transaction blocks");
-                SqlError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
-            }
-            (_, Some(name)) => SqlError::new(INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")),
-            _ => SqlError::unsupported("SAVEPOINT is not supported yet")
-                .hint("An error ends the whole transaction: make smaller ones, or use INSERT … ON CONFLICT."),
+    fn savepoint(&mut self, name: &str) -> Result<Answer, SqlError> {
+        let settings = self.settings.clone();
+        let Block::Open(open) = &mut self.block else { return Err(no_block("SAVEPOINT")) };
+        if open.bytes > MAX_TRANSACTION_BYTES {
+            return Err(too_large());
         }
+        open.everywhere(&Action::Savepoint);
+        open.savepoints.push(Savepoint { name: name.to_owned(), settings, locals: open.locals.len() });
+        Ok(Answer::tag("SAVEPOINT"))
+    }
+
+    fn roll_back_to(&mut self, name: &str) -> Result<Answer, SqlError> {
+        let open = match &mut self.block {
+            Block::Idle => return Err(no_block("ROLLBACK TO SAVEPOINT")),
+            Block::Open(open) => Some(open),
+            Block::Failed(failed) => failed.open.as_mut(),
+        };
+        let Some((open, level)) = open.and_then(|open| open.level(name).map(|level| (open, level))) else {
+            return Err(no_savepoint(name));
+        };
+        open.savepoints.truncate(level + 1);
+        open.everywhere(&Action::RollbackTo { level: u32::try_from(level).unwrap_or(u32::MAX) });
+        let (settings, locals) = (open.savepoints[level].settings.clone(), open.savepoints[level].locals);
+        open.locals.truncate(locals);
+        sometimes!("session.rolled_back_to_savepoint");
+        self.block = match std::mem::replace(&mut self.block, Block::Idle) {
+            Block::Failed(failed) => failed.open.map_or(Block::Idle, Block::Open),
+            other => other,
+        };
+        let answer = Answer::tag("ROLLBACK").reporting_all(self.settings.restore(settings));
+        self.look_up_zone();
+        Ok(answer)
+    }
+
+    fn release(&mut self, name: &str) -> Result<Answer, SqlError> {
+        let Block::Open(open) = &mut self.block else { return Err(no_block("RELEASE SAVEPOINT")) };
+        let Some(level) = open.level(name) else { return Err(no_savepoint(name)) };
+        open.savepoints.truncate(level);
+        open.everywhere(&Action::Release { level: u32::try_from(level).unwrap_or(u32::MAX) });
+        Ok(Answer::tag("RELEASE"))
     }
 
     fn commit_block(&mut self, turn: &mut Turn<'_>, chain: bool, origin: Origin) {
         let answer = match std::mem::replace(&mut self.block, Block::Idle) {
             Block::Idle if chain => return self.fail(turn, no_block("COMMIT AND CHAIN")),
             Block::Idle => Answer::warning("COMMIT", "there is no transaction in progress"),
-            Block::Failed(settings) => {
-                let answer = Answer::tag("ROLLBACK").reporting_all(self.settings.restore(*settings));
+            Block::Failed(failed) => {
+                self.forget_failed(turn, &failed);
+                let answer = Answer::tag("ROLLBACK").reporting_all(self.settings.restore(failed.settings));
                 self.look_up_zone();
                 self.chained(turn, answer, chain, &Modes::default())
             }
-            Block::Open(open) => match (open.wrote, open.partition) {
-                (true, Some(partition)) => {
-                    return self.send_commit(turn, partition, CommitJob { open, chain, origin });
-                }
-                // All that it saw is of one moment.
-                _ => {
-                    self.forget_fork(turn, &open);
-                    self.committed(turn, &open, chain)
-                }
-            },
+            // Several partitions are of one moment only when that has been shown; of one all is.
+            Block::Open(open) if open.lists.len() > 1 || (open.wrote && !open.lists.is_empty()) => {
+                return self.send_commit(turn, CommitJob { open, chain, origin });
+            }
+            Block::Open(open) => {
+                self.forget_forks(turn, &open);
+                self.committed(turn, &open, chain)
+            }
         };
         self.answered(turn, &answer, origin);
     }
@@ -299,9 +459,12 @@ impl Connection {
                 let answer = Answer::warning("ROLLBACK", "there is no transaction in progress");
                 return self.answered(turn, &answer, origin);
             }
-            Block::Failed(settings) => (*settings, Modes::default()),
+            Block::Failed(failed) => {
+                self.forget_failed(turn, &failed);
+                (failed.settings, Modes::default())
+            }
             Block::Open(open) => {
-                self.forget_fork(turn, &open);
+                self.forget_forks(turn, &open);
                 (open.settings, open.modes)
             }
         };
@@ -311,11 +474,17 @@ impl Connection {
         self.answered(turn, &answer, origin);
     }
 
-    fn send_commit(&mut self, turn: &mut Turn<'_>, partition: PartitionId, mut job: CommitJob) {
-        let parts = std::mem::take(&mut job.open.parts);
-        let commitment = job.open.commitment(parts);
+    fn send_commit(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+        let changes = job.open.wrote;
+        let (partition, body) = match job.open.lists.first_key_value() {
+            Some((partition, list)) if job.open.lists.len() == 1 => {
+                (*partition, RequestBody::Commit(Arc::new(job.open.commitment(list, true))))
+            }
+            _ => (PartitionId::CLUSTER, job.open.order(false)),
+        };
+        sometimes!("session.block_over_several_partitions", partition == PartitionId::CLUSTER);
         self.job = Some(Job::Commit(job));
-        self.start_call(turn, Role::Work, partition, RequestBody::Commit(Arc::new(commitment)));
+        self.start_changing(turn, Role::Work, partition, body, changes);
     }
 
     /// COMMIT has been answered.
@@ -345,11 +514,7 @@ impl Connection {
     /// The catalog is not the one any more under which the block was planned.
     pub(super) fn commit_outdated(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
         sometimes!("session.commit_outdated");
-        let error =
-            SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
-                .detail("A definition has changed since the transaction began.")
-                .hint("Nothing was changed. The transaction might succeed if retried.");
-        self.commit_failed(turn, job, error);
+        self.commit_failed(turn, job, outdated());
     }
 
     /// SET LOCAL is about to be said: what is to be restored.
@@ -369,67 +534,21 @@ impl Connection {
             let message = format!("cannot execute {} in a read-only transaction", item.plan.command());
             return Err(SqlError::new(READ_ONLY_TRANSACTION, message));
         }
-        let partition = match route(turn, items)? {
-            Route::Nowhere => return Ok(Route::Nowhere),
-            Route::One(partition) if open.done == 0 || open.partition == Some(partition) => partition,
-            Route::One(_) | Route::Several(_) => {
-                let message = "a transaction block that touches several partitions is not supported yet";
-                return Err(SqlError::unsupported(message)
-                    .hint("Rows of one transaction must have partition keys of one partition."));
-            }
-        };
+        let route = route(turn, items)?;
+        if matches!(route, Route::Nowhere) {
+            return Ok(route);
+        }
         let more: usize = items.iter().map(size).sum();
         if open.bytes + more > MAX_TRANSACTION_BYTES {
-            sometimes!("session.transaction_too_large");
-            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is too large")
-                .detail(format!("A transaction holds at most {} MiB.", MAX_TRANSACTION_BYTES >> 20))
-                .hint("Make several transactions of it."));
+            return Err(too_large());
         }
-        open.partition = Some(partition);
-        if open.done == 0 {
-            open.catalog_version = turn.shared.catalog.version;
-        }
-        Ok(Route::One(partition))
+        Ok(route)
     }
 
-    /// The request for statements of an open block; `None`: none is open.
-    pub(super) fn step_body(&self, turn: &Turn<'_>, items: &[Item]) -> Option<RequestBody> {
-        let Block::Open(open) = &self.block else { return None };
-        let Open { number, done, began, seed, .. } = **open;
-        let batch = self.batch(turn, items);
-        Some(RequestBody::Step(Step { transaction: number, done, began, seed, batch, before: None }))
-    }
-
-    /// The block's fork has been lost under a statement: everything so far goes along with it, to make another one.
-    pub(super) fn rebuild(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
-        sometimes!("session.fork_lost");
-        let before = match &self.block {
-            Block::Open(open) => open.commitment(open.parts.clone()),
-            Block::Idle | Block::Failed(_) => return self.fail(turn, nothing_open()),
-        };
-        let (Some(RequestBody::Step(mut step)), Block::Open(open)) = (self.step_body(turn, job.items()), &self.block)
-        else {
-            return self.fail(turn, nothing_open());
-        };
-        step.before = Some(Arc::new(before));
-        let Some(partition) = open.partition else { return self.fail(turn, nothing_open()) };
-        self.job = Some(Job::Batch(job));
-        self.start_call(turn, Role::Work, partition, RequestBody::Step(step));
-    }
-
-    /// Statements of the block were executed on its fork, and this is what the client will see of them.
-    pub(super) fn record(&mut self, items: &[Item], results: &[StatementResult]) {
-        let Block::Open(open) = &mut self.block else { return };
-        let settings = self.settings.travelling();
-        if open.parts.last().is_none_or(|part| part.settings != *settings) {
-            open.parts.push(Part { settings: Arc::clone(settings), statements: Vec::new() });
-        }
-        let Some(part) = open.parts.last_mut() else { return };
-        for (item, result) in items.iter().zip(results) {
-            part.statements.push((statement(item), seen(result, item.plan.orders_rows())));
-            open.done += 1;
+    /// A statement of the block takes its room.
+    pub(super) fn note_size(&mut self, item: &Item) {
+        if let Block::Open(open) = &mut self.block {
             open.bytes += size(item);
-            open.wrote |= !item.plan.is_read_only();
         }
     }
 }
@@ -444,8 +563,15 @@ fn size(item: &Item) -> usize {
     64 + item.parsed.text.len() + parameters.sum::<usize>()
 }
 
-fn nothing_open() -> SqlError {
-    SqlError::new(SqlState::INTERNAL_ERROR, "a partition speaks of a transaction that is not open")
+fn too_large() -> SqlError {
+    sometimes!("session.transaction_too_large");
+    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is too large")
+        .detail(format!("A transaction holds at most {} MiB.", MAX_TRANSACTION_BYTES >> 20))
+        .hint("Make several transactions of it.")
+}
+
+fn no_savepoint(name: &str) -> SqlError {
+    SqlError::new(INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist"))
 }
 
 fn no_block(what: &str) -> SqlError {

@@ -8,6 +8,7 @@
 //!   attempt's time, and then it is 40003.
 
 use super::order::Place;
+use super::step::outdated;
 use super::{Connection, Job, Task};
 use crate::catalog::Catalog;
 use crate::partition::message::{Outcome, Reply, Request, RequestBody};
@@ -25,6 +26,10 @@ pub(super) enum Role {
     Work,
     /// The catalog, at the cluster partition.
     Catalog,
+    /// A statement of a block, at one of the partitions that it touches.
+    Step,
+    /// Whether a partition would still show a block what it has shown it.
+    Validate,
     /// What an ordered command has come to, at one of its participants.
     Collect,
 }
@@ -154,6 +159,15 @@ impl Connection {
                 self.dismiss();
                 self.ordered(turn, &call, Place { number, timestamp, seed });
             }
+            (End::Done(outcome), Role::Step) => {
+                let call = self.remove_call(index);
+                self.step_answered(turn, call.partition(), outcome);
+            }
+            (End::Done(outcome), Role::Validate) => {
+                self.remove_call(index);
+                self.step_validated(turn, outcome);
+            }
+            (End::PlanIsOld(version), Role::Step | Role::Validate) => self.step_outdated(turn, version),
             (End::Done(outcome), Role::Collect) => {
                 let call = self.remove_call(index);
                 self.collected(turn, call.partition(), outcome);
@@ -197,7 +211,7 @@ impl Connection {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, &job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
 
@@ -262,6 +276,7 @@ impl Connection {
             Some(Job::Define(job)) => self.redefine(turn, job, call),
             Some(Job::Commit(_)) if call.is_in_doubt() => self.give_up_on(turn, &call),
             Some(Job::Commit(job)) => self.commit_outdated(turn, job),
+            Some(Job::Step(_)) => self.fail(turn, outdated()),
             Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }
@@ -281,7 +296,7 @@ impl Connection {
     }
 
     /// Everything out is nobody's now.
-    fn dismiss(&mut self) {
+    pub(super) fn dismiss(&mut self) {
         self.collecting = None;
         for (_, call) in std::mem::take(&mut self.calls) {
             self.retire(&call);

@@ -58,16 +58,12 @@ pub(super) enum Route {
 /// Where one of several statements is executed.
 pub(super) struct Site {
     /// Ascending. Of a statement that touches no table one that is there for another statement.
-    at: Vec<PartitionId>,
+    pub(super) at: Vec<PartitionId>,
     /// See [`Placed::gathers`].
-    gathers: bool,
+    pub(super) gathers: bool,
 }
 
 impl BatchJob {
-    pub(super) fn items(&self) -> &[Item] {
-        &self.items
-    }
-
     /// Does it change anything?
     pub(super) fn changes(&self) -> bool {
         self.items.iter().any(|item| !item.plan.is_read_only())
@@ -90,6 +86,7 @@ impl Connection {
     fn dispatch(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
         match self.route_in_block(turn, &job.items) {
             Ok(Route::Nowhere) => self.execute_here(turn, &job.items, job.origin),
+            Ok(route) if self.in_block() => self.execute_step(turn, job, route),
             Ok(route) => {
                 let (partition, body) = self.batch_body(turn, &job.items, &route);
                 let changes = job.changes();
@@ -107,11 +104,10 @@ impl Connection {
                 let order = order_of(batch, sites, turn.shared.config.partitions);
                 (PartitionId::CLUSTER, order)
             }
-            Route::One(partition) => match self.step_body(turn, items) {
-                Some(step) => (*partition, step),
-                None if items.iter().all(|item| item.plan.is_read_only()) => (*partition, RequestBody::Query(batch)),
-                None => (*partition, RequestBody::Execute(batch)),
-            },
+            Route::One(partition) if items.iter().any(|item| !item.plan.is_read_only()) => {
+                (*partition, RequestBody::Execute(batch))
+            }
+            Route::One(partition) => (*partition, RequestBody::Query(batch)),
             Route::Nowhere => (PartitionId(1), RequestBody::Query(batch)),
         }
     }
@@ -154,10 +150,8 @@ impl Connection {
     pub(super) fn batch_done(&mut self, turn: &mut Turn<'_>, job: BatchJob, outcome: Outcome) {
         match outcome {
             Outcome::Results(results) if results.len() == job.items.len() => {
-                self.record(&job.items, &results);
                 self.render(turn, &job.items, job.origin, results);
             }
-            Outcome::ForkLost => self.rebuild(turn, job),
             Outcome::Error { statement, error } => {
                 let item = usize::try_from(statement).ok().and_then(|statement| job.items.get(statement));
                 self.fail(turn, shifted(error, item.map_or(0, |item| item.parsed.offset)));

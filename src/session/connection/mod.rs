@@ -11,7 +11,7 @@
 //! - `definition`: DDL, in several requests.
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
-//! - `block`: transaction blocks.
+//! - `block`, `step`: transaction blocks, and their statements.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -31,6 +31,7 @@ mod observe;
 mod order;
 mod simple;
 mod startup;
+mod step;
 mod utility;
 
 use super::call::Call;
@@ -59,6 +60,7 @@ use order::Collecting;
 use pgwire::messages::extendedquery::Parse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use step::StepJob;
 
 /// Output is handed over in pieces of about this size.
 const OUTPUT_PIECE: usize = 32 << 10;
@@ -113,7 +115,9 @@ enum Job {
     Define(Box<DefineJob>),
     /// Queries of system tables.
     Observe(Box<ObserveJob>),
-    /// COMMIT of a block that has written.
+    /// A statement of a block.
+    Step(Box<StepJob>),
+    /// COMMIT of a block that has written, or has touched several partitions.
     Commit(CommitJob),
 }
 

@@ -115,6 +115,8 @@ impl Connection {
         match job {
             Some(Job::Batch(job)) => self.batch_decided(turn, job, &collecting),
             Some(Job::Define(job)) => self.define_decided(turn, job, &collecting),
+            Some(Job::Step(job)) => self.error_validated(turn, *job, &collecting),
+            Some(Job::Commit(job)) => self.commit_decided(turn, job, &collecting),
             _ => self.broken(turn),
         }
     }

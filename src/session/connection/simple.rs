@@ -67,6 +67,8 @@ impl Connection {
     fn perform_batch(&mut self, turn: &mut Turn<'_>, statements: VecDeque<Parsed>) {
         let batched =
             statements.iter().take_while(|statement| matches!(statement.kind, Kind::Query | Kind::Write)).count();
+        // In a block each is shown, and remembered, on its own.
+        let batched = if self.in_block() { 1 } else { batched };
         let mut items = Vec::with_capacity(batched);
         for statement in statements.iter().take(batched) {
             match self.plan(turn, statement, &[]) {

@@ -1,7 +1,7 @@
 //! Messages of the server and requests to partitions, as a reader wants them.
 
 use crate::partition::global::GlobalBody;
-use crate::partition::message::{Commitment, Request, RequestBody, Statement, Step};
+use crate::partition::message::{Action, Commitment, Part, Request, RequestBody, Statement, Step};
 use bytes::Buf;
 use std::fmt::Write;
 
@@ -131,22 +131,13 @@ pub(super) fn request(request: &Request) -> String {
             format!("{kind} {} {{{}}}", batch.catalog_version, texts(&batch.statements))
         }
         RequestBody::Step(step) => {
-            let Step { transaction, done, began, batch, before, .. } = step;
-            let texts = texts(&batch.statements);
+            let Step { transaction, done, began, catalog_version, before, .. } = step;
+            let acts = step.actions.iter().map(action).collect::<Vec<_>>().join("; ");
             let again = if before.is_some() { " after all before it" } else { "" };
-            format!("Step {done} of transaction {transaction}{again}, {} {began:?} {{{texts}}}", batch.catalog_version)
+            format!("Step {done} of transaction {transaction}{again}, {catalog_version} {began:?} {{{acts}}}")
         }
-        RequestBody::Commit(commitment) => {
-            let Commitment { transaction, catalog_version, began, parts, .. } = commitment.as_ref();
-            let parts: Vec<_> = parts
-                .iter()
-                .map(|part| {
-                    let statements: Vec<_> = part.statements.iter().map(|(statement, _)| statement.clone()).collect();
-                    format!("{{{}}}", texts(&statements))
-                })
-                .collect();
-            format!("Commit transaction {transaction}, {catalog_version} {began:?} {}", parts.join(" "))
-        }
+        RequestBody::Commit(commitment) => format!("Commit {}", list(commitment)),
+        RequestBody::Validate(commitment) => format!("Validate {}", list(commitment)),
         RequestBody::Order { participants, body } => {
             let participants: Vec<_> = participants.iter().map(ToString::to_string).collect();
             let what = match body.as_ref() {
@@ -154,8 +145,10 @@ pub(super) fn request(request: &Request) -> String {
                     let placed = statements.iter().map(|placed| placed.statement.clone()).collect::<Vec<_>>();
                     format!("Execute {{{}}}", texts(&placed))
                 }
-                GlobalBody::Commit { only_validate: true, .. } => "Validate".to_owned(),
-                GlobalBody::Commit { .. } => "Commit".to_owned(),
+                GlobalBody::Commit { only_validate, lists, .. } => {
+                    let lists: Vec<_> = lists.iter().map(|(at, own)| format!("{at} {}", list(own))).collect();
+                    format!("{} {}", if *only_validate { "Validate" } else { "Commit" }, lists.join(" and "))
+                }
                 GlobalBody::Define { text, .. } => format!("Define {{{text}}}"),
             };
             format!("Order for {}, {}: {what}", participants.join(" "), body.catalog_version())
@@ -168,6 +161,25 @@ pub(super) fn request(request: &Request) -> String {
         }
     };
     format!("{} acked below {} attempt {}: {what}", request.id, request.acked_below, request.attempt)
+}
+
+fn list(commitment: &Commitment) -> String {
+    let Commitment { transaction, catalog_version, began, parts, .. } = commitment;
+    let acts = |part: &Part| part.actions.iter().map(|(act, _)| action(act)).collect::<Vec<_>>().join("; ");
+    let parts: Vec<_> = parts.iter().map(|part| format!("{{{}}}", acts(part))).collect();
+    format!("transaction {transaction}, {catalog_version} {began:?} {}", parts.join(" "))
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Statement(piece) => {
+            let part = if piece.partitions > 0 { "part of " } else { "" };
+            format!("{part}{}", texts(std::slice::from_ref(&piece.statement)))
+        }
+        Action::Savepoint => "mark".to_owned(),
+        Action::RollbackTo { level } => format!("back to mark {level}"),
+        Action::Release { level } => format!("release mark {level}"),
+    }
 }
 
 fn texts(statements: &[Statement]) -> String {

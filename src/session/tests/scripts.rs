@@ -993,3 +993,152 @@ fn rows_move_when_a_table_gets_a_key() {
          query SELECT count(*) FROM u"
     );
 }
+
+#[test]
+fn a_block_over_several_partitions() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int)
+         query INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)
+         query BEGIN
+         query UPDATE t SET n = n - 5 WHERE id = 1
+         query UPDATE t SET n = n + 5 WHERE id = 2
+         query SELECT sum(n) FROM t
+         2: session
+         2: query SELECT id, n FROM t ORDER BY id
+         query COMMIT
+         2: query SELECT id, n FROM t ORDER BY id
+         query BEGIN
+         query SELECT n FROM t WHERE id = 1
+         query SELECT n FROM t WHERE id = 2
+         query COMMIT
+         query BEGIN; SELECT count(*) FROM t; INSERT INTO t SELECT id + 10, n FROM t
+         query ROLLBACK
+         lose-forks
+         quiet
+         query BEGIN; UPDATE t SET n = n + 1 RETURNING id, n
+         lose-forks
+         query SELECT id, n FROM t ORDER BY id
+         query COMMIT"
+    );
+}
+
+#[test]
+fn what_several_partitions_showed_has_changed() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int)
+         query INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)
+         2: session
+         quiet
+         query BEGIN
+         query SELECT n FROM t WHERE id = 1
+         2: query UPDATE t SET n = n - 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2
+         query SELECT n FROM t WHERE id = 2
+         query ROLLBACK
+         query BEGIN
+         query SELECT n FROM t WHERE id = 1
+         query SELECT n FROM t WHERE id = 2
+         2: query UPDATE t SET n = n - 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2
+         query COMMIT
+         query BEGIN
+         query UPDATE t SET n = n + 100 WHERE id = 1
+         query UPDATE t SET n = n + 100 WHERE id = 2
+         2: query UPDATE t SET n = n - 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2
+         query COMMIT
+         query SELECT * FROM t ORDER BY id
+         query BEGIN
+         query SELECT n FROM t WHERE id = 1
+         query INSERT INTO t VALUES (2, 0)
+         query ROLLBACK
+         query BEGIN
+         query SELECT count(*) FROM t WHERE id IN (1, 2, 4)
+         2: query INSERT INTO t VALUES (4, 0)
+         query INSERT INTO t VALUES (3, 0)
+         query ROLLBACK
+         query BEGIN; SELECT sum(1 / (id - 1)) FROM t
+         query ROLLBACK
+         query BEGIN; SELECT count(*) FROM t
+         elsewhere CREATE TABLE u (id int)
+         query SELECT count(*) FROM t
+         query COMMIT
+         query BEGIN; SELECT n FROM t WHERE id = 1
+         elsewhere CREATE TABLE v (id int)
+         query COMMIT
+         query BEGIN; SELECT n FROM t WHERE id = 1; SELECT n FROM t WHERE id = 2
+         elsewhere CREATE TABLE w (id int)
+         query COMMIT"
+    );
+}
+
+#[test]
+fn savepoints() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int)
+         query BEGIN; INSERT INTO t VALUES (1, 10)
+         query SAVEPOINT a
+         query INSERT INTO t VALUES (1, 11)
+         query SELECT 1
+         query RELEASE a
+         query ROLLBACK TO b
+         query ROLLBACK TO a
+         query INSERT INTO t VALUES (2, 20)
+         query SAVEPOINT b; UPDATE t SET n = 0; SAVEPOINT c; DELETE FROM t; RELEASE c
+         query SELECT count(*) FROM t
+         query ROLLBACK TO b
+         query SELECT * FROM t ORDER BY id
+         query RELEASE a
+         query ROLLBACK TO b
+         query ROLLBACK
+         quiet
+         query BEGIN; INSERT INTO t VALUES (1, 10)
+         query SAVEPOINT a
+         query INSERT INTO t VALUES (1, 11)
+         query ROLLBACK TO a; INSERT INTO t VALUES (2, 20); SAVEPOINT b; UPDATE t SET n = 0
+         lose-forks
+         query SELECT sum(n) FROM t
+         query ROLLBACK TO b
+         query COMMIT
+         query SELECT * FROM t ORDER BY id
+         query BEGIN; SET timezone = 'UTC'; SAVEPOINT s; SET timezone = 'Asia/Tokyo'; ROLLBACK TO s
+         query SHOW timezone
+         query COMMIT
+         query SAVEPOINT s"
+    );
+}
+
+#[test]
+fn what_was_rolled_back_was_seen() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int)
+         query INSERT INTO t VALUES (1, 10), (2, 20)
+         2: session
+         quiet
+         query BEGIN; SAVEPOINT s; SELECT n FROM t WHERE id = 1
+         query ROLLBACK TO s
+         2: query UPDATE t SET n = 11 WHERE id = 1
+         query UPDATE t SET n = 10 WHERE id = 2
+         query ROLLBACK
+         query BEGIN; SAVEPOINT s; INSERT INTO t VALUES (1, 0)
+         query ROLLBACK TO s
+         query UPDATE t SET n = 21 WHERE id = 2
+         2: query DELETE FROM t WHERE id = 1
+         query COMMIT
+         query BEGIN; INSERT INTO t VALUES (5, 50); SAVEPOINT s
+         stall 2
+         query SELECT count(*) FROM t
+         sleep 1000
+         go
+         sleep 300
+         query ROLLBACK TO s
+         query SELECT count(*) FROM t
+         query COMMIT
+         query SELECT * FROM t ORDER BY id"
+    );
+}
