@@ -15,6 +15,7 @@ mod health;
 mod keeping;
 mod load;
 mod node;
+mod partitions;
 mod peers;
 mod shell;
 mod sql;

@@ -25,7 +25,7 @@ pub(crate) async fn connect(node: &Node) -> Client {
 }
 
 /// The SQLSTATE that a statement fails with.
-async fn sqlstate(client: &Client, sql: &str) -> String {
+pub(crate) async fn sqlstate(client: &Client, sql: &str) -> String {
     let error = client.batch_execute(sql).await.expect_err("the statement is wrong");
     error.code().unwrap_or_else(|| panic!("{sql}: {error}")).code().to_owned()
 }
@@ -94,28 +94,29 @@ async fn rows_survive_kill_and_restart() {
 }
 
 /// Three nodes on loopback; each can be started again.
-struct Cluster {
+pub(crate) struct Cluster {
     directories: Vec<tempfile::TempDir>,
     list: String,
+    partitions: &'static str,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new(partitions: &'static str) -> Self {
         let addresses: Vec<String> = (0..3).map(|_| free_address()).collect();
         let list: Vec<String> = (1..).zip(addresses).map(|(id, address)| format!("{id}={address}")).collect();
-        Self { directories: (0..3).map(|_| tempfile::tempdir().unwrap()).collect(), list: list.join(",") }
+        Self { directories: (0..3).map(|_| tempfile::tempdir().unwrap()).collect(), list: list.join(","), partitions }
     }
 
-    fn start(&self, place: usize) -> Node {
+    pub(crate) fn start(&self, place: usize) -> Node {
         let id = (place + 1).to_string();
         let data: &Path = self.directories[place].path();
-        Node::start(data, &["--id", &id, "--nodes", &self.list])
+        Node::start(data, &["--id", &id, "--nodes", &self.list, "--partitions", self.partitions])
     }
 }
 
 #[tokio::test]
 async fn three_nodes_survive_the_death_of_each() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::new("1");
     let mut nodes: Vec<Option<Node>> = (0..3).map(|place| Some(cluster.start(place))).collect();
     let client = connect(nodes[0].as_ref().unwrap()).await;
     client.batch_execute("CREATE TABLE planet (id int PRIMARY KEY, name text)").await.unwrap();
