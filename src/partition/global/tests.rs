@@ -455,6 +455,28 @@ fn participants_exchange_the_rows_that_a_statement_needs() {
 }
 
 #[test]
+fn a_primary_key_moves_rows_to_where_they_belong() {
+    let mut world = World::new(3, 2, 1);
+    world.define("CREATE TABLE h (id int NOT NULL, n bigint)");
+    for id in 0..20 {
+        world.statement(&format!("INSERT INTO h VALUES ({id}, 1)"));
+    }
+    world.heal();
+    world.define("ALTER TABLE h ADD PRIMARY KEY (id)");
+    world.check();
+    let counts: Vec<i64> = world.groups[1..]
+        .iter()
+        .map(|group| group.members[1].replica.machine().sum_for_test("SELECT count(*) FROM h"))
+        .collect();
+    assert_eq!(counts.iter().sum::<i64>(), 20);
+    assert!(counts.iter().all(|count| *count > 0), "rows are spread: {counts:?}");
+    world.statement("INSERT INTO h VALUES (7, 1)");
+    world.define("CREATE INDEX ON h (n)");
+    world.check();
+    assert_eq!(world.decisions.values().filter(|committed| !**committed).count(), 1, "7 is there already");
+}
+
+#[test]
 fn votes_are_ordered_as_the_rules_say() {
     let error = Box::new(crate::types::SqlError::new(crate::types::SqlState::DATA_EXCEPTION, "x"));
     let error_vote = Vote::Error { statement: 0, error: error.clone() };
