@@ -72,7 +72,12 @@ pub enum Said {
         bytes: Bytes,
     },
     /// Its vote.
-    Vote(Vote),
+    Vote {
+        /// This.
+        vote: Vote,
+        /// The rounds that it has sent its value for.
+        rounds: Vec<u32>,
+    },
     /// Everything: it has been decided there.
     Decided {
         /// Its vote.
@@ -88,6 +93,8 @@ pub enum Said {
 #[derive(Clone, Debug, Default)]
 pub(in crate::partition) struct Heard {
     pub(in crate::partition) vote: Option<Vote>,
+    /// With its vote: the rounds that it has sent its value for.
+    pub(in crate::partition) rounds: Vec<u32>,
     /// Its decision, if it has one.
     pub(in crate::partition) committed: Option<bool>,
     pub(in crate::partition) values: BTreeMap<u32, Bytes>,
@@ -138,10 +145,11 @@ impl Exchanges {
         let heard = self.heard.entry(number).or_default().entry(from).or_default();
         match said {
             Said::Value { round, bytes } => drop(heard.values.insert(round, bytes)),
-            Said::Vote(vote) => heard.vote = Some(vote),
+            Said::Vote { vote, rounds } => (heard.vote, heard.rounds) = (Some(vote), rounds),
             Said::Decided { vote, committed, sent } => {
                 heard.vote = Some(vote);
                 heard.committed = Some(committed);
+                heard.rounds = sent.iter().map(|(round, _)| *round).collect();
                 heard.values = sent.into_iter().collect();
             }
         }

@@ -22,7 +22,7 @@ pub(in crate::partition) struct Remembered {
     pub(in crate::partition) committed: bool,
     /// What it sent to the others while executing, each with its round.
     pub(in crate::partition) sent: Vec<(u32, Bytes)>,
-    /// What the others sent, if it is committed: what a follower needs to execute it.
+    /// What the others sent in completed rounds: what a follower needs to come to the same vote.
     pub(in crate::partition) values: Values,
     /// DDL: command tag and notices.
     pub(in crate::partition) defined: Option<(String, Vec<crate::types::SqlError>)>,

@@ -23,6 +23,8 @@
 //!   snapshots, digests and reads speak of what is decided.
 //! - What a command came to is remembered by every participant until *all* participants have their decision in a committed log
 //!   (`forget_below`, stamped by the sequencer into later entries, so that all replicas forget at the same place; rules A4).
+//! - Whether a participant that needs values of others can finish, and so its vote and all that it remembers, depends on what they
+//!   have sent at all, not on what was heard first: a follower, told the decision and the values, comes to the same bytes.
 //! - A body is kept by the sequencer until all its participants have it in a committed log.
 //! - Timestamp and seed are the sequencer's; all participants use them as they are (rules B5).
 //!

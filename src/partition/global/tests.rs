@@ -211,6 +211,15 @@ impl World {
         )
     }
 
+    /// The same, and then one participant refuses: what the others remember must not depend on what they heard first.
+    fn levelling_beyond(&mut self) -> u64 {
+        self.statement(
+            "UPDATE a SET n = n - CASE WHEN id = (SELECT id FROM a ORDER BY n, id LIMIT 1) THEN 9 ELSE -9 END
+             WHERE id = (SELECT id FROM a ORDER BY n, id LIMIT 1)
+                OR id = (SELECT id FROM a ORDER BY n DESC, id DESC LIMIT 1)",
+        )
+    }
+
     fn statement(&mut self, text: &str) -> u64 {
         let parsed = sql::parse(text).expect("SQL");
         let catalog = Arc::clone(self.groups[0].members[0].replica.machine().catalog());
@@ -328,10 +337,11 @@ impl World {
             (80..=83, Some(message)) => drop(self.network.swap_remove(message)),
             (84..=86, Some(message)) => self.network.push(self.network[message].clone()),
             (87..=90, _) => self.tick(group),
-            (91..=92, _) => {
+            (91, _) => {
                 let kept = below(&mut self.rng, 3) as usize;
                 self.change_leader(group, member, kept);
             }
+            (92, _) => drop(self.levelling_beyond()),
             (93, _) => drop(self.levelling()),
             (94..=99, _) => {
                 let (from, to) = (below(&mut self.rng, 8) as i32, below(&mut self.rng, 8) as i32);

@@ -9,7 +9,7 @@
 use super::{Origin, Replica};
 use crate::consensus::{Committed, Payload, Role};
 use crate::partition::command::Command;
-use crate::partition::global::{DELIVERED_AT_ONCE, Exchange, Global, HEARD_WITHIN, Heard, Report, Said, Values, Vote};
+use crate::partition::global::{DELIVERED_AT_ONCE, Exchange, Global, HEARD_WITHIN, Heard, Report, Said, Values};
 use crate::partition::message::{ReplyBody, Request, RequestBody};
 use crate::partition::state_machine::{Executed, Position, Standing, values_of};
 use crate::types::{Duration, GlobalNumber, Instant, PartitionId, Timestamp};
@@ -93,7 +93,6 @@ impl Replica {
             return false;
         }
         let values = match self.decisions.remove(&number) {
-            _ if !committed => Vec::new(),
             Some((_, values)) => values,
             None => {
                 values_of(standing, self.partition, |round, from| self.exchanges.value(number, round, from).cloned())
@@ -113,26 +112,35 @@ impl Replica {
     }
 
     /// What a command comes to, as far as it is known.
+    ///
+    /// Who waits for values of others does not end on another's refusal as long as they may come: whether it can finish, and so
+    /// its vote, must not depend on what was heard first, but on what was sent at all.
     fn verdict(&self, standing: &Standing) -> Option<bool> {
         let number = standing.global.number;
-        let heard = |other| self.exchanges.heard(number, other);
-        let others: Vec<Option<&Heard>> = standing.global.others(self.partition).map(heard).collect();
-        if let Some(committed) = others.iter().flatten().find_map(|heard| heard.committed) {
+        let others = standing.global.others(self.partition).filter_map(|other| self.exchanges.heard(number, other));
+        let others: Vec<&Heard> = others.collect();
+        let refuses = |heard: &&&Heard| heard.vote.as_ref().is_some_and(|vote| !vote.is_yes());
+        let Some(own) = &standing.vote else {
+            let round = standing.sent.last().map(|(round, _)| *round);
+            let never =
+                others.iter().filter(refuses).any(|heard| round.is_none_or(|round| !heard.rounds.contains(&round)));
+            sometimes!("global.value_never_comes", never);
+            return never.then_some(false);
+        };
+        if let Some(committed) = others.iter().find_map(|heard| heard.committed) {
             sometimes!("global.decision_adopted");
             return Some(committed);
         }
-        let own = standing.vote.as_ref();
         // Planted 101, 106: the own vote is enough, for a leader or for a follower.
-        if own.is_some_and(|own| !own.is_yes() || planted!(101) || (planted!(106) && !self.leads)) {
-            return Some(own.is_some_and(Vote::is_yes));
+        if !own.is_yes() || planted!(101) || (planted!(106) && !self.leads) {
+            return Some(own.is_yes());
         }
-        let mut votes = others.iter().map(|heard| heard.and_then(|heard| heard.vote.as_ref()));
-        if votes.clone().flatten().any(|vote| !vote.is_yes()) {
+        if others.iter().any(|heard| refuses(&heard)) {
             // Planted 110: what another one refuses is done here all the same.
-            return Some(planted!(110) && own.is_some());
+            return Some(planted!(110));
         }
-        let all = own.is_some() && votes.all(|vote| vote.is_some());
-        all.then_some(true)
+        let voted = others.iter().filter(|heard| heard.vote.is_some()).count();
+        (voted + 1 == standing.global.participants.len()).then_some(true)
     }
 
     /// Logs a decision that is made.
@@ -177,7 +185,7 @@ impl Replica {
             all.push(Said::Value { round: *round, bytes: bytes.clone() });
         }
         if !vote && let Some(vote) = &standing.vote {
-            all.push(Said::Vote(vote.clone()));
+            all.push(standing.said(vote));
         }
         if all.is_empty() {
             return;
@@ -275,7 +283,7 @@ impl Replica {
                     answer(Said::Value { round: *round, bytes: bytes.clone() });
                 }
                 if let Some(vote) = &standing.vote {
-                    answer(Said::Vote(vote.clone()));
+                    answer(standing.said(vote));
                 }
             }
             Position::Ahead if leads => {

@@ -11,7 +11,7 @@ use super::{Executed, StateMachine, context};
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
 use crate::partition::dedup::Seen;
-use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Values, Vote};
+use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Said, Values, Vote};
 use crate::partition::message::{Commitment, Outcome, ReplyBody, Settings, StatementResult};
 use crate::partition::transaction;
 use crate::sql;
@@ -38,6 +38,13 @@ pub(in crate::partition) struct Standing {
     pub(in crate::partition) vote: Option<Vote>,
     /// A definition's.
     definition: Option<Defined>,
+}
+
+impl Standing {
+    /// Its vote, as it is told.
+    pub(in crate::partition) fn said(&self, vote: &Vote) -> Said {
+        Said::Vote { vote: vote.clone(), rounds: self.sent.iter().map(|(round, _)| *round).collect() }
+    }
 }
 
 /// What a definition comes to if it is committed.
@@ -573,7 +580,9 @@ pub(in crate::partition) fn values_of(
     own: PartitionId,
     value: impl Fn(u32, PartitionId) -> Option<Bytes>,
 ) -> Values {
-    let rounds = standing.sent.iter().map(|(round, _)| *round);
+    // A round that was not completed has as many values as happened to be heard: none of them counts.
+    let completed = standing.sent.len() - usize::from(standing.vote.is_none()).min(standing.sent.len());
+    let rounds = standing.sent[..completed].iter().map(|(round, _)| *round);
     rounds
         .flat_map(|round| standing.global.others(own).map(move |other| (round, other)))
         .filter_map(|(round, other)| Some((round, other, value(round, other)?)))
