@@ -241,6 +241,104 @@ pub const PLANTED: &[Planted] = &[
         LOG,
         "scenarios/chaos/wiped_disk.toml",
     ),
+    planted(
+        71,
+        "who loses the lead takes back what it had voted for, and the decision comes after",
+        "vitess#16576",
+        GLOBALS,
+        "scenarios/transactions/participant_dies.toml",
+    ),
+    planted(
+        101,
+        "a participant takes its own Yes for the decision",
+        "model E1: release before all votes",
+        GLOBALS,
+        "scenarios/transactions/hot_rows.toml",
+    ),
+    planted(
+        102,
+        "reads see what is not decided yet",
+        "model E1: lease read ignores undecided; citus#3780",
+        GLOBALS,
+        "scenarios/transactions/participant_dies.toml",
+    ),
+    planted(
+        103,
+        "votes are forgotten when the own decision is made: who asks is not answered",
+        "model E1: votes forgotten after own decision",
+        LIVENESS,
+        "scenarios/transactions/participant_dies.toml",
+    ),
+    planted(
+        104,
+        "what is delivered is executed in the order in which it comes",
+        "model E1: no chain check under Paxos",
+        ORDER,
+        "scenarios/transactions/order_leader_dies.toml",
+    ),
+    planted(
+        105,
+        "a retried order is ordered and executed a second time",
+        "model E1: retried multi ordered twice",
+        GLOBALS,
+        "scenarios/transactions/order_leader_dies.toml",
+    ),
+    planted(
+        106,
+        "a follower takes its own vote for the decision",
+        "model E1: follower decides by itself",
+        GLOBALS,
+        "scenarios/transactions/hot_rows.toml",
+    ),
+    planted(
+        107,
+        "a decision is not looked up ahead of its place: followers stand for ever at the command that it ends",
+        "rules A3",
+        LIVENESS,
+        "scenarios/transactions/participant_dies.toml",
+    ),
+    planted(
+        108,
+        "a checkpoint holds what is not decided yet",
+        "rules A3: snapshot of a tentative fork",
+        GLOBALS,
+        "scenarios/transactions/participant_dies.toml",
+    ),
+    planted(
+        110,
+        "a participant keeps what another one has refused",
+        "scalardb#2135",
+        GLOBALS,
+        "scenarios/transactions/hot_rows.toml",
+    ),
+    planted(
+        111,
+        "outcomes are forgotten by age, whoever may still ask",
+        "model E1: cluster log purged on append; rules A4",
+        LIVENESS,
+        "scenarios/transactions/participant_dies.toml",
+    ),
+    planted(
+        112,
+        "each participant takes a time of its own for the command's",
+        "rules B5",
+        GLOBALS,
+        "scenarios/transactions/hot_rows.toml",
+    ),
+    planted(
+        113,
+        "a participant that has voted Yes keeps its part of a command that others refuse",
+        "FaunaDB 2.5.4; rules A4",
+        GLOBALS,
+        "scenarios/transactions/hot_rows.toml",
+    ),
+    planted(
+        114,
+        "what was ordered is brought to its participants once and never again",
+        "model E1: cluster log purged on append",
+        LIVENESS,
+        "scenarios/transactions/order_leader_dies.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.
@@ -281,3 +379,16 @@ const SAME: &[&str] = &["digests", "reads-agree"];
 const INDEXES: &[&str] = &["indexes-agree"];
 /// A node that finds its own disk unusable, though nothing has harmed it; or what it has forgotten is missed.
 const STOPS: &[&str] = &["stop", "leader-completeness", "commit-history", "digests"];
+/// Anything that shows that a command over several partitions was half done, done twice, or seen too early.
+const GLOBALS: &[&str] = &[
+    "strictly-serializable",
+    "money-conserved",
+    "exactly-once",
+    "sums-agree",
+    "claims-exclusive",
+    "acknowledged-durable",
+    "digests",
+];
+/// Likewise, or participants that wait for one another for ever.
+const ORDER: &[&str] =
+    &["strictly-serializable", "money-conserved", "exactly-once", "claims-exclusive", "digests", "liveness"];

@@ -1,5 +1,5 @@
 //! `claims`: clients race for names that are unique over all partitions. A claim takes two names at once, in two
-//! partitions or one, by one statement or two; it has both or neither, and whoever comes later is refused (23505).
+//! partitions or one, by one statement or two; it has both or neither, with one time at both, and whoever comes later is refused (23505).
 
 use super::wire::{Answer, Exchange, texts};
 use super::{Kind, Place, Style};
@@ -26,8 +26,10 @@ impl Kind for Claims {
     fn setup(&self, place: Place) -> Vec<String> {
         let n = place.workload;
         vec![
-            format!("CREATE TABLE IF NOT EXISTS names_{n} (name int8 PRIMARY KEY, owner int8 NOT NULL)"),
-            format!("INSERT INTO names_{n} (name, owner) VALUES ({}, 0)", place.keys),
+            format!(
+                "CREATE TABLE IF NOT EXISTS names_{n} (name int8 PRIMARY KEY, owner int8 NOT NULL, at timestamptz NOT NULL)"
+            ),
+            format!("INSERT INTO names_{n} (name, owner, at) VALUES ({}, 0, now())", place.keys),
         ]
     }
 
@@ -59,17 +61,17 @@ impl Kind for Claims {
         match operation {
             Operation::Claim { id, first, second } if id.is_multiple_of(2) => style.exchange(
                 "claim",
-                &format!("INSERT INTO names_{n} (name, owner) VALUES ($1, $3), ($2, $3)"),
+                &format!("INSERT INTO names_{n} (name, owner, at) VALUES ($1, $3, now()), ($2, $3, now())"),
                 &[i64::from(first), i64::from(second), id as i64],
             ),
             Operation::Claim { id, first, second } => Exchange::Simple(format!(
-                "INSERT INTO names_{n} (name, owner) VALUES ({first}, {id}); \
-                 INSERT INTO names_{n} (name, owner) VALUES ({second}, {id})"
+                "INSERT INTO names_{n} (name, owner, at) VALUES ({first}, {id}, now()); \
+                 INSERT INTO names_{n} (name, owner, at) VALUES ({second}, {id}, now())"
             )),
             Operation::Release { id } => {
                 style.exchange("release", &format!("DELETE FROM names_{n} WHERE owner = $1"), &[id as i64])
             }
-            Operation::Names => Exchange::Simple(format!("SELECT name, owner FROM names_{n} WHERE owner > 0")),
+            Operation::Names => Exchange::Simple(format!("SELECT name, owner, at FROM names_{n} WHERE owner > 0")),
             other => unreachable!("claims never plan `{other}`"),
         }
     }

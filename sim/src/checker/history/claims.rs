@@ -1,5 +1,5 @@
 //! `claims-exclusive`: a name has one owner, who has both names of the claim or none; what was acknowledged is there
-//! until it is given back, and who was refused had somebody in the way.
+//! until it is given back, and who was refused had somebody in the way. `now()` is the same in both.
 
 use super::{Checker, Finding, History, Recorded};
 use crate::history::{Outcome, Seen};
@@ -116,6 +116,7 @@ impl<'h> Claims<'h> {
     fn read(&self, read: &Recorded, rows: &[Vec<Option<String>>]) -> Judgement {
         let mut owners: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         let mut taken: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut times: BTreeMap<u64, Option<&str>> = BTreeMap::new();
         for row in rows {
             let number = |column: usize| row.get(column)?.as_ref()?.parse::<u64>().ok();
             let (Some(name), Some(owner)) = (number(0).and_then(|name| u32::try_from(name).ok()), number(1)) else {
@@ -125,6 +126,11 @@ impl<'h> Claims<'h> {
                 return Err(("two-owners", format!("{read} showed name {name} twice: of {other} and of {owner}")));
             }
             owners.entry(owner).or_default().push(name);
+            let at = row.get(2).and_then(Option::as_deref);
+            if let Some(other) = times.insert(owner, at).filter(|other| *other != at) {
+                let what = format!("{read} showed {owner}'s names with two times: {other:?} and {at:?}");
+                return Err(("two-times", what));
+            }
         }
         for (owner, names) in &mut owners {
             let Some(claim) = self.claims.get(owner) else {

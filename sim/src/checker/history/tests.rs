@@ -304,6 +304,7 @@ fn claims() {
     bad(CLAIMS, "torn", &format!("{claimed}\nc2 2..3 names => rows 2,7"));
     bad(CLAIMS, "two-owners", &format!("{claimed}\nc2 0..1 claim 8 2 0 => =2\nc2 2..3 names => rows 2,7;2,8"));
     bad(CLAIMS, "refused-yet-there", "c1 0..1 claim 7 1 2 => !40001\nc2 2..3 names => rows 1,7;2,7");
+    bad(CLAIMS, "two-times", &format!("{claimed}\nc2 2..3 names => rows 2,7,noon;1,7,midnight"));
     bad(CLAIMS, "from-nowhere", "c2 2..3 names => rows 1,7;2,7");
     let given_back = format!("{claimed}\nc1 2..3 release 7 => =2");
     bad(CLAIMS, "given-back-yet-there", &format!("{given_back}\nc2 4..5 names => rows 1,7;2,7"));
