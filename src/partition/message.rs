@@ -139,6 +139,9 @@ pub struct Step {
     pub transaction: u64,
     /// How many of its actions were executed on the fork before these. 0: the fork is to be made.
     pub done: u32,
+    /// What the fork must have shown before these, in one number ([`crate::partition::shown_with`]). A late copy of a first step
+    /// may have made another fork in the place of one that was lost.
+    pub shown: u128,
     /// `now()` of all its statements.
     pub began: Timestamp,
     /// Seed of all its dice.

@@ -42,4 +42,4 @@ mod transaction;
 pub use command::dice;
 pub use replica::{Keep, KeepingConfig, Origin, Replica, ReplicaConfig, ReplicaOutput};
 pub use state_machine::StateMachine;
-pub use transaction::{MAX_TRANSACTION_BYTES, seen, seen_error};
+pub use transaction::{MAX_TRANSACTION_BYTES, seen, seen_error, shown_with};

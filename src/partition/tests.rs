@@ -5,7 +5,7 @@ use super::global::{Global, GlobalBody};
 use super::message::{
     Action, Batch, Commitment, Outcome, Part, Piece, Reply, ReplyBody, Request, RequestBody, Settings, Statement, Step,
 };
-use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen};
+use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen, shown_with};
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
 use crate::partition::snapshot::Builder;
 use crate::partition::transfer::FileOrder;
@@ -514,6 +514,7 @@ impl Transaction {
         RequestBody::Step(Step {
             transaction: self.number,
             done,
+            shown: self.statements.iter().take(done as usize).fold(0, |shown, (_, digest)| shown_with(shown, *digest)),
             began: BEGAN,
             seed: 5,
             catalog_version: CatalogVersion(1),
@@ -659,4 +660,22 @@ fn an_error_leaves_the_state_as_it_was_and_forks_are_no_state() {
     let violated = |body: &ReplyBody| matches!(body, ReplyBody::Done(Outcome::Error { error, .. }) if error.state.as_str() == "23505");
     assert!(violated(&failed));
     assert_eq!(bench.replica.state_digest(), before);
+}
+
+#[test]
+fn a_fork_that_a_late_copy_has_made_is_not_taken_for_the_lost_one() {
+    let mut bench = Bench::with_table();
+    bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"]));
+    let mut one = Transaction::new(1);
+    one.ask(&mut bench, "SELECT n FROM t");
+    one.ask(&mut bench, "SELECT id FROM t");
+    bench.push(Ready { role: Some(Role::Follower), ..Ready::default() });
+    bench.push(Ready { role: Some(Role::Leader), ..Ready::default() });
+    bench.pump();
+    bench.commit(3, write(&["UPDATE t SET n = 50"]));
+    let lost = ReplyBody::Done(Outcome::ForkLost);
+    bench.prove(9, one.step(0, "SELECT n FROM t"));
+    assert_eq!(bench.ask(9, one.step(2, "SELECT n FROM t")).remove(0).body, lost, "it has not come so far");
+    bench.prove(9, one.step(0, "SELECT n FROM t"));
+    assert_eq!(bench.ask(9, one.step(1, "SELECT id FROM t")).remove(0).body, lost, "it has shown something else");
 }

@@ -17,8 +17,9 @@
 //! - Lists only grow. What was rolled back to a savepoint was seen, and so was an error: both stay, and are executed again.
 //! - A fork is no replicated state: it is in no digest and no snapshot, and it is lost with the leadership. Then the session
 //!   sends everything so far, and a new fork is made by executing it again: only a difference surfaces (40001).
-//! - Actions reach a fork once and in order: each request says how many came before it; the last one's outcome is kept
-//!   for its retry.
+//! - Actions reach a fork once and in order: each request says how many came before it, and what they showed (a late copy of a
+//!   first step can make a fork of another moment in the place of one that was lost: the simulator found one); the last one's
+//!   outcome is kept for its retry.
 //! - What a transaction is told of one partition is of one moment, that of its last fork, which shows what earlier ones showed; so
 //!   a read-only one that has touched one partition is serializable as it stands and needs no validation.
 //!
@@ -64,6 +65,12 @@ pub fn seen(result: &StatementResult, ordered: bool) -> u128 {
     xxh3_128(&whole)
 }
 
+/// What a fork has shown, in one number, when this comes to it.
+#[must_use]
+pub const fn shown_with(shown: u128, digest: u128) -> u128 {
+    shown.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).wrapping_add(digest).wrapping_add(1)
+}
+
 /// Digest of an error that a client saw.
 #[must_use]
 pub fn seen_error(error: &SqlError) -> u128 {
@@ -82,6 +89,8 @@ pub(super) struct Fork {
     catalog: Arc<Catalog>,
     /// Actions executed.
     done: u32,
+    /// What their statements have shown.
+    shown: u128,
     /// The last request: how many actions came before it, and what came of it.
     last: Option<(u32, Outcome)>,
     touched: u64,
@@ -89,7 +98,7 @@ pub(super) struct Fork {
 
 impl Fork {
     pub(super) const fn new(partition: PartitionId, store: Store, catalog: Arc<Catalog>) -> Self {
-        Self { partition, store, marks: Vec::new(), catalog, done: 0, last: None, touched: 0 }
+        Self { partition, store, marks: Vec::new(), catalog, done: 0, shown: 0, last: None, touched: 0 }
     }
 
     /// Executes actions. A statement that fails leaves the fork as it was before it.
@@ -120,13 +129,20 @@ impl Fork {
             if before != Outcome::Committed {
                 return before;
             }
+            self.shown = step.shown;
         }
         let mut results = Vec::with_capacity(1);
         for action in &step.actions {
             match again.act(action, &step.settings) {
-                Ok(Some((result, _))) => results.push(result),
+                Ok(Some((result, digest))) => {
+                    self.shown = shown_with(self.shown, digest);
+                    results.push(result);
+                }
                 Ok(None) => {}
-                Err(error) => return Outcome::Error { statement: 0, error },
+                Err(error) => {
+                    self.shown = shown_with(self.shown, seen_error(&error));
+                    return Outcome::Error { statement: 0, error };
+                }
             }
         }
         if self.marks.is_empty() {
@@ -263,6 +279,14 @@ impl Forks {
     /// The fork for a step. Looking uses it.
     pub(super) fn look_up(&mut self, session: SessionId, step: &Step) -> Found<'_> {
         let key = (session, step.transaction);
+        let other = |fork: &Fork| {
+            step.done > fork.done || (step.done == fork.done && step.done > 0 && step.shown != fork.shown)
+        };
+        if self.forks.get(&key).is_some_and(other) {
+            // Made by a late copy of an earlier step, after this one's fork was lost.
+            sometimes!("partition.another_fork");
+            self.forget(session, step.transaction);
+        }
         let Some(fork) = self.forks.get_mut(&key) else { return Found::Nothing };
         self.order.remove(&fork.touched);
         self.clock += 1;

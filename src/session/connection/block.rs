@@ -23,9 +23,9 @@ use super::execution::{Item, Route, route};
 use super::step::outdated;
 use super::utility::Answer;
 use super::{Connection, Job, Origin};
-use crate::partition::MAX_TRANSACTION_BYTES;
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Action, Commitment, Outcome, Part, Request, RequestBody};
+use crate::partition::{MAX_TRANSACTION_BYTES, shown_with};
 use crate::session::connection::calls::Role;
 use crate::session::gateway::GatewayOutput;
 use crate::session::settings::Settings;
@@ -67,6 +67,8 @@ pub(super) struct Failed {
 pub(super) struct List {
     /// Actions executed on the fork.
     pub(super) done: u32,
+    /// What they have shown: see [`crate::partition::message::Step::shown`].
+    pub(super) shown: u128,
     parts: Vec<Part>,
     /// Savepoints' actions that the next statement takes along.
     pub(super) pending: Vec<Action>,
@@ -83,6 +85,7 @@ impl List {
         let pending = std::mem::take(&mut self.pending);
         self.done = self.done.saturating_add(u32::try_from(pending.len() + 1).unwrap_or(u32::MAX));
         self.lost = false;
+        self.shown = shown_with(self.shown, digest);
         if let Some(part) = self.parts.last_mut() {
             part.actions.extend(pending.into_iter().map(|action| (action, 0)));
             part.actions.push((action, digest));

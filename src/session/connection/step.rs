@@ -99,6 +99,7 @@ impl Connection {
         Some(RequestBody::Step(Step {
             transaction: open.number,
             done: list.done,
+            shown: list.shown,
             began: open.began,
             seed: open.seed,
             catalog_version: open.catalog_version,
