@@ -255,6 +255,7 @@ impl Worker {
                 .map_err(|reason| StopReason::Unusable(format!("partition {number}: {reason}")))?;
             let config = ReplicaConfig {
                 max_pending: self.config.max_pending,
+                piece_bytes: self.config.max_batch_bytes / 2,
                 digest_every: self.config.digest_every,
                 exchange_every: self.config.election_timeout,
                 rng: Rng::from_seed(env.seed("entries")),

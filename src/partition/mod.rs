@@ -31,6 +31,7 @@ pub mod command;
 pub mod dedup;
 pub mod global;
 pub mod message;
+mod parcel;
 mod replica;
 pub mod snapshot;
 mod state_machine;

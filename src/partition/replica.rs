@@ -6,11 +6,12 @@ mod keeping;
 pub use keeping::{Keep, KeepingConfig};
 
 use crate::catalog::Catalog;
-use crate::consensus::{Committed, Consensus, NotLeader, Ready, Role, Status};
+use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
 use crate::partition::global::{Exchange, Exchanges, Values};
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Step};
+use crate::partition::parcel::{self, Assembler, Whole};
 use crate::partition::state_machine::StateMachine;
 use crate::partition::transaction::{Forks, Found};
 use crate::types::random::RngCore;
@@ -57,7 +58,10 @@ pub struct Replica {
     consensus: Box<dyn Consensus>,
     machine: StateMachine,
     /// Committed and not yet executed.
-    backlog: VecDeque<Committed>,
+    backlog: VecDeque<Whole>,
+    /// Committed pieces of a command whose last one is not committed yet.
+    assembler: Assembler,
+    piece_bytes: usize,
     /// Decisions on global commands that stand in the committed log ahead of `executed`.
     decisions: BTreeMap<GlobalNumber, (bool, Values)>,
     /// Entries that may still be executed in this turn.
@@ -105,6 +109,8 @@ struct Pending {
 pub struct ReplicaConfig {
     /// Most requests that may wait for their commit.
     pub max_pending: usize,
+    /// Most bytes of a command in one log entry; a longer one stands in several.
+    pub piece_bytes: usize,
     /// Digests are compared at multiples of this index.
     pub digest_every: u64,
     /// What participants of global commands have not heard of each other is asked again so often.
@@ -128,6 +134,8 @@ impl Replica {
             keeping: Keeping::new(config.keeping, machine.executed()),
             machine,
             backlog: VecDeque::new(),
+            assembler: Assembler::default(),
+            piece_bytes: config.piece_bytes,
             decisions: BTreeMap::new(),
             slice: 0,
             exchanges: Exchanges::default(),
@@ -411,7 +419,7 @@ impl Replica {
             seed: self.rng.next_u64(),
             body,
         });
-        match self.consensus.propose(now, command.encode()) {
+        match self.log(now, &command) {
             Ok(()) => {
                 self.pending.insert(id, Pending { origin, attempt: request.attempt, era, version });
             }
@@ -419,8 +427,13 @@ impl Replica {
         }
     }
 
-    fn execute(&mut self, wall: Timestamp, index: LogIndex, payload: crate::consensus::Payload) {
-        let executed = self.machine.execute(wall, index, payload);
+    /// Proposes a command.
+    fn log(&mut self, now: Instant, command: &Command) -> Result<(), NotLeader> {
+        parcel::propose(&mut *self.consensus, now, command.encode(), self.piece_bytes)
+    }
+
+    fn execute(&mut self, wall: Timestamp, Whole { first, last, payload }: Whole) {
+        let executed = self.machine.execute_through(wall, first, last, payload);
         self.executed(executed);
         self.digest_passed();
     }

@@ -247,14 +247,28 @@ impl StateMachine {
     /// # Panics
     /// If `index` is not the one after the last: the log has no gaps.
     pub fn execute(&mut self, own_clock: Timestamp, index: LogIndex, payload: Payload) -> Executed {
-        assert_eq!(index, self.executed.next(), "entries are executed in log order, without gaps");
+        self.execute_through(own_clock, index, index, payload)
+    }
+
+    /// Executes a command that stands in the log from `first` to `index`.
+    ///
+    /// # Panics
+    /// If `first` is not the one after the last: the log has no gaps.
+    pub(super) fn execute_through(
+        &mut self,
+        own_clock: Timestamp,
+        first: LogIndex,
+        index: LogIndex,
+        payload: Payload,
+    ) -> Executed {
+        assert_eq!(first, self.executed.next(), "entries are executed in log order, without gaps");
         assert!(!self.stands(), "nothing is executed behind an undecided command");
         self.executed = index;
         let Payload::Command(bytes) = payload else { return Executed::default() };
         match Command::decode(&bytes) {
             Ok(Command::V1(command)) => self.execute_command(own_clock, command),
             Ok(Command::Global(global)) => {
-                self.come_to(index, global);
+                self.come_to(first, index, global);
                 Executed::default()
             }
             Ok(Command::Decision { number, committed, .. }) => self.declared(number, committed),

@@ -117,6 +117,7 @@ impl Bench {
         };
         let config = ReplicaConfig {
             max_pending: 2,
+            piece_bytes: 1 << 20,
             digest_every: 2,
             exchange_every: Duration::from_millis(100),
             rng: Rng::seed_from_u64(7),

@@ -77,8 +77,9 @@ impl Settings {
     }
 }
 
-/// Who asks: workload, rows, clients.
-const WORKLOADS: &[(&str, u32, u32)] = &[("registers", 8, 4), ("bank", 8, 3), ("insert", 1, 2)];
+/// Who asks: workload, rows, clients. The accounts of `branch_bank` lie in all partitions that there are: its transfers and
+/// sums are commands over several of them.
+const WORKLOADS: &[(&str, u32, u32)] = &[("registers", 8, 4), ("bank", 8, 3), ("insert", 1, 2), ("branch_bank", 12, 3)];
 
 /// Longest time that all of the closing may take.
 const CLOSING: Duration = Duration::from_secs(60);

@@ -221,8 +221,9 @@ fn replicate(core: &mut Core, peer: NodeId, follower: &mut Progress, encoded: &m
             }
         };
         // Before the own disk has it: the own vote for it is counted only from `persisted`.
+        let bytes = message.len();
         core.send_encoded(peer, Promise::Nothing, message);
-        follower.sent(core.now, last);
+        follower.sent(core.now, last, bytes);
         follower.told = follower.told.max(core.log.committed().min(last));
     }
     let usable = core.log.committed().min(follower.matched);

@@ -12,9 +12,21 @@ use std::collections::VecDeque;
 pub(super) enum Pace {
     /// `waiting`: since when an append is under way.
     Probe { waiting: Option<Instant> },
-    /// Last index and time of each append under way, in order.
-    Replicate { inflight: VecDeque<(LogIndex, Instant)> },
+    /// The appends under way, in order.
+    Replicate { inflight: VecDeque<Append> },
 }
+
+/// An append under way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Append {
+    last: LogIndex,
+    since: Instant,
+    bytes: usize,
+}
+
+/// Milliseconds more that each megabyte under way is given to travel and to be written. A follower that is alive and busy
+/// writing is not helped by the same again.
+const MEGABYTE_MS: u64 = 100;
 
 /// One follower.
 #[derive(Debug)]
@@ -62,12 +74,12 @@ impl Progress {
     }
 
     /// An append up to `last` has left.
-    pub(super) fn sent(&mut self, now: Instant, last: LogIndex) {
+    pub(super) fn sent(&mut self, now: Instant, last: LogIndex, bytes: usize) {
         match &mut self.pace {
             // Where to go on is known when the answer is there.
             Pace::Probe { waiting } => *waiting = Some(now),
             Pace::Replicate { inflight } => {
-                inflight.push_back((last, now));
+                inflight.push_back(Append { last, since: now, bytes });
                 self.next = last.next();
             }
         }
@@ -91,7 +103,7 @@ impl Progress {
                 self.next = self.matched.next();
                 self.pace = Pace::Replicate { inflight: VecDeque::new() };
             }
-            Pace::Replicate { inflight } => inflight.retain(|(last, _)| *last > matched),
+            Pace::Replicate { inflight } => inflight.retain(|append| append.last > matched),
         }
     }
 
@@ -119,7 +131,7 @@ impl Progress {
         later(&mut self.heard);
         match &mut self.pace {
             Pace::Probe { waiting } => waiting.iter_mut().for_each(later),
-            Pace::Replicate { inflight } => inflight.iter_mut().for_each(|(_, since)| later(since)),
+            Pace::Replicate { inflight } => inflight.iter_mut().for_each(|append| later(&mut append.since)),
         }
     }
 
@@ -132,7 +144,9 @@ impl Progress {
                 }
             }
             Pace::Replicate { inflight } => {
-                if inflight.front().is_some_and(|(_, since)| now.since(*since) >= patience) {
+                let bytes: usize = inflight.iter().map(|append| append.bytes).sum();
+                let patience = patience + Duration::from_millis((bytes >> 20) as u64 * MEGABYTE_MS);
+                if inflight.front().is_some_and(|append| now.since(append.since) >= patience) {
                     sometimes!("raft.append_presumed_lost");
                     self.next = self.matched.next();
                     self.pace = Pace::Probe { waiting: None };
@@ -152,17 +166,17 @@ mod tests {
     fn a_probe_waits_for_its_answer_then_appends_are_pipelined() {
         let mut progress = Progress::new(AT, LogIndex(8));
         assert!(progress.may_send(2));
-        progress.sent(AT, LogIndex(8));
+        progress.sent(AT, LogIndex(8), 100);
         assert!(!progress.may_send(2));
         progress.rejected(LogIndex(7), LogIndex(4));
         assert_eq!(progress.next, LogIndex(5));
-        progress.sent(AT, LogIndex(6));
+        progress.sent(AT, LogIndex(6), 100);
         progress.rejected(LogIndex(7), LogIndex(4));
         assert!(!progress.may_send(2), "a late answer does not end the wait for the probe's own");
         progress.matched(LogIndex(6));
         assert!(progress.is_idle());
-        progress.sent(AT, LogIndex(7));
-        progress.sent(AT, LogIndex(8));
+        progress.sent(AT, LogIndex(7), 100);
+        progress.sent(AT, LogIndex(8), 100);
         assert!(!progress.may_send(2));
         progress.matched(LogIndex(7));
         assert!(progress.may_send(2));
@@ -184,11 +198,23 @@ mod tests {
         let patience = Duration::from_millis(100);
         let mut progress = Progress::new(AT, LogIndex(1));
         progress.matched(LogIndex(0));
-        progress.sent(AT, LogIndex(4));
+        progress.sent(AT, LogIndex(4), 100);
         progress.retry_overdue(AT + Duration::from_millis(99), patience);
         assert_eq!(progress.next, LogIndex(5));
         progress.retry_overdue(AT + patience, patience);
         assert_eq!(progress.next, LogIndex(1));
         assert!(progress.may_send(1));
+    }
+
+    #[test]
+    fn a_large_append_is_given_more_time() {
+        let patience = Duration::from_millis(100);
+        let mut progress = Progress::new(AT, LogIndex(1));
+        progress.matched(LogIndex(0));
+        progress.sent(AT, LogIndex(4), 3 << 20);
+        progress.retry_overdue(AT + Duration::from_millis(399), patience);
+        assert_eq!(progress.next, LogIndex(5));
+        progress.retry_overdue(AT + Duration::from_millis(400), patience);
+        assert_eq!(progress.next, LogIndex(1));
     }
 }

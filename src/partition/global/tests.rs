@@ -125,6 +125,8 @@ impl World {
                 };
                 let config = ReplicaConfig {
                     max_pending: 1000,
+                    // Many commands are cut.
+                    piece_bytes: 100,
                     digest_every: 1,
                     exchange_every: Duration::from_millis(100),
                     rng: Rng::seed_from_u64(u64::from(partition)),

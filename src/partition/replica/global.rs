@@ -11,6 +11,7 @@ use crate::consensus::{Committed, Payload, Role};
 use crate::partition::command::Command;
 use crate::partition::global::{DELIVERED_AT_ONCE, Exchange, Global, HEARD_WITHIN, Heard, Report, Said, Values};
 use crate::partition::message::{ReplyBody, Request, RequestBody};
+use crate::partition::parcel::Whole;
 use crate::partition::state_machine::{Executed, Position, Standing, values_of};
 use crate::types::{Duration, GlobalNumber, Instant, PartitionId, Timestamp};
 use crate::{planted, sometimes};
@@ -35,16 +36,20 @@ impl Replica {
 
     /// Takes committed entries.
     pub(super) fn enqueue(&mut self, committed: Vec<Committed>) {
-        for entry in committed {
+        let (own, decisions, backlog) = (self.partition, &mut self.decisions, &mut self.backlog);
+        let mut take = |entry: Whole| {
             // A decision is looked up ahead of its place: the command that it ends stands before it (rules A3).
             if let Payload::Command(bytes) = &entry.payload
                 && let Some((number, committed, values)) = Command::decision(bytes)
-                && self.partition != PartitionId::CLUSTER
+                && own != PartitionId::CLUSTER
                 && !planted!(107)
             {
-                self.decisions.insert(number, (committed, values));
+                decisions.insert(number, (committed, values));
             }
-            self.backlog.push_back(entry);
+            backlog.push_back(entry);
+        };
+        for entry in committed {
+            self.assembler.push(entry, &mut take);
         }
     }
 
@@ -64,10 +69,10 @@ impl Replica {
                 sometimes!("partition.execution_goes_on_in_another_turn", !self.backlog.is_empty());
                 break;
             }
-            let Some(Committed { index, payload }) = self.backlog.pop_front() else { break };
+            let Some(entry) = self.backlog.pop_front() else { break };
             self.slice -= 1;
             worked = true;
-            self.execute(wall, index, payload);
+            self.execute(wall, entry);
         }
         worked | self.conclude_definition(now)
     }
@@ -146,7 +151,7 @@ impl Replica {
     /// Logs a decision that is made.
     fn declare(&mut self, now: Instant, number: GlobalNumber, committed: bool, values: Values) {
         let command = Command::Decision { number, committed, values };
-        if self.consensus.propose(now, command.encode()).is_ok() {
+        if self.log(now, &command).is_ok() {
             self.exchanges.declared.insert(number);
         }
     }
@@ -256,7 +261,7 @@ impl Replica {
             Exchange::Forget { below } if leads => {
                 if below > self.exchanges.forgetting && self.machine.remembers_below(below) {
                     let command = Command::Tick { reports: Vec::new(), forget_below: below };
-                    if self.consensus.propose(now, command.encode()).is_ok() {
+                    if self.log(now, &command).is_ok() {
                         self.exchanges.forgetting = below;
                     }
                 }
@@ -321,7 +326,7 @@ impl Replica {
             }
             let global = first.remove();
             let number = global.number;
-            if self.consensus.propose(now, Command::Global(global).encode()).is_err() {
+            if self.log(now, &Command::Global(global)).is_err() {
                 break;
             }
             self.exchanges.proposed = number;
@@ -472,7 +477,7 @@ impl Replica {
         if !news.is_empty() && due {
             self.exchanges.reported = now;
             let command = Command::Tick { reports: news, forget_below: GlobalNumber(0) };
-            let _not_now = self.consensus.propose(now, command.encode());
+            let _not_now = self.log(now, &command);
         }
     }
 

@@ -265,7 +265,8 @@ impl Replica {
         sometimes!("partition.snapshot_installed");
         sometimes!("partition.snapshot_installed_over_a_state", self.machine.executed() > LogIndex(0));
         assert!(machine.executed() > self.machine.executed(), "a snapshot is installed over an older state only");
-        self.backlog.retain(|entry| entry.index > machine.executed());
+        self.backlog.retain(|entry| entry.last > machine.executed());
+        self.assembler.forget_through(machine.executed());
         self.machine = machine;
         self.announce_restored();
     }

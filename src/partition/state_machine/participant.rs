@@ -139,7 +139,7 @@ impl StateMachine {
     }
 
     /// Comes to a global entry. Afterwards it stands, or the entry was nothing.
-    pub(super) fn come_to(&mut self, index: LogIndex, global: Arc<Global>) {
+    pub(super) fn come_to(&mut self, first: LogIndex, index: LogIndex, global: Arc<Global>) {
         let Some(previous) = global.previous(self.partition) else { return };
         let follows = previous == self.globals.last || (planted!(104) && global.number > self.globals.last);
         if !follows {
@@ -148,7 +148,7 @@ impl StateMachine {
             return;
         }
         let digest = self.digest();
-        self.executed = index.previous();
+        self.executed = first.previous();
         let mark = self.store.mark();
         let vote = self.refusal(&global);
         sometimes!("global.replan", matches!(vote, Some(Vote::Replan { .. })));

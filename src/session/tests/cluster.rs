@@ -121,6 +121,7 @@ impl Member {
         };
         let config = ReplicaConfig {
             max_pending: 100,
+            piece_bytes: 1 << 20,
             digest_every: 1000,
             exchange_every: Duration::from_millis(100),
             rng: Rng::seed_from_u64(u64::from(partition.0)),
