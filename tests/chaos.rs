@@ -2,6 +2,7 @@
 //! simulator (`sim/src/chaos`). `cargo sim chaos --kills 100` is the same at length, and prints the outages.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
+#![allow(clippy::print_stdout, reason = "what came of a run that cannot be replayed is told")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real processes live in the real world")]
 
 use orrery_sim::chaos::{Settings, run};

@@ -58,6 +58,8 @@ pub struct Worker {
     last_ticket: BTreeMap<PartitionId, u64>,
     /// The partition whose checkpoint is being made: one at a time.
     saving: Option<PartitionId>,
+    /// Leaders as the replicas of this node have last found them: facts, where the router has guesses.
+    leaders: BTreeMap<PartitionId, NodeId>,
     /// Messages to this worker itself.
     local: VecDeque<Body>,
     /// When the operator asked for a stop.
@@ -107,6 +109,7 @@ impl Worker {
             tickets: BTreeMap::new(),
             next_ticket: 1,
             last_ticket: BTreeMap::new(),
+            leaders: BTreeMap::new(),
             local: VecDeque::new(),
             stopping: None,
             stats: WorkerStats::default(),
@@ -329,6 +332,7 @@ impl Worker {
                 }
             }
             Body::Leader { partition, leader } => {
+                self.leaders.insert(partition, leader);
                 if let Some(gateway) = &mut self.gateway {
                     gateway.leader(now, wall, partition, leader);
                 }
@@ -592,9 +596,12 @@ impl Worker {
         }
     }
 
-    /// To whoever is believed to lead the partition.
+    /// To whoever leads the partition, as far as this node's replicas know. The router's guess is the last resort: sessions move it
+    /// on where a partition is slow to answer, and it is slow while it waits for exactly this.
     fn send_exchange(&mut self, env: &mut dyn Env, partition: PartitionId, exchange: Exchange) {
-        let Some(node) = self.gateway.as_ref().map(|gateway| gateway.leader_of(partition)) else { return };
+        let own = self.replicas.get(&partition).and_then(|replica| replica.status().leader);
+        let guess = || self.gateway.as_ref().map(|gateway| gateway.leader_of(partition));
+        let Some(node) = own.or_else(|| self.leaders.get(&partition).copied()).or_else(guess) else { return };
         // Whatever is said may be lost on any way: it is asked for again.
         if !env.buggify("node.exchange_lost") {
             let to = Endpoint { node, port: Port::Partition(partition) };

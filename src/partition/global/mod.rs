@@ -29,6 +29,8 @@
 //! - Timestamp and seed are the sequencer's; all participants use them as they are (rules B5).
 //!
 //! # Caveats
+//! - What is said must go to who leads, not to who is believed to lead: a guess that was moved on because a partition was slow made it
+//!   slower (`scenarios/regressions/guesses_mislead_votes.toml`).
 //! - A group without a quorum stops every partition that shares an undecided command with it; nothing new is ordered for a
 //!   group whose leader has not been heard for [`HEARD_WITHIN`] (rules B2).
 //! - Reads over several partitions stand still like writes, where they could fork and go on (rules A10).
