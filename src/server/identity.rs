@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! orrery data directory
-//! format 1
+//! format 2
 //! cluster orrery
 //! node 1
 //! nodes 1,2,3
@@ -18,8 +18,9 @@ use crate::types::NodeId;
 use std::fmt::Write as _;
 use thiserror::Error;
 
-/// Version of the data directory's layout.
-pub const FORMAT: u32 = 1;
+/// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions;
+/// what was written before is not read.
+pub const FORMAT: u32 = 2;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
 
@@ -48,6 +49,9 @@ pub enum Unreadable {
     /// Written by a later Orrery.
     #[error("its format is {0}, and this Orrery knows up to {FORMAT}")]
     Newer(u32),
+    /// Written by an earlier Orrery, in a format that is not read any more.
+    #[error("its format is {0}, and this Orrery reads {FORMAT}: start the version that wrote it")]
+    Older(u32),
     /// Not such a file, or damaged.
     #[error("its file {FILE} is damaged")]
     Damaged,
@@ -84,13 +88,14 @@ impl Identity {
         }
         let format = lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|format| format.parse().ok());
         match format {
-            Some(FORMAT) => Self::decode_v1(text).ok_or(Unreadable::Damaged),
+            Some(FORMAT) => Self::decode_v2(text).ok_or(Unreadable::Damaged),
             Some(newer) if newer > FORMAT => Err(Unreadable::Newer(newer)),
+            Some(older) if older > 0 => Err(Unreadable::Older(older)),
             _ => Err(Unreadable::Damaged),
         }
     }
 
-    fn decode_v1(text: &str) -> Option<Self> {
+    fn decode_v2(text: &str) -> Option<Self> {
         let end = text.find("crc32c ")?;
         let (body, last) = text.split_at(end);
         let checksum = u32::from_str_radix(last.strip_prefix("crc32c ")?.trim_end(), 16).ok()?;
@@ -168,22 +173,23 @@ mod tests {
     fn the_file_reads_so_for_ever() {
         insta::assert_snapshot!(identity().encode(), @r"
         orrery data directory
-        format 1
+        format 2
         cluster orrery
         node 2
         nodes 1,2,3
         workers 1
         partitions 4
         log 00000000000000000123456789abcdef
-        crc32c 3797a541
+        crc32c 7fda0219
         ");
         assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
     }
 
     #[test]
-    fn a_newer_format_is_told_from_damage() {
+    fn another_format_is_told_from_damage() {
         let text = identity().encode();
-        assert_eq!(Identity::decode(&text.replace("format 1", "format 2")), Err(Unreadable::Newer(2)));
+        assert_eq!(Identity::decode(&text.replace("format 2", "format 3")), Err(Unreadable::Newer(3)));
+        assert_eq!(Identity::decode(&text.replace("format 2", "format 1")), Err(Unreadable::Older(1)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
