@@ -72,7 +72,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("number", Int8, "Number among the worker's events since its start."),
             ("at", TimestampTz, "When, by that node's clock."),
             ("severity", Text, "`info` or `warning`."),
-            ("kind", Text, "What kind: `start`, `leader`, `no_leader`, `peer_restart`, `catalog`, `slow_statement`, `damage`."),
+            ("kind", Text, "What kind: `start`, `leader`, `no_leader`, `peer_restart`, `catalog`, `slow_statement`, `pause`, `damage`."),
             ("partition", Int4, "The partition that it concerns."),
             ("text", Text, "What happened."),
         ],
