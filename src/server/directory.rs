@@ -47,6 +47,9 @@ impl DataDirectory {
                 Some(identity.map_err(|why| {
                     let advice = match why {
                         super::identity::Unreadable::Newer(_) => "start the newer Orrery that wrote it",
+                        super::identity::Unreadable::Older(_) => {
+                            "start the version that wrote it, or with an empty directory"
+                        }
                         super::identity::Unreadable::Damaged => "restore it, or start with an empty directory",
                     };
                     unusable(format!("{why}: {advice}"))

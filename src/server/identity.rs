@@ -50,7 +50,7 @@ pub enum Unreadable {
     #[error("its format is {0}, and this Orrery knows up to {FORMAT}")]
     Newer(u32),
     /// Written by an earlier Orrery, in a format that is not read any more.
-    #[error("its format is {0}, and this Orrery reads {FORMAT}: start the version that wrote it")]
+    #[error("its format is {0}, and this Orrery reads {FORMAT}")]
     Older(u32),
     /// Not such a file, or damaged.
     #[error("its file {FILE} is damaged")]

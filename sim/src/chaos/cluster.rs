@@ -34,8 +34,10 @@ impl Cluster {
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         let directory = &settings.directory;
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        // A network of its own for each run on a machine: 127.64.0.0 and up, by the process.
-        let id = std::process::id();
+        // A network of its own for each run on a machine, and for each of several in one process: 127.64.0.0 and up.
+        static RUNS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = std::process::id().wrapping_add(run.wrapping_mul(0x2a5b));
         let network = format!("127.{}.{}", 64 + (id >> 8 & 0x7f), id & 0xff);
         let hosts: Vec<String> = (1..=NODES).map(|node| format!("{network}.{node}")).collect();
         let list: Vec<String> =

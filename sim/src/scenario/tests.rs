@@ -109,7 +109,7 @@ fn what_a_scenario_does_not_name_differs_from_run_to_run() {
 
 /// Every scenario in the repository, apart from regressions.
 fn shipped() -> Vec<std::path::PathBuf> {
-    in_folders(&["smoke", "chaos"])
+    in_folders(&["smoke", "chaos", "transactions"])
 }
 
 fn in_folders(folders: &[&str]) -> Vec<std::path::PathBuf> {
