@@ -442,9 +442,15 @@ impl Replica {
     fn ask_again(&mut self) {
         let Some(standing) = self.machine.standing() else { return };
         let (global, from) = (Arc::clone(&standing.global), self.partition);
+        let awaited = standing.sent.last().map(|(round, _)| *round).filter(|_| standing.vote.is_none());
         for other in global.others(from) {
-            let voted = self.exchanges.heard(global.number, other).is_some_and(|heard| heard.vote.is_some());
-            if !voted || standing.vote.is_none() {
+            let heard = self.exchanges.heard(global.number, other);
+            // Who waits for values asks those who have sent none: they may be large.
+            let missing = heard.is_none_or(|heard| match awaited {
+                Some(round) => !heard.values.contains_key(&round),
+                None => heard.vote.is_none(),
+            });
+            if missing {
                 sometimes!("global.asked_again");
                 self.exchanges.out.push((other, Exchange::Ask { from, global: Arc::clone(&global) }));
             }

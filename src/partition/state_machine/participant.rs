@@ -295,6 +295,14 @@ impl StateMachine {
         search_path: &[String],
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Option<Vote> {
+        // It begins anew when all that it waits for has come, not each time that somebody asks: it may be long.
+        let (own, global) = (self.partition, Arc::clone(&standing.global));
+        let mut data = global.others(own).filter(|other| *other != PartitionId::CLUSTER);
+        if let Some((round, _)) = standing.sent.last()
+            && data.any(|other| values(*round, other).is_none())
+        {
+            return None;
+        }
         self.store.rollback(standing.mark);
         match self.defined(standing, text, search_path, values) {
             Ok(defined) => {
