@@ -3,8 +3,9 @@
 //! Nothing decides here. An event is handed to the machine that it is for ([`Worker::take`]); when all that are there have
 //! been taken the turn is over, and [`Worker::drive`] goes round until no machine has anything left to say: gateway requests
 //! are routed, replicas pumped, records given to the WAL, messages sent. Events of one turn share messages, a batch of the
-//! log and writes to sockets; what follows is the same for any division of events into turns, as the simulator tries. **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what
-//! promises its durability waits under it until the WAL reports it.
+//! log and writes to sockets; what follows is the same for any division of events into turns, as the simulator tries.
+//! **Persist → send → apply** is kept by tickets: each hand-over with something to persist gets one, and what promises its
+//! durability waits under it until the WAL reports it.
 //!
 //! Execution comes last: what was to be said before it is on its way ([`Network::flush`](crate::env::Network::flush)), so
 //! that all replicas execute a long command at about the same time. While they do, nobody hears heartbeats; the environment
@@ -23,7 +24,7 @@ use super::wire::{Body, Frame, FrameV1};
 use crate::catalog::Catalog;
 use crate::consensus::{self, Outbound, Ready, Status};
 use crate::env::{ClientEvent, Control, Endpoint, Env, Event, Port, StopReason};
-use crate::partition::global::Exchange;
+use crate::partition::global::{Exchange, HEARD_WITHIN};
 use crate::partition::message::{Reply, Request};
 use crate::partition::{Origin, Replica, ReplicaConfig};
 use crate::session::{Gateway, GatewayConfig, GatewayOutput};
@@ -134,7 +135,6 @@ impl Worker {
     /// share their messages, their batch of the log and their answers.
     pub fn take(&mut self, env: &mut dyn Env, event: Event) {
         let (now, wall) = (env.now(), env.wall());
-        self.replicas.values_mut().for_each(Replica::begin_turn);
         match event {
             Event::Start => self.start(env),
             Event::Message { payload, .. } => self.message(env, &payload),
@@ -153,6 +153,7 @@ impl Worker {
     /// Does what follows from the events taken since the last call.
     pub fn turn_over(&mut self, env: &mut dyn Env) -> Control {
         let (now, wall) = (env.now(), env.wall());
+        self.replicas.values_mut().for_each(Replica::begin_turn);
         self.drive(env, now, wall)
     }
 
@@ -260,7 +261,9 @@ impl Worker {
                 max_pending: self.config.max_pending,
                 piece_bytes: self.config.max_batch_bytes / 2,
                 digest_every: self.config.digest_every,
-                exchange_every: self.config.election_timeout,
+                // A leader counts as unheard after `HEARD_WITHIN`: it has to speak several times within it, however patient
+                // elections are.
+                exchange_every: self.config.election_timeout.min(HEARD_WITHIN / 3),
                 rng: Rng::from_seed(env.seed("entries")),
                 keeping: self.keeping_config(),
             };
