@@ -152,7 +152,8 @@ pub struct Step {
     pub settings: Arc<Settings>,
     /// The actions. The last one is a statement, and its outcome is the answer.
     pub actions: Vec<Action>,
-    /// Everything before these actions, when the fork has been lost: it is made again, if it shows the same again.
+    /// When the fork has been lost: what was executed on it behind `done` other actions, to be executed again. Then there are no
+    /// other actions, and the answer is [`Outcome::Committed`] if all of it shows the same again.
     pub before: Option<Arc<Commitment>>,
 }
 

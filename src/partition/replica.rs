@@ -343,7 +343,7 @@ impl Replica {
     fn step_requested(&mut self, origin: Origin, request: Request) {
         let RequestBody::Step(step) = &request.body else { return };
         match self.forks.look_up(request.id.session, step) {
-            Found::Nothing if step.done == 0 || step.before.is_some() => self.arriving_reads.push((origin, request)),
+            Found::Nothing if step.done == 0 => self.arriving_reads.push((origin, request)),
             Found::Nothing => {
                 sometimes!("partition.fork_lost");
                 self.answer(origin, &request, ReplyBody::Done(Outcome::ForkLost));

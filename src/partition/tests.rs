@@ -9,6 +9,7 @@ use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen, s
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
 use crate::partition::snapshot::Builder;
 use crate::partition::transfer::FileOrder;
+use crate::sql::StatementResult;
 use crate::types::random::SeedableRng;
 use crate::types::{
     CatalogVersion, Duration, Era, GlobalNumber, Incarnation, Instant, LogIndex, NodeId, PartitionId, RequestId, Rng,
@@ -541,6 +542,15 @@ impl Transaction {
         reply
     }
 
+    /// Some of what was done is to be done again.
+    fn portion(&self, from: usize, to: usize) -> RequestBody {
+        let part = Self { number: self.number, statements: self.statements[from..to].to_vec() };
+        let (RequestBody::Commit(before), RequestBody::Step(step)) = (part.commit(), self.step(from, "")) else {
+            panic!("a COMMIT is a commitment, and a step is a step");
+        };
+        RequestBody::Step(Step { before: Some(before), actions: Vec::new(), ..step })
+    }
+
     fn commit(self) -> RequestBody {
         RequestBody::Commit(Arc::new(Commitment {
             transaction: self.number,
@@ -550,6 +560,11 @@ impl Transaction {
             parts: vec![Part { settings: Arc::new(Settings::default()), actions: self.statements }],
         }))
     }
+}
+
+fn ids(ids: &[i32]) -> StatementResult {
+    let rows: Vec<_> = ids.iter().map(|id| vec![Value::Int4(*id)]).collect();
+    StatementResult { affected: rows.len() as u64, rows, ..StatementResult::default() }
 }
 
 fn is_conflict(body: &ReplyBody) -> bool {
@@ -631,19 +646,26 @@ fn a_fork_is_lost_with_the_leadership_and_with_its_transaction() {
     bench.pump();
     let lost = ReplyBody::Done(Outcome::ForkLost);
     assert_eq!(bench.ask(9, one.step(1, "SELECT n FROM t")).remove(0).body, lost);
-    // With everything before it the fork is made again, if that shows the same.
-    let RequestBody::Commit(before) = Transaction { number: 1, statements: one.statements.clone() }.commit() else {
-        panic!("a COMMIT is a commitment");
-    };
-    let RequestBody::Step(step) = one.step(1, "UPDATE t SET n = n + 1") else { panic!("a step is a step") };
-    let rebuilt = RequestBody::Step(Step { before: Some(before), ..step });
-    one.saw("UPDATE t SET n = n + 1", &bench.prove(9, rebuilt.clone()));
+    // Of everything before it the fork is made again, a portion at a time, if that shows the same.
+    one.saw("SELECT id FROM t", &ReplyBody::Done(Outcome::Results(vec![ids(&[1])])));
+    one.number = 3;
+    let portion = |done| one.portion(done, done + 1);
+    let committed = ReplyBody::Done(Outcome::Committed);
+    assert_eq!(bench.ask(9, portion(1)).remove(0).body, lost, "a portion goes on where the one before it ended");
+    assert_eq!(bench.prove(9, portion(0)), committed);
+    assert_eq!(bench.ask(9, one.step(2, "SELECT n FROM t")).remove(0).body, lost, "the fork has not come so far");
+    assert_eq!(bench.prove(9, portion(0)), committed);
+    assert_eq!(bench.ask(9, portion(0)).remove(0).body, committed, "a copy");
+    assert_eq!(bench.ask(9, portion(1)).remove(0).body, committed);
+    assert_eq!(bench.ask(9, portion(1)).remove(0).body, committed, "a copy");
+    assert_eq!(bench.ask(9, portion(0)).remove(0).body, ReplyBody::Stale);
+    one.ask(&mut bench, "UPDATE t SET n = n + 1");
     one.ask(&mut bench, "SELECT n FROM t");
     bench.commit(3, write(&["UPDATE t SET n = 50"]));
     bench.push(Ready { role: Some(Role::Follower), ..Ready::default() });
     bench.push(Ready { role: Some(Role::Leader), ..Ready::default() });
     bench.pump();
-    assert!(is_conflict(&bench.prove(9, rebuilt)), "what was seen has changed");
+    assert!(is_conflict(&bench.prove(9, one.portion(0, 1))), "what was seen has changed");
     let mut two = Transaction::new(2);
     two.ask(&mut bench, "SELECT n FROM t");
     assert!(bench.ask(9, RequestBody::Abandon { transaction: 2 }).is_empty(), "nobody waits for an answer");

@@ -16,7 +16,8 @@
 //!   statement by statement as they are numbered in the whole transaction, on the fork as in the log.
 //! - Lists only grow. What was rolled back to a savepoint was seen, and so was an error: both stay, and are executed again.
 //! - A fork is no replicated state: it is in no digest and no snapshot, and it is lost with the leadership. Then the session
-//!   sends everything so far, and a new fork is made by executing it again: only a difference surfaces (40001).
+//!   sends everything so far, portion by portion, each a short turn of the leader; a new fork, under a number of its own, is made
+//!   by executing it again: only a difference surfaces (40001).
 //! - Actions reach a fork once and in order: each request says how many came before it, and what they showed (a late copy of a
 //!   first step can make a fork of another moment in the place of one that was lost: the simulator found one); the last one's
 //!   outcome is kept for its retry.
@@ -105,7 +106,8 @@ impl Fork {
     pub(super) fn step(&mut self, plans: &mut PlanCache, step: &Step) -> Outcome {
         let outcome = self.execute(plans, step);
         self.last = Some((step.done, outcome.clone()));
-        self.done = step.done.saturating_add(u32::try_from(step.actions.len()).unwrap_or(u32::MAX));
+        let again: usize = step.before.iter().flat_map(|before| &before.parts).map(|part| part.actions.len()).sum();
+        self.done = step.done.saturating_add(u32::try_from(step.actions.len() + again).unwrap_or(u32::MAX));
         outcome
     }
 
@@ -124,12 +126,15 @@ impl Fork {
             began: step.began,
             seed: step.seed,
         };
-        if let Some(before) = step.before.as_ref().filter(|_| self.last.is_none() && self.done == 0) {
-            let before = again.list(before);
-            if before != Outcome::Committed {
-                return before;
+        if let Some(before) = &step.before {
+            let outcome = again.list(before);
+            let shown = before.parts.iter().flat_map(|part| &part.actions);
+            let statements = shown.filter(|(action, _)| matches!(action, Action::Statement(_)));
+            self.shown = statements.fold(self.shown, |shown, (_, digest)| shown_with(shown, *digest));
+            if self.marks.is_empty() {
+                self.store.commit();
             }
-            self.shown = step.shown;
+            return outcome;
         }
         let mut results = Vec::with_capacity(1);
         for action in &step.actions {
@@ -226,7 +231,6 @@ impl Again<'_> {
                 }
             }
         }
-        sometimes!("partition.transaction_committed");
         Outcome::Committed
     }
 }
@@ -241,7 +245,9 @@ pub(super) fn execute_again(
 ) -> Outcome {
     let Commitment { began, seed, .. } = *list;
     let mut marks = Vec::new();
-    Again { store, marks: &mut marks, partition, catalog, plans, began, seed }.list(list)
+    let outcome = Again { store, marks: &mut marks, partition, catalog, plans, began, seed }.list(list);
+    sometimes!("partition.transaction_committed", outcome == Outcome::Committed);
+    outcome
 }
 
 /// 40001.

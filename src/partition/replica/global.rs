@@ -9,7 +9,9 @@
 use super::{Origin, Replica};
 use crate::consensus::{Committed, Payload, Role};
 use crate::partition::command::Command;
-use crate::partition::global::{DELIVERED_AT_ONCE, Exchange, Global, HEARD_WITHIN, Heard, Report, Said, Values};
+use crate::partition::global::{
+    DELIVERED_AT_ONCE, Exchange, Global, GlobalBody, HEARD_WITHIN, Heard, Report, Said, Values,
+};
 use crate::partition::message::{ReplyBody, Request, RequestBody};
 use crate::partition::parcel::Whole;
 use crate::partition::state_machine::{Executed, Position, Standing, values_of};
@@ -326,6 +328,12 @@ impl Replica {
             }
             let global = first.remove();
             let number = global.number;
+            if let GlobalBody::Commit { lists, only_validate: false, .. } = &*global.body
+                && let Some((_, list)) = lists.iter().find(|(partition, _)| *partition == self.partition)
+            {
+                // Whatever comes of it, the transaction is over.
+                self.forks.forget(global.id.session, list.transaction);
+            }
             if self.log(now, &Command::Global(global)).is_err() {
                 break;
             }

@@ -24,7 +24,7 @@ use super::step::outdated;
 use super::utility::Answer;
 use super::{Connection, Job, Origin};
 use crate::partition::global::GlobalBody;
-use crate::partition::message::{Action, Commitment, Outcome, Part, Request, RequestBody};
+use crate::partition::message::{Action, Commitment, Outcome, Part, Request, RequestBody, Step};
 use crate::partition::{MAX_TRANSACTION_BYTES, shown_with};
 use crate::session::connection::calls::Role;
 use crate::session::gateway::GatewayOutput;
@@ -62,9 +62,16 @@ pub(super) struct Failed {
     open: Option<Box<Open>>,
 }
 
+/// Least bytes of a portion of a list that is executed again, if there are as many, and most actions of it: the leader does
+/// it in one turn.
+const PORTION_BYTES: usize = 128 << 10;
+const PORTION_ACTIONS: usize = 256;
+
 /// What was done at one partition.
 #[derive(Default)]
 pub(super) struct List {
+    /// The fork's number. Each that is made has its own: a late copy of what was asked of one cannot reach the next.
+    pub(super) number: u64,
     /// Actions executed on the fork.
     pub(super) done: u32,
     /// What they have shown: see [`crate::partition::message::Step::shown`].
@@ -74,9 +81,53 @@ pub(super) struct List {
     pub(super) pending: Vec<Action>,
     /// The fork is not there any more, or not known: the next statement makes another one.
     pub(super) lost: bool,
+    /// Then: how many actions are on the new one, and what they have shown again.
+    again: u32,
+    shown_again: u128,
 }
 
 impl List {
+    /// The fork is lost: another one, of this number, is to be made.
+    pub(super) const fn lose(&mut self, number: u64) {
+        self.number = number;
+        self.lost = true;
+        self.again = 0;
+        self.shown_again = 0;
+    }
+
+    /// The next portion of what a lost fork has executed. Never empty while the fork is lost.
+    fn portion(&self) -> Part {
+        let mut skip = self.again as usize;
+        for part in &self.parts {
+            if skip >= part.actions.len() {
+                skip -= part.actions.len();
+                continue;
+            }
+            let mut bytes = 0;
+            let fits = |(action, _): &&(Action, u128)| {
+                let fits = bytes < PORTION_BYTES;
+                bytes += size_of_action(action);
+                fits
+            };
+            let actions = part.actions[skip..].iter().take(PORTION_ACTIONS).take_while(fits).cloned().collect();
+            return Part { settings: Arc::clone(&part.settings), actions };
+        }
+        Part { settings: Arc::default(), actions: Vec::new() }
+    }
+
+    /// The portion is on the new fork, and has shown what it showed.
+    pub(super) fn went_again(&mut self) {
+        for (action, digest) in self.portion().actions {
+            self.again += 1;
+            if matches!(action, Action::Statement(_)) {
+                self.shown_again = shown_with(self.shown_again, digest);
+            }
+        }
+        self.lost = self.again < self.done;
+        sometimes!("session.fork_made_again_in_portions", self.lost);
+        debug_assert!(self.lost || self.shown_again == self.shown, "what was recorded is what was executed again");
+    }
+
     /// The fork has executed what was pending, and then this.
     pub(super) fn record(&mut self, settings: &Arc<sql::Settings>, action: Action, digest: u128) {
         if self.parts.last().is_none_or(|part| part.settings != *settings) {
@@ -149,7 +200,7 @@ impl Open {
             return false;
         }
         let pending = self.savepoints.iter().map(|_| Action::Savepoint).collect();
-        self.lists.insert(partition, List { pending, ..List::default() });
+        self.lists.insert(partition, List { number: self.number, pending, ..List::default() });
         true
     }
 
@@ -172,8 +223,28 @@ impl Open {
         if whole && let Some(part) = parts.last_mut() {
             part.actions.extend(list.pending.iter().map(|action| (action.clone(), 0)));
         }
+        self.commitment_of(list, parts)
+    }
+
+    /// What a lost fork is asked next to be made again.
+    pub(super) fn step_again(&self, list: &List) -> Step {
+        let portion = list.portion();
+        Step {
+            transaction: list.number,
+            done: list.again,
+            shown: list.shown_again,
+            began: self.began,
+            seed: self.seed,
+            catalog_version: self.catalog_version,
+            settings: Arc::clone(&portion.settings),
+            actions: Vec::new(),
+            before: Some(Arc::new(self.commitment_of(list, vec![portion]))),
+        }
+    }
+
+    const fn commitment_of(&self, list: &List, parts: Vec<Part>) -> Commitment {
         Commitment {
-            transaction: self.number,
+            transaction: list.number,
             catalog_version: self.catalog_version,
             began: self.began,
             seed: self.seed,
@@ -283,19 +354,20 @@ impl Connection {
         open.unsure = false;
         // What was never executed anywhere is as if it had not been touched.
         open.lists.retain(|_, list| list.done > 0);
-        open.lists.values_mut().for_each(|list| list.lost = true);
+        let number = open.number;
+        open.lists.values_mut().for_each(|list| list.lose(number));
         self.block = Block::Open(open);
     }
 
     /// Tells the leaders that forks are of no more use. Nothing hangs on its arriving.
     fn forget_forks(&mut self, turn: &mut Turn<'_>, open: &Open) {
-        for partition in open.lists.keys() {
+        for (partition, list) in &open.lists {
             self.attempts = self.attempts.wrapping_add(1);
             let request = Request {
                 id: RequestId { session: self.session, sequence: self.next_sequence },
                 acked_below: self.next_sequence,
                 attempt: self.attempts,
-                body: RequestBody::Abandon { transaction: open.number },
+                body: RequestBody::Abandon { transaction: list.number },
             };
             let node = turn.shared.router.leader(*partition);
             turn.shared.outputs.push(GatewayOutput::Request { node, partition: *partition, request });
@@ -558,12 +630,23 @@ impl Connection {
 
 /// Room that a statement takes in the list, about.
 fn size(item: &Item) -> usize {
-    let parameters = item.parameters.iter().map(|value| match value {
+    room(&item.parsed.text, &item.parameters)
+}
+
+fn size_of_action(action: &Action) -> usize {
+    match action {
+        Action::Statement(piece) => room(&piece.statement.text, &piece.statement.parameters),
+        _ => 64,
+    }
+}
+
+fn room(text: &str, parameters: &[Value]) -> usize {
+    let parameters = parameters.iter().map(|value| match value {
         Value::Bytea(bytes) => bytes.len(),
         Value::Text(text) => text.len(),
         _ => 16,
     });
-    64 + item.parsed.text.len() + parameters.sum::<usize>()
+    64 + text.len() + parameters.sum::<usize>()
 }
 
 fn too_large() -> SqlError {

@@ -8,6 +8,9 @@
 //! # Invariants
 //! - What came of a statement at a partition is in that partition's list before anything else is asked for the block.
 //! - Forks whose state is not known (an answer never came) are not gone on with: they are made again, from the lists.
+//! - What is executed again goes to the leader portion by portion. (All in one request, as it once was, was a turn so long under
+//!   load that the leader was replaced over it, and the fork lost again: a COPY of some megabytes in a block did not survive
+//!   one change of leaders.)
 //!
 //! # Caveats
 //! - Writes for which rows are gathered from several partitions are refused with 0A000.
@@ -94,10 +97,13 @@ impl Connection {
     fn step_body(&self, turn: &Turn<'_>, job: &StepJob, partition: PartitionId) -> Option<RequestBody> {
         let Block::Open(open) = &self.block else { return None };
         let list = open.lists.get(&partition)?;
+        if list.lost {
+            return Some(RequestBody::Step(open.step_again(list)));
+        }
         let mut actions = list.pending.clone();
         actions.push(Action::Statement(piece(turn, job, open.statements)));
         Some(RequestBody::Step(Step {
-            transaction: open.number,
+            transaction: list.number,
             done: list.done,
             shown: list.shown,
             began: open.began,
@@ -105,31 +111,29 @@ impl Connection {
             catalog_version: open.catalog_version,
             settings: Arc::clone(self.settings.travelling()),
             actions,
-            before: list.lost.then(|| Arc::new(open.commitment(list, false))),
+            before: None,
         }))
     }
 
     /// A partition has executed the statement, or not.
     pub(super) fn step_answered(&mut self, turn: &mut Turn<'_>, partition: PartitionId, outcome: Outcome) {
         let Some(Job::Step(mut job)) = self.job.take() else { return self.broken(turn) };
+        let Block::Open(open) = &mut self.block else { return self.broken(turn) };
+        let Some(list) = open.lists.get_mut(&partition) else { return self.broken(turn) };
         match outcome {
-            Outcome::Results(mut results) if results.len() == 1 => {
+            Outcome::Committed if list.lost => {
+                list.went_again();
+                return self.step_on(turn, job, partition);
+            }
+            Outcome::Results(mut results) if results.len() == 1 && !list.lost => {
                 job.parts.insert(partition, Ok(results.remove(0)));
             }
             Outcome::Error { error, .. } => drop(job.parts.insert(partition, Err(error))),
             Outcome::ForkLost => {
                 sometimes!("session.fork_lost");
-                if let Block::Open(open) = &mut self.block
-                    && let Some(list) = open.lists.get_mut(&partition)
-                {
-                    list.lost = true;
-                }
-                let body = self.step_body(turn, &job, partition);
-                self.job = Some(Job::Step(job));
-                return match body {
-                    Some(body) => self.start_call(turn, Role::Step, partition, body),
-                    None => self.broken(turn),
-                };
+                self.transactions += 1;
+                list.lose(self.transactions);
+                return self.step_on(turn, job, partition);
             }
             _ => return self.broken(turn),
         }
@@ -139,6 +143,16 @@ impl Connection {
             return;
         }
         self.step_done(turn, job);
+    }
+
+    /// A partition's fork has been lost or is being made again: asks for what comes next, in the end for the statement.
+    fn step_on(&mut self, turn: &mut Turn<'_>, job: Box<StepJob>, partition: PartitionId) {
+        let body = self.step_body(turn, &job, partition);
+        self.job = Some(Job::Step(job));
+        match body {
+            Some(body) => self.start_call(turn, Role::Step, partition, body),
+            None => self.broken(turn),
+        }
     }
 
     /// All partitions have answered.

@@ -371,6 +371,12 @@ pub(super) fn message(verb: &str, rest: &str, keys: &BTreeMap<u64, Vec<u8>>, out
             body.put_slice(text.as_bytes());
             b'd'
         }
+        // `rows from to`: so many lines of COPY data, of 100 bytes each.
+        "rows" => {
+            let [from, to] = [words[0], words[1]].map(|word| word.parse::<u64>().expect("a number"));
+            (from..to).for_each(|row| body.put_slice(format!("{row:08}\t{}\n", "x".repeat(90)).as_bytes()));
+            b'd'
+        }
         "done" => b'c',
         "copyfail" => {
             put_text(&mut body, rest);

@@ -2,6 +2,7 @@
 
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Action, Commitment, Part, Request, RequestBody, Statement, Step};
+use crate::types::Value;
 use bytes::Buf;
 use std::fmt::Write;
 
@@ -132,8 +133,10 @@ pub(super) fn request(request: &Request) -> String {
         }
         RequestBody::Step(step) => {
             let Step { transaction, done, began, catalog_version, before, .. } = step;
-            let acts = step.actions.iter().map(action).collect::<Vec<_>>().join("; ");
-            let again = if before.is_some() { " after all before it" } else { "" };
+            let repeated: Vec<_> = before.iter().flat_map(|list| &list.parts).flat_map(|part| &part.actions).collect();
+            let acts: Vec<_> =
+                step.actions.iter().chain(repeated.into_iter().map(|(act, _)| act)).map(action).collect();
+            let (acts, again) = (acts.join("; "), if before.is_some() { " again" } else { "" });
             format!("Step {done} of transaction {transaction}{again}, {catalog_version} {began:?} {{{acts}}}")
         }
         RequestBody::Commit(commitment) => format!("Commit {}", list(commitment)),
@@ -185,7 +188,13 @@ fn action(action: &Action) -> String {
 fn texts(statements: &[Statement]) -> String {
     let texts = statements.iter().map(|statement| match statement.parameters.as_slice() {
         [] => statement.text.to_string(),
-        parameters => format!("{} {parameters:?}", statement.text),
+        parameters => {
+            let bytes = |value: &Value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 };
+            match parameters.iter().map(bytes).sum::<usize>() {
+                large @ 400.. => format!("{} with {large} bytes", statement.text),
+                _ => format!("{} {parameters:?}", statement.text),
+            }
+        }
     });
     texts.collect::<Vec<_>>().join("; ")
 }

@@ -288,6 +288,49 @@ fn copy_in_a_block() {
 }
 
 #[test]
+fn a_large_copy_in_a_block_outlives_its_leader() {
+    shows!(
+        "session
+         query CREATE TABLE t (a int PRIMARY KEY, b text)
+         query BEGIN
+         query SET search_path TO public
+         query SAVEPOINT s
+         query COPY t FROM STDIN
+         rows 0 3000
+         rows 3000 6000
+         lose-forks
+         fault none
+         fault drop
+         rows 6000 6500
+         done
+         sleep 500
+         query INSERT INTO t VALUES (0)
+         query ROLLBACK TO s
+         query COPY t FROM STDIN
+         rows 0 5
+         done
+         lose-forks
+         fault none
+         fault none
+         fault none
+         fault drop-reply
+         query SELECT count(*) FROM t
+         sleep 500
+         query COMMIT
+         query BEGIN
+         query COPY t FROM STDIN
+         rows 10 3000
+         rows 3000 5000
+         done
+         elsewhere CREATE TABLE u (a int)
+         lose-forks
+         query SELECT 1 FROM t
+         quiet
+         query SELECT count(*) FROM t"
+    );
+}
+
+#[test]
 fn a_block_and_its_leader() {
     shows!(
         "session
