@@ -57,6 +57,47 @@ pub struct Table {
     pub partition_key: Vec<usize>,
     /// How they decide it.
     pub placement: Placement,
+    /// FOREIGN KEY constraints, in order of definition.
+    pub foreign_keys: Vec<ForeignKey>,
+}
+
+/// A FOREIGN KEY: rows of this table reference rows of another one, or of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// Name, unique among the table's constraints.
+    pub name: String,
+    /// Positions of the referencing columns.
+    pub columns: Vec<usize>,
+    /// The referenced table.
+    pub parent: TableId,
+    /// Positions of its columns, one for each referencing one; together its primary key or a UNIQUE of it.
+    pub parent_columns: Vec<usize>,
+    /// MATCH FULL: all columns are NULL or none. Otherwise (MATCH SIMPLE) a row with any NULL references nothing.
+    pub full: bool,
+    /// What a DELETE of the referenced row does.
+    pub on_delete: ForeignAction,
+    /// What an UPDATE of the referenced columns does.
+    pub on_update: ForeignAction,
+    /// DEFERRABLE.
+    pub deferrable: bool,
+    /// INITIALLY DEFERRED.
+    pub deferred: bool,
+}
+
+/// What becomes of referencing rows when the row that they reference goes, or gets another key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForeignAction {
+    /// The statement fails if any is left in the end.
+    #[default]
+    NoAction,
+    /// The statement fails if there is any.
+    Restrict,
+    /// They go too, or get the new key.
+    Cascade,
+    /// Their referencing columns become NULL.
+    SetNull,
+    /// Their referencing columns become what they are by default.
+    SetDefault,
 }
 
 /// Which partitions have which of a table's rows.
@@ -99,6 +140,9 @@ pub struct Index {
     pub tree: TreeId,
     /// May reads use it, and is UNIQUE proved?
     pub state: IndexState,
+    /// UNIQUE over columns that do not place the rows: the tree in which every key has its owner. It is divided by the
+    /// hash of the indexed columns (`sql::integrity`).
+    pub global: Option<TreeId>,
 }
 
 /// Life of an index.
@@ -174,6 +218,20 @@ impl Catalog {
             .find_map(|table| Some((table, table.indexes.iter().find(|index| index.name == name)?)))
     }
 
+    /// A table by its number.
+    #[must_use]
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<Table>> {
+        self.tables.values().find(|table| table.id == id)
+    }
+
+    /// The foreign keys that reference a table: each with the table that has it and its position there.
+    pub fn references_to(&self, parent: TableId) -> impl Iterator<Item = (&Arc<Table>, usize)> {
+        self.tables.values().flat_map(move |table| {
+            let to_parent = move |(_, key): &(usize, &ForeignKey)| key.parent == parent;
+            table.foreign_keys.iter().enumerate().filter(to_parent).map(move |(number, _)| (table, number))
+        })
+    }
+
     /// Is this name taken in the schema, by a table, an index or a primary key? They share one space of names.
     #[must_use]
     pub fn has_relation(&self, schema: &str, name: &str) -> bool {
@@ -207,6 +265,16 @@ impl Catalog {
                 table.primary_key.iter().all(|column| table.columns[*column].not_null),
                 "a primary key's columns are not null"
             );
+            for key in &table.foreign_keys {
+                let parent = self.table_by_id(key.parent);
+                let width = parent.map_or(0, |parent| parent.columns.len());
+                assert!(
+                    key.columns.len() == key.parent_columns.len()
+                        && key.columns.iter().all(|column| *column < columns)
+                        && key.parent_columns.iter().all(|column| *column < width),
+                    "a foreign key pairs columns of two tables that exist"
+                );
+            }
         }
     }
 }
@@ -242,9 +310,19 @@ impl Table {
         self.indexes.iter().find(|index| index.state == IndexState::BecomingPrimary)
     }
 
-    /// The tree of rows and those of the indexes.
+    /// The tree of rows and those of the indexes, the owners' among them.
     pub fn trees(&self) -> impl Iterator<Item = TreeId> + '_ {
-        std::iter::once(self.tree).chain(self.indexes.iter().map(|index| index.tree))
+        std::iter::once(self.tree)
+            .chain(self.indexes.iter().flat_map(|index| [Some(index.tree), index.global]).flatten())
+    }
+
+    /// Has it a constraint of this name, of whatever kind?
+    #[must_use]
+    pub fn has_constraint(&self, name: &str) -> bool {
+        self.primary_key_name.as_deref() == Some(name)
+            || self.indexes.iter().any(|index| index.constraint && index.name == name)
+            || self.checks.iter().any(|check| check.name == name)
+            || self.foreign_keys.iter().any(|key| key.name == name)
     }
 
     /// Types of the columns.

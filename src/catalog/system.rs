@@ -52,13 +52,13 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     },
     SystemTable {
         name: "constraints",
-        description: "Primary keys, UNIQUE and CHECK constraints.",
+        description: "Primary keys, UNIQUE, FOREIGN KEY and CHECK constraints.",
         key: 3,
         columns: &[
             ("schema", Text, "Schema of the table."),
             ("table_name", Text, "The table."),
             ("name", Text, "Name of the constraint."),
-            ("kind", Text, "`primary key`, `unique` or `check`."),
+            ("kind", Text, "`primary key`, `unique`, `foreign key` or `check`."),
             ("definition", Text, "As SQL text."),
         ],
     },
@@ -211,6 +211,7 @@ impl SystemTable {
             checks: Vec::new(),
             partition_key: vec![0],
             placement: Placement::Hash,
+            foreign_keys: Vec::new(),
         }
     }
 }

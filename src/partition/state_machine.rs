@@ -4,6 +4,7 @@
 //! marked as such: the plan cache, which changes only how fast an answer comes, and the wall clock that reads are given.
 
 mod participant;
+mod settling;
 
 pub(super) use participant::{Position, Standing, values_of};
 
@@ -366,6 +367,7 @@ impl StateMachine {
     ) -> Result<StatementResult, SqlError> {
         let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
         let mut context = context(settings, command.timestamp, command.dice(number), statement.max_rows);
+        context.at = self.partition;
         plan.execute(&mut self.store, &statement.parameters, &mut context)
     }
 

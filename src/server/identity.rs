@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! orrery data directory
-//! format 2
+//! format 3
 //! cluster orrery
 //! node 1
 //! nodes 1,2,3
@@ -19,8 +19,8 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 /// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions;
-/// what was written before is not read.
-pub const FORMAT: u32 = 2;
+/// 3: foreign keys and owners of keys in the catalog. What was written before is not read.
+pub const FORMAT: u32 = 3;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
 
@@ -173,14 +173,14 @@ mod tests {
     fn the_file_reads_so_for_ever() {
         insta::assert_snapshot!(identity().encode(), @r"
         orrery data directory
-        format 2
+        format 3
         cluster orrery
         node 2
         nodes 1,2,3
         workers 1
         partitions 4
         log 00000000000000000123456789abcdef
-        crc32c 7fda0219
+        crc32c bb454d7e
         ");
         assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
     }
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn another_format_is_told_from_damage() {
         let text = identity().encode();
-        assert_eq!(Identity::decode(&text.replace("format 2", "format 3")), Err(Unreadable::Newer(3)));
-        assert_eq!(Identity::decode(&text.replace("format 2", "format 1")), Err(Unreadable::Older(1)));
+        assert_eq!(Identity::decode(&text.replace("format 3", "format 4")), Err(Unreadable::Newer(4)));
+        assert_eq!(Identity::decode(&text.replace("format 3", "format 1")), Err(Unreadable::Older(1)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

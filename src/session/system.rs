@@ -6,7 +6,7 @@
 
 use super::survey::Survey;
 use crate::catalog::system::{SYSTEM_TABLES, tables};
-use crate::catalog::{Catalog, Index, IndexState, Table};
+use crate::catalog::{Catalog, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
 use crate::consensus::Role;
 use crate::types::{LogIndex, NodeId, PartitionId, Timestamp, Value};
@@ -62,7 +62,7 @@ type Row = Vec<Value>;
 pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
     match table.name.as_str() {
         "columns" => defined(sources).flat_map(columns).collect(),
-        "constraints" => defined(sources).flat_map(constraints).collect(),
+        "constraints" => defined(sources).flat_map(|table| constraints(sources.catalog, table)).collect(),
         "events" => workers(sources).flat_map(events).collect(),
         "indexes" => defined(sources).flat_map(indexes).collect(),
         "nodes" => nodes(sources),
@@ -322,7 +322,36 @@ fn indexes(table: &Table) -> Vec<Row> {
     table.indexes.iter().map(row).collect()
 }
 
-fn constraints(table: &Table) -> Vec<Row> {
+/// A foreign key as SQL text.
+fn referencing(catalog: &Catalog, table: &Table, key: &ForeignKey) -> String {
+    let parent = catalog.table_by_id(key.parent);
+    let name = parent.map_or_else(String::new, |parent| match parent.schema == table.schema {
+        true => parent.name.clone(),
+        false => format!("{}.{}", parent.schema, parent.name),
+    });
+    let columns = parent.map_or_else(String::new, |parent| names(parent, &key.parent_columns));
+    let action = |when: &str, action: ForeignAction| match action {
+        ForeignAction::NoAction => String::new(),
+        ForeignAction::Restrict => format!(" ON {when} RESTRICT"),
+        ForeignAction::Cascade => format!(" ON {when} CASCADE"),
+        ForeignAction::SetNull => format!(" ON {when} SET NULL"),
+        ForeignAction::SetDefault => format!(" ON {when} SET DEFAULT"),
+    };
+    let deferral = match (key.deferrable, key.deferred) {
+        (_, true) => " DEFERRABLE INITIALLY DEFERRED",
+        (true, false) => " DEFERRABLE",
+        (false, false) => "",
+    };
+    format!(
+        "FOREIGN KEY ({}) REFERENCES {name}({columns}){}{}{}{deferral}",
+        names(table, &key.columns),
+        if key.full { " MATCH FULL" } else { "" },
+        action("UPDATE", key.on_update),
+        action("DELETE", key.on_delete),
+    )
+}
+
+fn constraints(catalog: &Catalog, table: &Table) -> Vec<Row> {
     let row = |name: &str, kind: &str, definition: String| {
         vec![text(&table.schema), text(&table.name), text(name), text(kind), text(definition)]
     };
@@ -336,6 +365,7 @@ fn constraints(table: &Table) -> Vec<Row> {
         .iter()
         .filter(|index| index.constraint)
         .map(|index| row(&index.name, "unique", format!("UNIQUE ({})", indexed(table, index))));
+    let foreign = table.foreign_keys.iter().map(|key| row(&key.name, "foreign key", referencing(catalog, table, key)));
     let checks = table.checks.iter().map(|check| row(&check.name, "check", format!("CHECK ({})", check.expression)));
-    primary.chain(unique).chain(checks).collect()
+    primary.chain(unique).chain(foreign).chain(checks).collect()
 }

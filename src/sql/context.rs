@@ -1,9 +1,10 @@
 //! What the evaluation of an expression may depend on besides its arguments: the fixed clock, the seeded dice, facts of
 //! the session. Everything in it was fixed before execution, so that every replica evaluates alike.
 
+use super::integrity::Changes;
 use super::placement::Share;
 use crate::types::datetime::{TimeContext, TimeZone};
-use crate::types::{Rng, Timestamp};
+use crate::types::{PartitionId, Rng, Timestamp};
 
 /// Surroundings of one statement's execution.
 #[derive(Clone, Debug)]
@@ -18,6 +19,13 @@ pub struct Context {
     pub max_rows: u32,
     /// What part of the rows the executor has, in a statement over several partitions; `None`: all that matter.
     pub share: Option<Share>,
+    /// Who executes: the owner of the keys of the rows that it writes.
+    pub at: PartitionId,
+    /// What follows from the statement's changes is settled together with other partitions ([`super::Prepared::settle`]),
+    /// not at its end.
+    pub together: bool,
+    /// Changes of rows from which something follows.
+    pub changes: Changes,
 }
 
 /// Facts of the session that expressions can ask for.
@@ -45,6 +53,15 @@ impl Context {
     #[must_use]
     pub fn new(now: Timestamp, rng: Rng, time_zone: &str, max_rows: u32) -> Self {
         let zone = TimeZone::find(time_zone).unwrap_or_else(TimeZone::utc);
-        Self { time: TimeContext { now, zone }, rng, session: SessionFacts::default(), max_rows, share: None }
+        Self {
+            time: TimeContext { now, zone },
+            rng,
+            session: SessionFacts::default(),
+            max_rows,
+            share: None,
+            at: PartitionId(1),
+            together: false,
+            changes: Changes::default(),
+        }
     }
 }

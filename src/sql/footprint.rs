@@ -230,7 +230,7 @@ fn combinations(columns: &[(DataType, Vec<Expr>)], parameters: &[Value]) -> Resu
     Ok(keys)
 }
 
-fn value_of(expr: &Expr, data_type: DataType, parameters: &[Value]) -> Result<Option<Value>, SqlError> {
+pub(super) fn value_of(expr: &Expr, data_type: DataType, parameters: &[Value]) -> Result<Option<Value>, SqlError> {
     // Nearly always it is a parameter: without the surroundings of a general expression.
     match expr {
         Expr::Constant(value) => return Ok(fitted_value(value.clone(), data_type)),

@@ -103,7 +103,7 @@ fn contains_nulls(table: &Table, column: usize) -> SqlError {
     error
 }
 
-fn duplicate(table: &Table, index: &Index, row: &[Value]) -> SqlError {
+pub(super) fn duplicate(table: &Table, index: &Index, row: &[Value]) -> SqlError {
     let columns: Vec<usize> = index.columns.iter().map(|(column, _)| *column).collect();
     let message = format!("could not create unique index \"{}\"", index.name);
     let detail = format!("Key {} is duplicated.", key_text(table, &columns, row, &TimeZone::utc()));

@@ -23,7 +23,7 @@
 //! # Caveats
 //! - UNIQUE is checked row by row, in the order in which the statement changes rows, as in PostgreSQL: `SET id = id + 1`
 //!   over adjacent keys fails here when it fails there.
-//! - `real`, foreign keys, generated columns, joins of views and the like are refused with 0A000, never ignored.
+//! - `real`, generated columns, joins of views and the like are refused with 0A000, never ignored.
 
 pub mod aggregate;
 mod bind;
@@ -37,6 +37,7 @@ mod expr;
 mod footprint;
 pub mod function;
 mod install;
+mod integrity;
 mod maintain;
 pub mod operator;
 mod overload;
@@ -53,6 +54,7 @@ pub use copy::Splitter;
 pub use define::{Definition, define, define_over, finish_building, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
+pub use integrity::{Changes, Proof, Settlement, proofs};
 pub use maintain::maintain;
 pub use parse::{Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse};
 pub use placement::{Share, partition_of};

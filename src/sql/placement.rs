@@ -29,7 +29,7 @@ pub struct Share {
 
 /// Where a row belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
+pub(in crate::sql) enum Home {
     /// In every partition.
     Everywhere,
     At(PartitionId),

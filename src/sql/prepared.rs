@@ -5,6 +5,7 @@ use super::context::Context;
 use super::distribute::Division;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Footprint, Placement};
+use super::integrity::Web;
 use super::parse::{Copy, Kind, Parsed, character_position};
 use super::plan::{self, Node, Write};
 use super::settings::{Settings, StatementResult};
@@ -37,6 +38,8 @@ pub struct Prepared {
     ordered: bool,
     /// What several participants do; made when it is first asked for.
     division: OnceLock<Division>,
+    /// What hangs together with the written table by constraints.
+    web: Option<Web>,
 }
 
 /// What is run.
@@ -93,6 +96,7 @@ pub fn prepare(
                 tag: "SELECT",
                 ordered,
                 division: OnceLock::new(),
+                web: None,
             }
         }
         bind::Statement::Write { mut write, columns, tag } => {
@@ -106,6 +110,7 @@ pub fn prepare(
                 Write::Truncate(_) | Write::Copy(_) => {}
             }
             let placement = Placement::of_write(&write);
+            let web = web_of(catalog, settings, &write)?;
             Prepared {
                 parameters,
                 columns,
@@ -114,6 +119,7 @@ pub fn prepare(
                 tag,
                 ordered,
                 division: OnceLock::new(),
+                web,
             }
         }
     };
@@ -161,10 +167,22 @@ fn check_explain_option(option: &ast::UtilityOption, text: &str) -> Result<(), S
 fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy: &Copy) -> Result<Prepared, SqlError> {
     let write = Binder::new(catalog, settings, &statement.text, &[]).copy(copy)?;
     let placement = Placement::of_write(&write);
+    let web = web_of(catalog, settings, &write)?;
     // The data and the number of their first line.
     let parameters = vec![DataType::Bytea, DataType::Int8];
     let (columns, plan, division) = (Vec::new(), Plan::Write(write), OnceLock::new());
-    Ok(Prepared { parameters, columns, plan, placement, tag: "COPY", ordered: false, division })
+    Ok(Prepared { parameters, columns, plan, placement, tag: "COPY", ordered: false, division, web })
+}
+
+/// What hangs together with the table that is written.
+fn web_of(catalog: &Catalog, settings: &Settings, write: &Write) -> Result<Option<Web>, SqlError> {
+    match write {
+        Write::Insert(insert) => Web::of(catalog, settings, &insert.target.table),
+        Write::Update(update) => Web::of(catalog, settings, &update.target.table),
+        Write::Delete(delete) => Web::of(catalog, settings, &delete.target.table),
+        Write::Copy(copy) => Web::of(catalog, settings, &copy.target.table),
+        Write::Truncate(_) => Ok(None),
+    }
 }
 
 impl Prepared {
@@ -217,6 +235,12 @@ impl Prepared {
     #[must_use]
     pub const fn is_read_only(&self) -> bool {
         !matches!(self.plan, Plan::Write(_))
+    }
+
+    /// Is it a COPY? Its pieces are one statement.
+    #[must_use]
+    pub const fn is_copy(&self) -> bool {
+        matches!(self.plan, Plan::Write(Write::Copy(_)))
     }
 
     /// Command tag: `INSERT 0 1`.
@@ -280,7 +304,7 @@ impl Prepared {
     ) -> Result<StatementResult, SqlError> {
         let Plan::Write(write) = &self.plan else { return self.query(store, parameters, context) };
         self.check_parameters(parameters)?;
-        match write {
+        let result = match write {
             Write::Insert(insert) => execute::insert(insert, None, store, parameters, context),
             Write::Update(update) => execute::update(update, store, parameters, context),
             Write::Delete(delete) => execute::delete(delete, store, parameters, context),
@@ -291,6 +315,16 @@ impl Prepared {
                 }
                 Ok(StatementResult::default())
             }
+        }?;
+        self.settle_here(store, context)?;
+        Ok(result)
+    }
+
+    /// The web, for whoever settles, and the write.
+    pub(super) const fn woven(&self) -> Option<(&Web, &Write)> {
+        match (&self.web, &self.plan) {
+            (Some(web), Plan::Write(write)) => Some((web, write)),
+            _ => None,
         }
     }
 

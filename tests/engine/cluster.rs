@@ -10,6 +10,7 @@ use orrery::sql::{self, Context, Distribution, Kind, PlanCache, Prepared, Settin
 use orrery::storage::Store;
 use orrery::types::random::SeedableRng;
 use orrery::types::{DataType, PartitionId, Rng, SqlError, Timestamp, TreeId, Value, row};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ pub struct Counts {
     pub single: u64,
     pub fragments: u64,
     pub gathers: u64,
+    /// Statements whose constraints were settled by several partitions, and in how many rounds.
+    pub settled: u64,
+    pub rounds: u64,
 }
 
 /// A database of several partitions.
@@ -101,12 +105,39 @@ impl Cluster {
             }
         }
         let mut violations = Vec::new();
+        let marks: Vec<_> = self.stores.iter().map(Store::mark).collect();
         for (number, store) in self.stores.iter_mut().enumerate() {
             violations.extend(sql::install_moved(store, &self.catalog, &next, share(number), &arrivals[number])?);
+        }
+        let proved = self.prove(&next, violations.is_empty());
+        for (store, mark) in self.stores.iter_mut().zip(marks) {
+            if proved.is_err() {
+                store.rollback(mark);
+            }
             store.commit();
         }
+        proved?;
         self.catalog = next;
         Ok(violations)
+    }
+
+    /// Constraints over rows of several partitions.
+    fn prove(&mut self, next: &Catalog, whole: bool) -> Result<(), SqlError> {
+        let Some(proof) = sql::proofs(&self.catalog, next).filter(|_| whole) else { return Ok(()) };
+        let shares: Vec<Share> = self.shares();
+        let mut said = Vec::new();
+        for (store, share) in self.stores.iter().zip(&shares) {
+            said.push((share.own, proof.claims(store, next, *share)?));
+        }
+        for (store, share) in self.stores.iter_mut().zip(shares) {
+            proof.look_at(store, next, share, &said)?;
+        }
+        Ok(())
+    }
+
+    fn shares(&self) -> Vec<Share> {
+        let partitions = self.partitions();
+        (1..=partitions).map(|own| Share { own: PartitionId(own), partitions }).collect()
     }
 
     /// Runs one query or write with parameters.
@@ -127,15 +158,24 @@ impl Cluster {
     }
 
     fn distribute(&mut self, plan: &Arc<Prepared>, parameters: &[Value]) -> Result<StatementResult, SqlError> {
+        let concerned = plan.concerned(parameters, self.partitions())?.unwrap_or_default();
         let (participants, gathers) = match plan.distribution(parameters, self.partitions())? {
             Distribution::Constant => return plan.query(&Store::new(), parameters, &mut self.context(None)),
             Distribution::One(partition) => {
                 self.counts.single += 1;
                 let mut context = self.context(None);
-                return plan.execute(self.store(partition), parameters, &mut context);
+                context.at = partition;
+                context.together = concerned.iter().any(|other| *other != partition);
+                let together = context.together;
+                let result = plan.execute(self.store(partition), parameters, &mut context)?;
+                if together {
+                    self.settle(plan, &[partition], &concerned, vec![context])?;
+                }
+                return Ok(result);
             }
             Distribution::Several { partitions, gathers } => (partitions, gathers),
         };
+        let mut contexts = Vec::new();
         let mut contributions = Vec::new();
         if gathers {
             self.counts.gathers += 1;
@@ -152,6 +192,8 @@ impl Cluster {
             if plan.draws_by_row() {
                 context.rng = Rng::seed_from_u64(self.statements * 1_000 + u64::from(partition.0));
             }
+            context.at = *partition;
+            context.together = !concerned.is_empty();
             let store = self.store(*partition);
             let part = if gathers {
                 plan.execute_gathered(store, &contributions, parameters, &mut context)?
@@ -162,8 +204,51 @@ impl Cluster {
             };
             // As it travels.
             parts.push(postcard::from_bytes(&postcard::to_stdvec(&part).unwrap()).unwrap());
+            contexts.push(context);
+        }
+        if !concerned.is_empty() {
+            self.settle(plan, &participants, &concerned, contexts)?;
         }
         plan.merge(parts, parameters, &mut self.context(None))
+    }
+
+    /// All participants settle what follows from a statement; `contexts` are those of the ones that executed it.
+    fn settle(
+        &mut self,
+        plan: &Prepared,
+        executed: &[PartitionId],
+        concerned: &[PartitionId],
+        contexts: Vec<Context>,
+    ) -> Result<(), SqlError> {
+        self.counts.settled += 1;
+        let mut all: Vec<PartitionId> = executed.iter().chain(concerned).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        let partitions = self.partitions();
+        let share = |own: &PartitionId| Share { own: *own, partitions };
+        let mut contexts: BTreeMap<_, _> = executed.iter().copied().zip(contexts).collect();
+        let mut next = Vec::new();
+        let mut settlements: Vec<_> = all.iter().map(|_| sql::Settlement::default()).collect();
+        for partition in &all {
+            let fresh = self.context(None);
+            let context = contexts.entry(*partition).or_insert(fresh);
+            next.push((*partition, plan.begin_settling(self.store(*partition), context, share(partition))?));
+        }
+        loop {
+            self.counts.rounds += 1;
+            let said = std::mem::take(&mut next);
+            for (partition, settlement) in all.iter().zip(&mut settlements) {
+                let context = contexts.get_mut(partition).unwrap();
+                let store = &mut self.stores[partition.0 as usize - 1];
+                if let Some(bytes) = plan.settle(settlement, store, context, share(partition), &said)? {
+                    next.push((*partition, bytes));
+                }
+            }
+            if next.is_empty() {
+                return Ok(());
+            }
+            assert_eq!(next.len(), all.len(), "all participants agree on the number of rounds");
+        }
     }
 
     fn store(&mut self, partition: PartitionId) -> &mut Store {
@@ -191,6 +276,17 @@ impl Cluster {
                 for (_, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
                     let values = row::decode_columns(bytes, &vec![true; table.columns.len()]).unwrap();
                     assert!(share.has(table, &values), "{values:?} of {} is not at home in {number}", table.name);
+                }
+                for index in &table.indexes {
+                    let Some(tree) = index.global else { continue };
+                    let wide: Vec<bool> = vec![true; table.columns.len()];
+                    let rows =
+                        self.stores.iter().flat_map(|store| store.scan(table.tree, Bound::Unbounded, Bound::Unbounded));
+                    let rows = rows.map(|(_, bytes)| row::decode_columns(bytes, &wide).unwrap());
+                    let keyed =
+                        rows.filter(|row| index.columns.iter().all(|(column, _)| !row[*column].is_null())).count();
+                    let owned: usize = self.stores.iter().map(|store| store.len(tree)).sum();
+                    assert_eq!(keyed, owned, "every key of {} has its owner", index.name);
                 }
                 if table.is_replicated() {
                     assert_eq!(contents(store), contents(&self.stores[0]), "copies of {} differ", table.name);

@@ -56,7 +56,19 @@ impl Engine {
 
     fn define(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
         let Definition { catalog, tag, notices } = sql::define(&self.catalog, statement, &self.settings.search_path)?;
+        let mark = self.store.mark();
         let violations = sql::install(&mut self.store, &self.catalog, &catalog);
+        if let Some(proof) = sql::proofs(&self.catalog, &catalog) {
+            let share = sql::Share { own: orrery::types::PartitionId(1), partitions: 1 };
+            let claims = proof.claims(&self.store, &catalog, share);
+            let proved =
+                claims.and_then(|bytes| proof.look_at(&mut self.store, &catalog, share, &[(share.own, bytes)]));
+            if let Err(error) = proved {
+                self.store.rollback(mark);
+                self.store.commit();
+                return Err(error);
+            }
+        }
         self.store.commit();
         self.catalog = catalog;
         let building: Vec<_> =

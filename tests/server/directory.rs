@@ -59,7 +59,7 @@ fn a_directory_serves_only_whom_it_was_made_for() {
 
     let identity = data.path().join("orrery.identity");
     let text = std::fs::read_to_string(&identity).unwrap();
-    std::fs::write(&identity, text.replace("format 2", "format 3")).unwrap();
+    std::fs::write(&identity, text.replace("format 3", "format 4")).unwrap();
     writeln!(table, "# a newer format\n{}", refused(data.path(), &[])).unwrap();
     std::fs::write(&identity, text.replace("partitions 2", "partitions 3")).unwrap();
     writeln!(table, "# damaged\n{}", refused(data.path(), &[])).unwrap();

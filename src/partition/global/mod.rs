@@ -131,6 +131,8 @@ pub struct Placed {
     pub at: Vec<PartitionId>,
     /// Each needs rows of the others to execute it: they are exchanged first (rules B1).
     pub gathers: bool,
+    /// What follows from it concerns other participants: all of them settle it together, in rounds.
+    pub settles: bool,
 }
 
 /// What a participant has to say to a command. They are ordered: the decision is made by the greatest of all.

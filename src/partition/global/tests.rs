@@ -419,7 +419,7 @@ impl World {
 
 fn placed(text: &str, at: Vec<PartitionId>) -> Placed {
     let statement = Statement { text: text.into(), parameter_types: vec![], parameters: vec![], max_rows: 0 };
-    Placed { statement, at, gathers: false }
+    Placed { statement, at, gathers: false, settles: false }
 }
 
 #[test]

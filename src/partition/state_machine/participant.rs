@@ -7,6 +7,7 @@
 //! The cluster partition never stands. It takes part in definitions only, one at a time, and its part is the catalog: that
 //! changes where the decision stands in its log.
 
+use super::settling::Settling;
 use super::{Executed, StateMachine, context};
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
@@ -31,7 +32,12 @@ pub(in crate::partition) struct Standing {
     pub(super) digest: u128,
     results: Vec<StatementResult>,
     /// The next statement.
-    next: usize,
+    pub(super) next: usize,
+    /// What came of it, if what follows from it is not settled yet.
+    result: Option<StatementResult>,
+    pub(super) settling: Option<Settling>,
+    /// Changes that are to be settled.
+    pub(super) changes: sql::Changes,
     /// What the others need of this partition, each with the number of the statement that it is for.
     pub(in crate::partition) sent: Vec<(u32, Bytes)>,
     /// Its vote, once it has come to an end.
@@ -41,6 +47,23 @@ pub(in crate::partition) struct Standing {
 }
 
 impl Standing {
+    fn new(global: Arc<Global>, index: LogIndex, mark: Mark, digest: u128, vote: Option<Vote>) -> Self {
+        Self {
+            global,
+            index,
+            mark,
+            digest,
+            results: Vec::new(),
+            next: 0,
+            result: None,
+            settling: None,
+            changes: sql::Changes::default(),
+            sent: Vec::new(),
+            vote,
+            definition: None,
+        }
+    }
+
     /// Its vote, as it is told.
     pub(in crate::partition) fn said(&self, vote: &Vote) -> Said {
         Said::Vote { vote: vote.clone(), rounds: self.sent.iter().map(|(round, _)| *round).collect() }
@@ -153,17 +176,7 @@ impl StateMachine {
         let vote = self.refusal(&global);
         sometimes!("global.replan", matches!(vote, Some(Vote::Replan { .. })));
         sometimes!("global.duplicate", matches!(vote, Some(Vote::Duplicate)));
-        self.standing = Some(Standing {
-            global,
-            index,
-            mark,
-            digest,
-            results: Vec::new(),
-            next: 0,
-            sent: Vec::new(),
-            vote,
-            definition: None,
-        });
+        self.standing = Some(Standing::new(global, index, mark, digest, vote));
         self.go_on(&|_, _| None);
     }
 
@@ -209,12 +222,8 @@ impl StateMachine {
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Option<Vote> {
         while let Some(placed) = statements.get(standing.next) {
-            let result = if placed.at.binary_search(&self.partition).is_ok() {
-                self.execute_one(standing, placed, settings, share, values)
-            } else {
-                Ok(Some(StatementResult::default()))
-            };
-            match result {
+            let following = statements.get(standing.next + 1);
+            match self.execute_and_settle(standing, placed, following, settings, share, values) {
                 Ok(Some(result)) => standing.results.push(result),
                 Ok(None) => {
                     sometimes!("global.waits_for_values");
@@ -228,6 +237,41 @@ impl StateMachine {
             standing.next += 1;
         }
         Some(Vote::Yes)
+    }
+
+    /// Executes this participant's part of a statement, and of what follows from it; `None`: it needs values that are not
+    /// there yet. The pieces of a COPY are one statement, which ends with the last.
+    fn execute_and_settle(
+        &mut self,
+        standing: &mut Standing,
+        placed: &Placed,
+        following: Option<&Placed>,
+        settings: &Settings,
+        share: sql::Share,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Result<Option<StatementResult>, SqlError> {
+        let result = match standing.result.take() {
+            Some(result) => result,
+            None if placed.at.binary_search(&self.partition).is_ok() => {
+                match self.execute_one(standing, placed, settings, share, values)? {
+                    Some(result) => result,
+                    None => return Ok(None),
+                }
+            }
+            None => StatementResult::default(),
+        };
+        let goes_on = match following.filter(|next| next.settles && next.statement.text == placed.statement.text) {
+            Some(Placed { statement, .. }) => {
+                let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
+                plan.is_copy()
+            }
+            None => false,
+        };
+        if placed.settles && !goes_on && !self.settle_statement(standing, placed, settings, share, values)? {
+            standing.result = Some(result);
+            return Ok(None);
+        }
+        Ok(Some(result))
     }
 
     /// Executes this participant's part of a statement; `None`: it needs values that are not there yet.
@@ -247,14 +291,21 @@ impl StateMachine {
         // Rows that each draws for itself must not draw alike; what all draw alike must.
         let own = if several && plan.draws_by_row() { u64::from(share.own.0).rotate_left(32) } else { 0 };
         let mut context = context(settings, now, dice(global.seed ^ own, number), statement.max_rows);
+        context.at = share.own;
+        context.together = placed.settles;
+        context.changes = std::mem::take(&mut standing.changes);
         if !several {
-            return plan.execute(&mut self.store, &statement.parameters, &mut context).map(Some);
+            let result = plan.execute(&mut self.store, &statement.parameters, &mut context);
+            standing.changes = context.changes;
+            return result.map(Some);
         }
         context.share = Some(share);
         if !placed.gathers {
-            return plan.run_fragment(&mut self.store, &statement.parameters, &mut context).map(Some);
+            let result = plan.run_fragment(&mut self.store, &statement.parameters, &mut context);
+            standing.changes = context.changes;
+            return result.map(Some);
         }
-        let round = u32::try_from(number).unwrap_or(u32::MAX);
+        let round = round_of(number, 0);
         if standing.sent.last().is_none_or(|(last, _)| *last != round) {
             let mut context = context.clone();
             let own = plan.contribution(&self.store, &statement.parameters, &mut context)?;
@@ -267,7 +318,9 @@ impl StateMachine {
         };
         let Some(contributions) = placed.at.iter().map(value).collect::<Option<Vec<_>>>() else { return Ok(None) };
         sometimes!("global.gathered");
-        plan.execute_gathered(&mut self.store, &contributions, &statement.parameters, &mut context).map(Some)
+        let result = plan.execute_gathered(&mut self.store, &contributions, &statement.parameters, &mut context);
+        standing.changes = context.changes;
+        result.map(Some)
     }
 
     fn execute_list(&mut self, lists: &[(PartitionId, Commitment)], only_validate: bool) -> Vote {
@@ -372,10 +425,39 @@ impl StateMachine {
         } else {
             sql::install(&mut self.store, old, new)
         };
-        match violations.into_iter().next() {
-            Some((_, error)) => Err(error),
-            None => Ok(true),
+        if let Some((_, error)) = violations.into_iter().next() {
+            return Err(error);
         }
+        self.prove(standing, old, new, partitions, round, values)
+    }
+
+    /// Constraints over rows of several partitions; `false`: what others claim and require is not there yet.
+    fn prove(
+        &mut self,
+        standing: &mut Standing,
+        old: &Catalog,
+        new: &Catalog,
+        partitions: u32,
+        round: &mut u32,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Result<bool, SqlError> {
+        let Some(proof) = sql::proofs(old, new) else { return Ok(true) };
+        let share = sql::Share { own: self.partition, partitions };
+        if standing.sent.iter().all(|(sent, _)| sent != round) {
+            standing.sent.push((*round, proof.claims(&self.store, new, share)?));
+        }
+        let said = |from: PartitionId| {
+            let own = standing.sent.iter().find(|(sent, _)| sent == round).filter(|_| from == share.own);
+            let bytes = own.map(|(_, bytes)| bytes.clone()).or_else(|| values(*round, from))?;
+            Some((from, bytes))
+        };
+        let Some(said) = (1..=partitions).map(PartitionId).map(said).collect::<Option<Vec<_>>>() else {
+            return Ok(false);
+        };
+        *round += 1;
+        sometimes!("global.constraint_proved");
+        proof.look_at(&mut self.store, new, share, &said)?;
+        Ok(true)
     }
 
     /// Ends standing: what was done is kept or undone, and remembered, with the `values` of others that it took.
@@ -515,9 +597,7 @@ impl StateMachine {
     fn stand_by(&mut self, global: Arc<Global>) {
         self.sequencer.report(self.partition, global.number, GlobalNumber(0));
         let (index, mark, digest) = (self.executed, self.store.mark(), 0);
-        let (results, sent) = (Vec::new(), Vec::new());
-        self.standing =
-            Some(Standing { global, index, mark, digest, results, next: 0, sent, vote: None, definition: None });
+        self.standing = Some(Standing::new(global, index, mark, digest, None));
         self.go_on(&|_, _| None);
     }
 
@@ -566,6 +646,14 @@ impl StateMachine {
             _ => 0,
         }
     }
+}
+
+/// Most rounds of one statement.
+const ROUNDS: u32 = 4_096;
+
+/// The number of a round: of the statement's own, from 0. In round 0 rows are gathered, in the others what follows is settled.
+pub(super) fn round_of(statement: usize, own: u32) -> u32 {
+    u32::try_from(statement).unwrap_or(u32::MAX).saturating_mul(ROUNDS).saturating_add(own.min(ROUNDS - 1))
 }
 
 /// What a session is told of it.

@@ -61,6 +61,15 @@ pub(super) struct Site {
     pub(super) at: Vec<PartitionId>,
     /// See [`Placed::gathers`].
     pub(super) gathers: bool,
+    /// Who takes part besides, for the statement's constraints; none: see [`Placed::settles`].
+    pub(super) concerned: Vec<PartitionId>,
+}
+
+impl Site {
+    /// Who takes part.
+    fn participants(&self) -> impl Iterator<Item = PartitionId> + '_ {
+        self.at.iter().chain(&self.concerned).copied()
+    }
 }
 
 impl BatchJob {
@@ -281,9 +290,18 @@ pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> 
             Distribution::One(partition) => (vec![partition], false),
             Distribution::Several { partitions, gathers } => (partitions, gathers),
         };
-        sites.push(Site { at, gathers });
+        let mut concerned = item
+            .plan
+            .concerned(&item.parameters, partitions)
+            .map_err(|error| shifted(error, item.parsed.offset))?
+            .unwrap_or_default();
+        if concerned.iter().all(|partition| at == [*partition]) {
+            // It has all that matters.
+            concerned.clear();
+        }
+        sites.push(Site { at, gathers, concerned });
     }
-    let participants: BTreeSet<_> = sites.iter().flat_map(|site| site.at.iter().copied()).collect();
+    let participants: BTreeSet<_> = sites.iter().flat_map(Site::participants).collect();
     let Some(first) = participants.first().copied() else { return Ok(Route::Nowhere) };
     if participants.len() == 1 {
         return Ok(Route::One(first));
@@ -296,9 +314,13 @@ pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> 
 
 /// The order for a batch over several partitions.
 fn order_of(batch: Batch, sites: &[Site], partitions: u32) -> RequestBody {
-    let participants: BTreeSet<_> = sites.iter().flat_map(|site| site.at.iter().copied()).collect();
-    let placed =
-        |(statement, site): (Statement, &Site)| Placed { statement, at: site.at.clone(), gathers: site.gathers };
+    let participants: BTreeSet<_> = sites.iter().flat_map(Site::participants).collect();
+    let placed = |(statement, site): (Statement, &Site)| Placed {
+        statement,
+        at: site.at.clone(),
+        gathers: site.gathers,
+        settles: !site.concerned.is_empty(),
+    };
     let Batch { catalog_version, statements, settings, .. } = batch;
     let statements = statements.into_iter().zip(sites).map(placed).collect();
     RequestBody::Order {

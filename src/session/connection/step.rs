@@ -62,6 +62,13 @@ impl Connection {
             Route::One(partition) => (vec![partition], false),
             Route::Several(mut sites) if sites.len() == 1 => {
                 let site = sites.remove(0);
+                if !site.concerned.is_empty() {
+                    let message = "a statement whose constraints concern several partitions is not supported in a transaction block";
+                    return self.fail(
+                        turn,
+                        SqlError::unsupported(message).hint("Send it on its own, outside of BEGIN … COMMIT."),
+                    );
+                }
                 (site.at, site.gathers)
             }
             Route::Several(_) => return self.broken(turn),

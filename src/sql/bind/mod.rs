@@ -83,7 +83,12 @@ pub(super) enum Statement {
 }
 
 impl<'a> Binder<'a> {
-    pub(super) fn new(catalog: &'a Catalog, settings: &'a Settings, text: &'a str, known: &[Option<DataType>]) -> Self {
+    pub(in crate::sql) fn new(
+        catalog: &'a Catalog,
+        settings: &'a Settings,
+        text: &'a str,
+        known: &[Option<DataType>],
+    ) -> Self {
         Self {
             catalog,
             settings,

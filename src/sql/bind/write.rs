@@ -5,6 +5,7 @@ use super::scope::{Scope, ScopeColumn};
 use super::{Aggregates, Binder, Statement, Typed, find_table, fold};
 use crate::catalog::Table;
 use crate::sql::expr::Expr;
+use crate::sql::integrity::is_watched;
 use crate::sql::plan::{
     Access, Conflict, ConflictKey, Delete, Insert, JoinKind, Node, Rows, Scan, Target, Update, Write,
 };
@@ -31,7 +32,13 @@ impl Binder<'_> {
         for check in &table.checks {
             checks.push((check.name.clone(), super::compile_check(self.settings, table, &check.expression)?));
         }
-        Ok((Target { table: table.clone(), checks, returning }, columns))
+        let watched = is_watched(self.catalog, table);
+        Ok((Target { table: table.clone(), checks, watched, returning }, columns))
+    }
+
+    /// A table that is written because another one is.
+    pub(in crate::sql) fn written(&mut self, table: &Arc<Table>) -> Result<Target, SqlError> {
+        Ok(self.target(table, None, Scope::of_table(table, &table.name))?.0)
     }
 
     pub(super) fn insert(&mut self, insert: &ast::Insert) -> Result<Statement, SqlError> {
@@ -89,7 +96,7 @@ impl Binder<'_> {
         })
     }
 
-    pub(super) fn defaults(&mut self, table: &Table) -> Result<Vec<Expr>, SqlError> {
+    pub(in crate::sql) fn defaults(&mut self, table: &Table) -> Result<Vec<Expr>, SqlError> {
         table.columns.iter().map(|column| self.default_of(column)).collect()
     }
 
@@ -176,6 +183,18 @@ impl Binder<'_> {
                 })
             }
         };
+        let owners = |index: &usize| table.indexes[*index].global.is_some();
+        let unkept = match key {
+            None => (0..table.indexes.len()).find(owners),
+            Some(ConflictKey::Index(index)) => Some(index).filter(owners),
+            Some(ConflictKey::Primary) => None,
+        };
+        if let Some(index) = unkept {
+            let name = &table.indexes[index].name;
+            return Err(SqlError::unsupported(format!("ON CONFLICT over \"{name}\" is not supported"))
+                .detail("Its columns do not place the rows: a conflicting row may be in another partition.")
+                .hint("Name the primary key, or partition the table by those columns."));
+        }
         let ast::OnConflictAction::DoUpdate(update) = &conflict.action else {
             return Ok(Conflict { key, update: None });
         };
@@ -355,7 +374,34 @@ impl Binder<'_> {
                 .map_err(|error| self.at(target.name.span(), error))?;
             tables.push(table.clone());
         }
+        let cascade = matches!(truncate.cascade, Some(ast::CascadeOption::Cascade));
+        self.referencing(&mut tables, cascade)?;
         Ok(Statement::Write { write: Write::Truncate(tables), columns: Vec::new(), tag: "TRUNCATE TABLE" })
+    }
+
+    /// Tables that reference those that are emptied are emptied too, if it is to cascade.
+    fn referencing(&self, tables: &mut Vec<Arc<Table>>, cascade: bool) -> Result<(), SqlError> {
+        let mut at = 0;
+        while let Some(parent) = tables.get(at).cloned() {
+            for (child, _) in self.catalog.references_to(parent.id) {
+                if tables.iter().any(|table| table.id == child.id) {
+                    continue;
+                }
+                if !cascade {
+                    return Err(SqlError::unsupported(
+                        "cannot truncate a table referenced in a foreign key constraint",
+                    )
+                    .detail(format!("Table \"{}\" references \"{}\".", child.name, parent.name))
+                    .hint(format!(
+                        "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                        child.name
+                    )));
+                }
+                tables.push(Arc::clone(child));
+            }
+            at += 1;
+        }
+        Ok(())
     }
 }
 

@@ -10,10 +10,11 @@
 //! one partition; once the key is in use its first column places them, and they move ([`crate::sql::rows_to_move`]).
 
 use super::Change;
+use super::foreign;
 use super::index::joined_columns;
 use super::names::Names;
 use super::placement;
-use super::table::{no_foreign_keys, plain_columns};
+use super::table::plain_columns;
 use crate::catalog::{Index, IndexState, Table};
 use crate::sql::bind::{find_table, fold};
 use crate::types::{SqlError, SqlState};
@@ -28,18 +29,25 @@ pub(super) fn table(change: &mut Change<'_>, alter: &ast::AlterTable) -> Result<
         }
         Err(error) => return Err(error),
     };
+    if let [AlterTableOperation::DropConstraint { if_exists, name, drop_behavior }] = alter.operations.as_slice() {
+        let cascade = matches!(drop_behavior, Some(ast::DropBehavior::Cascade));
+        change.drop_constraint(&table, &fold(name), *if_exists, cascade)?;
+        return Ok("ALTER TABLE");
+    }
     let [AlterTableOperation::AddConstraint { constraint, not_valid: false }] = alter.operations.as_slice() else {
         return Err(SqlError::unsupported("this form of ALTER TABLE is not supported yet")
-            .hint("ADD PRIMARY KEY (…) and ADD UNIQUE (…) are, one at a time."));
+            .hint("ADD PRIMARY KEY, ADD UNIQUE, ADD FOREIGN KEY and DROP CONSTRAINT are, one at a time."));
     };
     match constraint {
         TableConstraint::PrimaryKey(key) => {
+            foreign::refuse_deferrable(key.characteristics.as_ref())?;
             add_key(change, Table::clone(&table), key.name.as_ref(), &plain_columns(&key.columns)?, true)?;
         }
         TableConstraint::Unique(key) => {
+            foreign::refuse_deferrable(key.characteristics.as_ref())?;
             add_key(change, Table::clone(&table), key.name.as_ref(), &plain_columns(&key.columns)?, false)?;
         }
-        TableConstraint::ForeignKey(_) => return Err(no_foreign_keys()),
+        TableConstraint::ForeignKey(key) => change.add_foreign_key(&table, key)?,
         _ => return Err(SqlError::unsupported("this constraint cannot be added to a table yet")),
     }
     Ok("ALTER TABLE")
@@ -92,7 +100,8 @@ fn add_key(
     let state = if primary { IndexState::BecomingPrimary } else { IndexState::Building };
     let columns = positions.into_iter().map(|column| (column, false)).collect();
     let tree = change.tree();
-    table.indexes.push(Index { name, columns, unique: true, constraint: !primary, tree, state });
+    table.indexes.push(Index { name, columns, unique: true, constraint: !primary, tree, state, global: None });
+    placement::own_keys(change, &mut table, false);
     placement::check_keys(&table, change.partitions)?;
     change.replace(table);
     Ok(())

@@ -35,7 +35,8 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateIndex) -> Resu
     let state = if create.unique { IndexState::Building } else { IndexState::Active };
     let tree = change.tree();
     let mut table = Table::clone(&table);
-    table.indexes.push(Index { name, columns, unique: create.unique, constraint: false, tree, state });
+    table.indexes.push(Index { name, columns, unique: create.unique, constraint: false, tree, state, global: None });
+    placement::own_keys(change, &mut table, false);
     placement::check_keys(&table, change.partitions)?;
     change.replace(table);
     Ok("CREATE INDEX")

@@ -4,6 +4,7 @@
 //! that they are sound and then kept as text.
 
 mod alter;
+mod foreign;
 mod index;
 mod names;
 mod placement;
@@ -177,6 +178,14 @@ impl Change<'_> {
             ObjectType::Schema => (Self::drop_schema, "DROP SCHEMA"),
             other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
         };
+        if kind == ObjectType::Table {
+            let found = names.iter().filter_map(|name| qualified(name).ok());
+            let found = found.filter_map(|(schema, table)| {
+                Some(self.catalog.find_table(schema.as_deref(), &table, self.search_path)?.id)
+            });
+            let doomed: Vec<_> = found.collect();
+            self.release_references(&doomed, cascade)?;
+        }
         for name in names {
             if let Some((state, message)) = drop(self, name, cascade)? {
                 if !if_exists {
@@ -207,7 +216,7 @@ impl Change<'_> {
         }))
     }
 
-    fn drop_index(&mut self, name: &ast::ObjectName, _: bool) -> Result<Option<(SqlState, String)>, SqlError> {
+    fn drop_index(&mut self, name: &ast::ObjectName, cascade: bool) -> Result<Option<(SqlState, String)>, SqlError> {
         let (schema, name) = qualified(name)?;
         let Some((table, index)) = self.find_index(schema, &name) else {
             let owner = self.catalog.tables.values().find(|table| table.primary_key_name.as_deref() == Some(&name));
@@ -220,9 +229,13 @@ impl Change<'_> {
         if index.constraint && !index.state.is_building() {
             return Err(required_by_constraint(&name, &table.name));
         }
-        let mut table = Table::clone(&table);
-        table.indexes.retain(|other| other.tree != index.tree);
-        self.replace(table);
+        let mut remaining = Table::clone(&table);
+        remaining.indexes.retain(|other| other.tree != index.tree);
+        self.release_key(&table, &remaining, (&format!("index {name}"), &name), cascade)?;
+        if let Some(now) = self.catalog.table_by_id(table.id) {
+            remaining.foreign_keys.clone_from(&now.foreign_keys);
+        }
+        self.replace(remaining);
         Ok(None)
     }
 
@@ -250,6 +263,9 @@ impl Change<'_> {
                 .detail(format!("table {name}.{table} depends on schema {name}"))
                 .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
+        let doomed: Vec<_> =
+            self.catalog.tables.values().filter(|table| table.schema == name).map(|table| table.id).collect();
+        self.release_references(&doomed, true)?;
         self.catalog.tables.retain(|(schema, _), _| *schema != name);
         self.catalog.schemas.retain(|schema| *schema != name);
         Ok(None)
@@ -268,6 +284,7 @@ impl Change<'_> {
         for other in table.indexes.iter_mut().filter(|other| other.tree == index.tree) {
             other.state = IndexState::Active;
         }
+        placement::own_keys(self, &mut table, index.state == IndexState::BecomingPrimary);
         self.replace(table);
         Ok("ALTER INDEX")
     }

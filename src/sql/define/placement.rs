@@ -7,11 +7,11 @@
 //! CREATE TABLE … (…) WITH (replicated);                     -- everywhere
 //! PARTITION TABLE t ON COLUMN a;                            -- from now on hash of a; rows move
 //! ```
-//! Each partition looks at its own rows only. So a UNIQUE or PRIMARY KEY holds in all of them exactly if rows with equal
-//! keys are in one place: it must contain the partition key.
+//! Each partition looks at its own rows only. So a PRIMARY KEY holds in all of them exactly if rows with equal keys are in
+//! one place: it must contain the partition key. A UNIQUE that does not has a tree of owners besides (`sql::integrity`).
 
 use super::Change;
-use crate::catalog::{Placement, Table};
+use crate::catalog::{IndexState, Placement, Table};
 use crate::sql::bind::{find_by_parts, fold};
 use crate::sql::parse::partition_table;
 use crate::types::datetime::TimeContext;
@@ -206,12 +206,30 @@ pub(super) fn partition(change: &mut Change<'_>) -> Result<&'static str, SqlErro
     let position = key_column(&table, &column)?;
     table.partition_key = vec![position];
     table.placement = Placement::Hash;
+    own_keys(change, &mut table, true);
     check_keys(&table, change.partitions)?;
     change.replace(table);
     Ok("PARTITION TABLE")
 }
 
-/// Can every UNIQUE and PRIMARY KEY of a table be kept by looking at one partition?
+/// Gives every UNIQUE that one partition alone cannot keep a tree of owners, and takes it from the others. Owners change
+/// when rows have `moved`: their trees are then made anew.
+pub(super) fn own_keys(change: &mut Change<'_>, table: &mut Table, moved: bool) {
+    let divided = change.partitions > 1 && !table.is_replicated();
+    for number in 0..table.indexes.len() {
+        let index = &table.indexes[number];
+        let covers = |column: &usize| index.columns.iter().any(|(indexed, _)| indexed == column);
+        let kept_here = table.partition_key.iter().all(covers);
+        let global = match index.global {
+            _ if !index.unique || !divided || kept_here || index.state == IndexState::BecomingPrimary => None,
+            Some(tree) if !moved => Some(tree),
+            _ => Some(change.tree()),
+        };
+        table.indexes[number].global = global;
+    }
+}
+
+/// Can every UNIQUE and PRIMARY KEY of a table be kept?
 pub(in crate::sql) fn check_keys(table: &Table, partitions: u32) -> Result<(), SqlError> {
     let future = table.becoming_primary().filter(|_| table.partition_key.is_empty() && !table.is_replicated());
     let key = match future {
@@ -228,7 +246,7 @@ pub(in crate::sql) fn check_keys(table: &Table, partitions: u32) -> Result<(), S
     if partitions <= 1 {
         return Ok(());
     }
-    for index in table.indexes.iter().filter(|index| index.unique) {
+    for index in table.indexes.iter().filter(|index| index.unique && index.global.is_none()) {
         let columns: Vec<usize> = index.columns.iter().map(|(column, _)| *column).collect();
         if let Some(column) = lacks(&columns) {
             return Err(lacking("UNIQUE", table, column));

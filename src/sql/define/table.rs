@@ -1,6 +1,7 @@
 //! CREATE TABLE.
 
 use super::Change;
+use super::foreign;
 use super::index::joined_columns;
 use super::names::Names;
 use super::placement;
@@ -19,6 +20,8 @@ struct Draft<'a> {
     /// Explicit name and columns of what PRIMARY KEY and UNIQUE ask for, resolved when all columns are known.
     keys: Vec<Key>,
     checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
+    /// Each with the column behind which it stands.
+    foreign: Vec<(ast::ForeignKeyConstraint, Option<Ident>)>,
 }
 
 struct Key {
@@ -50,12 +53,17 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     draft.resolve_keys()?;
     draft.resolve_checks()?;
     draft.resolve_defaults()?;
-    let (mut table, next_tree) = (draft.table, draft.next_tree);
+    let (mut table, next_tree, foreign) = (draft.table, draft.next_tree, draft.foreign);
     let text = change.text;
     let at = |ident: &Ident, error: SqlError| error.at(character_position(text, ident.span.start));
     placement::place(&mut table, create.partition_by.as_deref(), &options, &at)?;
-    placement::check_keys(&table, change.partitions)?;
     change.catalog.next_tree = next_tree;
+    placement::own_keys(change, &mut table, false);
+    placement::check_keys(&table, change.partitions)?;
+    for (told, column) in foreign {
+        let key = foreign::resolve(&change.catalog, change.search_path, &table, &told, column.as_slice())?;
+        table.foreign_keys.push(key);
+    }
     change.catalog.next_table += 1;
     change.replace(table);
     Ok("CREATE TABLE")
@@ -93,9 +101,18 @@ impl<'a> Draft<'a> {
             checks: Vec::new(),
             partition_key: Vec::new(),
             placement: Placement::Hash,
+            foreign_keys: Vec::new(),
         };
         let names = Names { catalog, schema, given: vec![name] };
-        Draft { table, names, text, next_tree: catalog.next_tree + 1, keys: Vec::new(), checks: Vec::new() }
+        Draft {
+            table,
+            names,
+            text,
+            next_tree: catalog.next_tree + 1,
+            keys: Vec::new(),
+            checks: Vec::new(),
+            foreign: Vec::new(),
+        }
     }
 
     fn at(&self, ident: &Ident, error: SqlError) -> SqlError {
@@ -126,6 +143,11 @@ impl<'a> Draft<'a> {
                     let primary = matches!(option.option, ColumnOption::PrimaryKey(_));
                     self.keys.push(Key { name: constraint, primary, columns: vec![definition.name.clone()] });
                 }
+                ColumnOption::ForeignKey(key) => {
+                    let mut key = key.clone();
+                    key.name = option.name.clone().or(key.name);
+                    self.foreign.push((key, Some(definition.name.clone())));
+                }
                 ColumnOption::Check(check) => {
                     self.checks.push((constraint, Some(name.clone()), check.expr.as_ref().clone()));
                 }
@@ -144,17 +166,19 @@ impl<'a> Draft<'a> {
     fn constraint(&mut self, constraint: &TableConstraint) -> Result<(), SqlError> {
         match constraint {
             TableConstraint::PrimaryKey(key) => {
+                foreign::refuse_deferrable(key.characteristics.as_ref())?;
                 let columns = plain_columns(&key.columns)?;
                 self.keys.push(Key { name: key.name.as_ref().map(fold), primary: true, columns });
             }
             TableConstraint::Unique(key) => {
+                foreign::refuse_deferrable(key.characteristics.as_ref())?;
                 let columns = plain_columns(&key.columns)?;
                 self.keys.push(Key { name: key.name.as_ref().map(fold), primary: false, columns });
             }
             TableConstraint::Check(check) => {
                 self.checks.push((check.name.as_ref().map(fold), None, check.expr.as_ref().clone()));
             }
-            TableConstraint::ForeignKey(_) => return Err(no_foreign_keys()),
+            TableConstraint::ForeignKey(key) => self.foreign.push((key.clone(), None)),
             other => return Err(SqlError::unsupported(format!("constraint {other} is not supported"))),
         }
         Ok(())
@@ -217,7 +241,7 @@ impl<'a> Draft<'a> {
         let columns = positions.into_iter().map(|column| (column, false)).collect();
         // The table is empty: there is nothing to prove.
         let state = IndexState::Active;
-        self.table.indexes.push(Index { name, columns, unique: true, constraint: true, tree, state });
+        self.table.indexes.push(Index { name, columns, unique: true, constraint: true, tree, state, global: None });
         Ok(())
     }
 
@@ -269,14 +293,8 @@ pub(super) fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, 
         .collect()
 }
 
-pub(super) fn no_foreign_keys() -> SqlError {
-    SqlError::unsupported("foreign keys are not supported")
-        .hint("Leave REFERENCES out and check the reference in the transaction that writes the row.")
-}
-
 fn refused_option(option: &ColumnOption) -> SqlError {
     match option {
-        ColumnOption::ForeignKey(_) => no_foreign_keys(),
         ColumnOption::Generated { generation_expr: None, .. } | ColumnOption::Identity(_) => {
             SqlError::unsupported("identity columns are not supported")
                 .hint("Give the values, or use uuid with DEFAULT gen_random_uuid().")

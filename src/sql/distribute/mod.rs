@@ -297,12 +297,14 @@ impl Prepared {
             shared.put(&mut gathered, partition.0, contribution)?;
         }
         own.put_own(&mut gathered, share.own.0, store, parameters, context)?;
-        match write {
+        let result = match write {
             Write::Insert(insert) => execute::insert(insert, Some(&gathered), store, parameters, context),
             Write::Update(update) => execute::update_gathered(update, &gathered, share, store, parameters, context),
             Write::Delete(delete) => execute::delete_gathered(delete, &gathered, share, store, parameters, context),
             Write::Truncate(_) | Write::Copy(_) => Err(not_divided()),
-        }
+        }?;
+        self.settle_here(store, context)?;
+        Ok(result)
     }
 
     /// The statement's result, of what all participants have come to, in ascending order of partition.

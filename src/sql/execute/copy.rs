@@ -1,11 +1,12 @@
 //! COPY: lines of text or CSV to rows, checked and written one after the other.
 
-use super::write::{check_row, insert_row, unique_violation};
+use super::write::{check_row, insert_row, note, unique_violation};
 use super::{Row, Run, evaluate_all};
 use crate::catalog::Table;
 use crate::sql::cast::{self, CastContext};
 use crate::sql::context::Context;
 use crate::sql::copy::LineEnds;
+use crate::sql::integrity::Part;
 use crate::sql::parse::CopyFormat;
 use crate::sql::plan::Copy;
 use crate::sql::settings::StatementResult;
@@ -46,6 +47,7 @@ pub(in crate::sql) fn copy(
             let error = unique_violation(&node.target.table, &row, index, &context.time.zone);
             return Err(error.context(format!("COPY {}, line {number}", node.target.table.name)));
         }
+        note(context, &node.target, None, Some(&row), Part::Whole);
         result.affected += 1;
     }
     Ok(result)

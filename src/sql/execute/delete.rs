@@ -1,9 +1,10 @@
 //! Delete and TRUNCATE: finds the rows first, then takes them away.
 
-use super::write::delete_row;
+use super::write::{delete_row, note};
 use super::{Flow, Row, Run, each, evaluate_all, own_key};
 use crate::catalog::Table;
 use crate::sql::context::Context;
+use crate::sql::integrity::Part;
 use crate::sql::placement::Share;
 use crate::sql::plan::Delete;
 use crate::sql::settings::StatementResult;
@@ -27,6 +28,7 @@ pub(in crate::sql) fn delete(
     })?;
     for (key, row) in &doomed {
         delete_row(store, &node.target.table, key, row);
+        note(context, &node.target, Some(&row[..node.target.table.columns.len()]), None, Part::Whole);
     }
     Ok(StatementResult { rows: returned, affected: doomed.len() as u64, suspended: false })
 }
@@ -42,6 +44,7 @@ pub(in crate::sql) fn delete_gathered(
 ) -> Result<StatementResult, SqlError> {
     let table = &node.target.table;
     let mut result = StatementResult::default();
+    let mut doomed: Vec<(Vec<u8>, Row)> = Vec::new();
     each(&node.rows, table, &mut Run::new(gathered, parameters, context), &mut |at, key, row| {
         if !share.has(table, &row) {
             return Ok(Flow::More);
@@ -50,9 +53,13 @@ pub(in crate::sql) fn delete_gathered(
         if let Some(returning) = &node.target.returning {
             result.rows.push(evaluate_all(returning, &row, at)?);
         }
-        delete_row(store, table, own_key(table, key), &row);
+        doomed.push((own_key(table, key).to_vec(), row));
         Ok(Flow::More)
     })?;
+    for (key, row) in &doomed {
+        delete_row(store, table, key, row);
+        note(context, &node.target, Some(&row[..table.columns.len()]), None, Part::Whole);
+    }
     Ok(result)
 }
 

@@ -1,9 +1,10 @@
 //! Insert: rows of a source, checked and written one after the other, with ON CONFLICT.
 
-use super::write::{Conflict, check_row, find_conflict, insert_row, unique_violation, update_row};
+use super::write::{Conflict, check_row, find_conflict, insert_row, note, unique_violation, update_row};
 use super::{Flow, Row, Run, evaluate_all, run};
 use crate::sql::context::Context;
 use crate::sql::expr::{evaluate, is_true};
+use crate::sql::integrity::Part;
 use crate::sql::plan::{ConflictKey, Insert};
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
@@ -58,10 +59,13 @@ fn write(
     store: &mut Store,
     row: &[Value],
     scratch: &mut Vec<u8>,
-    context: &Context,
+    context: &mut Context,
 ) -> Result<(), SqlError> {
     match insert_row(store, &node.target.table, row, scratch) {
-        None => Ok(()),
+        None => {
+            note(context, &node.target, None, Some(row), Part::Whole);
+            Ok(())
+        }
         Some(index) => Err(unique_violation(&node.target.table, row, index, &context.time.zone)),
     }
 }
@@ -119,5 +123,6 @@ fn insert_or_else(
     if let Some(index) = update_row(store, table, &key, &old, &new, scratch) {
         return Err(unique_violation(table, &new, index, &context.time.zone));
     }
+    note(context, &node.target, Some(&old), Some(&new), Part::Whole);
     Ok(Some(new))
 }

@@ -22,7 +22,7 @@ pub(super) use insert::insert;
 pub(super) use limit::count;
 pub(super) use scan::{fitted, fitted_value, run as run_scan};
 pub(super) use update::{update, update_gathered};
-pub(super) use write::{delete_row, entry_of, insert_row, key_text, row_key, unique_violation};
+pub(super) use write::{check_row, delete_row, entry_of, insert_row, key_text, row_key, unique_violation, update_row};
 
 use super::context::Context;
 use super::expr::{evaluate, is_true};

@@ -3,10 +3,11 @@
 //! Where a row moves from one partition to another, each of the two does its half, both in the same order of rows: what
 //! meets under one key meets in one partition, and finds there what it would have found in a single one.
 
-use super::write::{check_row, delete_row, insert_row, unique_violation, update_row};
+use super::write::{check_row, delete_row, insert_row, note, unique_violation, update_row};
 use super::{Flow, Row, Run, each, evaluate_all, own_key};
 use crate::sql::context::Context;
 use crate::sql::expr::evaluate;
+use crate::sql::integrity::Part;
 use crate::sql::placement::Share;
 use crate::sql::plan::Update;
 use crate::sql::settings::StatementResult;
@@ -45,6 +46,7 @@ pub(in crate::sql) fn update(
         if let Some(index) = update_row(store, table, &key, &old, &new, &mut scratch) {
             return Err(unique_violation(table, &new, index, &context.time.zone));
         }
+        note(context, &node.target, Some(&old), Some(&new), Part::Whole);
     }
     Ok(StatementResult { rows: returned, affected, suspended: false })
 }
@@ -69,8 +71,9 @@ fn beside<'r>(new: &'r [Value], old: &[Value]) -> Cow<'r, [Value]> {
 /// A row that leaves this partition, comes to it, or both.
 struct Move {
     key: Vec<u8>,
-    old: Option<Row>,
-    new: Option<Row>,
+    old: Row,
+    new: Row,
+    part: Part,
 }
 
 /// As [`update`], over rows of all partitions; only what belongs to `share` is written.
@@ -102,20 +105,26 @@ pub(in crate::sql) fn update_gathered(
         old.truncate(new.len());
         if leaves || comes {
             let key = own_key(table, key).to_vec();
-            moves.push(Move { key, old: leaves.then_some(old), new: comes.then_some(new) });
+            let part = match (leaves, comes) {
+                (true, true) => Part::Whole,
+                (true, false) => Part::Leaves,
+                (false, _) => Part::Comes,
+            };
+            moves.push(Move { key, old, new, part });
         }
         Ok(Flow::More)
     })?;
     let mut scratch = Vec::new();
-    for Move { key, old, new } in moves {
-        let Some(new) = new else {
-            delete_row(store, table, &key, &old.unwrap_or_default());
+    for Move { key, old, new, part } in moves {
+        note(context, &node.target, Some(&old), Some(&new), part);
+        if part == Part::Leaves {
+            delete_row(store, table, &key, &old);
             continue;
-        };
+        }
         check_row(&node.target, &new, &mut Run::new(gathered, parameters, context))?;
-        let refused = match old {
-            Some(old) => update_row(store, table, &key, &old, &new, &mut scratch),
-            None => insert_row(store, table, &new, &mut scratch),
+        let refused = match part {
+            Part::Whole => update_row(store, table, &key, &old, &new, &mut scratch),
+            _ => insert_row(store, table, &new, &mut scratch),
         };
         if let Some(index) = refused {
             return Err(unique_violation(table, &new, index, &context.time.zone));

@@ -6,11 +6,21 @@
 use super::Run;
 use crate::catalog::{Index, Table};
 use crate::planted;
+use crate::sql::context::Context;
 use crate::sql::expr::evaluate;
+use crate::sql::integrity::{Change, Part};
 use crate::sql::plan::Target;
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
 use crate::types::{SqlError, SqlState, Value, key, row, text};
+
+/// Notes a change, if something may follow from it.
+pub(super) fn note(context: &mut Context, target: &Target, old: Option<&[Value]>, new: Option<&[Value]>, part: Part) {
+    if target.watched {
+        let (old, new) = (old.map(<[Value]>::to_vec), new.map(<[Value]>::to_vec));
+        context.changes.0.push(Change { table: target.table.id, old, new, part });
+    }
+}
 
 /// What stands in the way of a row.
 pub(super) enum Conflict {
@@ -42,7 +52,7 @@ pub(in crate::sql) fn entry_of(table: &Table, index: &Index, row: &[Value], row_
 }
 
 /// NOT NULL and CHECK, in PostgreSQL's order.
-pub(super) fn check_row(target: &Target, row: &[Value], at: &mut Run<'_>) -> Result<(), SqlError> {
+pub(in crate::sql) fn check_row(target: &Target, row: &[Value], at: &mut Run<'_>) -> Result<(), SqlError> {
     let table = &target.table;
     let becoming = table.becoming_primary();
     for (place, (column, value)) in table.columns.iter().zip(row).enumerate() {
@@ -191,7 +201,7 @@ fn remove_entry(store: &mut Store, table: &Table, index: &Index, row: &[Value], 
 }
 
 /// Replaces a row; only entries that change are touched. Returns as [`insert_row`] does.
-pub(super) fn update_row(
+pub(in crate::sql) fn update_row(
     store: &mut Store,
     table: &Table,
     key: &[u8],

@@ -189,6 +189,8 @@ pub(super) enum Write {
 pub(super) struct Target {
     pub(super) table: Arc<Table>,
     pub(super) checks: Vec<(String, Expr)>,
+    /// Something may follow from changes of its rows: they are noted.
+    pub(super) watched: bool,
     pub(super) returning: Option<Vec<Expr>>,
 }
 

@@ -110,7 +110,7 @@ fn statement(text: String) -> Statement {
 }
 
 fn placed(text: String, at: PartitionId) -> Placed {
-    Placed { statement: statement(text), at: vec![at], gathers: false }
+    Placed { statement: statement(text), at: vec![at], gathers: false, settles: false }
 }
 
 /// The logs after the table has been made.
