@@ -39,6 +39,19 @@ pub(super) enum Incoming {
     FunctionCall,
 }
 
+/// What has been received behind an Execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// Sync, and nothing to execute before it.
+    Sync,
+    /// Something to execute, or the end of the connection, before any Sync.
+    More,
+    /// Neither, but the client waits for an answer.
+    Flush,
+    /// Nothing that tells.
+    Unknown,
+}
+
 /// Why bytes are not a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
@@ -128,6 +141,28 @@ pub(super) fn next(buffer: &mut BytesMut) -> Result<Option<Incoming>, Malformed>
         Ok(Some(decoded)) => Ok(Some(Incoming::Message(decoded))),
         Ok(None) | Err(_) => Err(violation("invalid message format")),
     }
+}
+
+/// What stands in the buffer, in whole messages and the beginnings of others? Nothing is taken.
+pub(super) fn ahead(buffer: &[u8]) -> Ahead {
+    let mut rest = buffer;
+    let mut flushed = false;
+    while let Some(kind) = rest.first().copied() {
+        match kind {
+            b'S' => return Ahead::Sync,
+            b'H' => flushed = true,
+            b'P' | b'B' | b'D' | b'C' | b'd' | b'c' | b'f' => {}
+            _ => return Ahead::More,
+        }
+        let Some(mut length) = rest.get(1..5) else { break };
+        let length = length.get_u32() as usize;
+        if length < 4 || limit(kind).is_none_or(|limit| length > limit) {
+            return Ahead::More;
+        }
+        let Some(next) = rest.get(1 + length..) else { break };
+        rest = next;
+    }
+    if flushed { Ahead::Flush } else { Ahead::Unknown }
 }
 
 /// Past the opening, and with long cancel keys: what a 4-byte key is decoded to does not depend on the version.

@@ -13,7 +13,8 @@
 //!   not known, and says so rather than guess.
 //! - A definition that was acknowledged is in force on every partition; an error about what exists was checked against
 //!   the cluster's catalog after the statement came (rules B4).
-//! - Statements of one query text that read or write rows, and stand together, are one transaction.
+//! - Statements of one query text are one transaction, and so is what the extended protocol executes before a Sync; definitions
+//!   are transactions of their own (`connection::implicit`).
 //!
 //! # Invariants
 //! - Messages of a connection are dealt with strictly in order, one at a time, however they are pipelined or cut.
@@ -24,8 +25,7 @@
 //! # Caveats
 //! - An earlier attempt can answer while a catalog read is out for a later one: whatever ends a statement
 //!   dismisses every call that is out for it (the simulator found one left behind).
-//! - Transaction blocks are without definitions (`connection::block`). Outside of a block
-//!   each Execute of the extended protocol is a transaction of its own, where PostgreSQL has one up to Sync.
+//! - Transaction blocks are without definitions (`connection::block`).
 //! - What a block reads of system tables is of that moment, and is not compared at COMMIT.
 //! - The rows of a portal with a row limit are all fetched when it is first executed.
 //! - A cancel request must reach the worker that has the session.

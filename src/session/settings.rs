@@ -68,8 +68,8 @@ const SETTINGS: &[Setting] = &[
     setting("default_transaction_isolation", "serializable", Domain::OneOf(&["serializable", "repeatable read", "read committed", "read uncommitted"]), "Accepted: every transaction is strictly serializable."),
     reported("default_transaction_read_only", "off", Domain::OneOf(&["off"]), "Transactions may write."),
     setting("extra_float_digits", "1", Domain::Integer(-15, 3), "Accepted: floats are printed with the fewest digits that read back the same."),
-    setting("idle_in_transaction_session_timeout", "0", Domain::Milliseconds, "Accepted."),
-    setting("idle_session_timeout", "0", Domain::Milliseconds, "Accepted."),
+    setting("idle_in_transaction_session_timeout", "0", Domain::Milliseconds, "A session that is idle in a transaction block for so long is closed; 0: never."),
+    setting("idle_session_timeout", "0", Domain::Milliseconds, "A session that is idle outside of a block for so long is closed; 0: never."),
     reported("in_hot_standby", "off", Domain::ReadOnly, "Never."),
     reported("integer_datetimes", "on", Domain::ReadOnly, "Dates and times are integers."),
     reported("IntervalStyle", "postgres", Domain::OneOf(&["postgres"]), "Output of intervals."),
@@ -231,7 +231,16 @@ impl Settings {
 
     /// `statement_timeout`; `None`: not set.
     pub(super) fn statement_timeout(&self) -> Option<Duration> {
-        let value = self.values.get("statement_timeout")?;
+        self.duration("statement_timeout")
+    }
+
+    /// How long the session may be idle, in a transaction block or outside; `None`: for ever.
+    pub(super) fn idle_timeout(&self, in_block: bool) -> Option<Duration> {
+        self.duration(if in_block { "idle_in_transaction_session_timeout" } else { "idle_session_timeout" })
+    }
+
+    fn duration(&self, name: &str) -> Option<Duration> {
+        let value = self.values.get(name)?;
         let milliseconds = parse_milliseconds(value).ok()?;
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds.unsigned_abs()))
     }

@@ -150,7 +150,7 @@ fn nonsense_on_every_port_disturbs_nobody() {
 }
 
 /// Connects and starts a session; the state that it is refused with, if it is.
-fn open_session(node: &Node) -> Result<TcpStream, String> {
+pub(crate) fn open_session(node: &Node) -> Result<TcpStream, String> {
     let mut stream = TcpStream::connect(node.pg).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(&startup("ada")).unwrap();

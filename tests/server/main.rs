@@ -17,5 +17,6 @@ mod load;
 mod node;
 mod partitions;
 mod peers;
+mod pipeline;
 mod shell;
 mod sql;

@@ -15,14 +15,14 @@
 //!
 //! # Caveats
 //! - No definitions: they are refused with 0A000, which fails the block.
-//! - What was executed before BEGIN in the same query text stays, where PostgreSQL makes it a part of the block.
 //! - READ ONLY takes its forks one by one, like any other, and may end with 40001 when it touches several partitions.
 //! - A block may stay open for ever; leaders bound what it holds there.
 
 use super::execution::{Item, Route, route};
+use super::implicit::After;
 use super::step::outdated;
 use super::utility::Answer;
-use super::{Connection, Job, Origin};
+use super::{Connection, Job, Mode, Origin};
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Action, Commitment, Outcome, Part, Request, RequestBody, Step};
 use crate::partition::{MAX_TRANSACTION_BYTES, shown_with};
@@ -159,6 +159,8 @@ pub(super) struct Open {
     pub(super) began: Timestamp,
     pub(super) seed: u64,
     modes: Modes,
+    /// Nobody has said BEGIN (`implicit`).
+    pub(super) implicit: bool,
     /// Something was asked: it is too late for SET TRANSACTION.
     queried: bool,
     pub(super) catalog_version: CatalogVersion,
@@ -178,9 +180,9 @@ pub(super) struct Open {
 
 /// A COMMIT under way.
 pub(super) struct CommitJob {
-    open: Box<Open>,
-    chain: bool,
-    origin: Origin,
+    pub(super) open: Box<Open>,
+    pub(super) chain: bool,
+    pub(super) after: After,
 }
 
 impl Open {
@@ -303,6 +305,12 @@ impl Connection {
                 let message = "current transaction is aborted, commands ignored until end of transaction block";
                 Err(SqlError::new(SqlState::IN_FAILED_SQL_TRANSACTION, message))
             }
+            (Block::Open(open), Kind::Define) if open.implicit => Ok(()),
+            (Block::Open(open), Kind::Maintain(maintain))
+                if open.implicit && maintain.vacuum && self.mode == Mode::Extended =>
+            {
+                Err(SqlError::new(ACTIVE_TRANSACTION, "VACUUM cannot be executed within a pipeline"))
+            }
             (Block::Open(_), Kind::Define) => {
                 Err(SqlError::unsupported("definitions inside a transaction block are not supported yet")
                     .hint("Each definition is a transaction of its own: say it before BEGIN or after COMMIT."))
@@ -316,6 +324,10 @@ impl Connection {
     /// The statement has failed: so has the block.
     pub(super) fn fail_block(&mut self, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.block, Block::Idle) {
+            Block::Open(open) if open.implicit => {
+                self.forget_forks(turn, &open);
+                self.restore_settings(open.settings);
+            }
             Block::Open(open) => {
                 let (settings, stays) = (open.settings.clone(), open.has_savepoints());
                 let unsure = open.unsure;
@@ -400,15 +412,27 @@ impl Connection {
     }
 
     fn begin_block(&mut self, turn: &mut Turn<'_>, modes: &Modes, tag: &'static str) -> Result<Answer, SqlError> {
-        if self.in_block() {
+        if let Block::Open(open) = &mut self.block {
+            if std::mem::take(&mut open.implicit) {
+                sometimes!("session.begin_takes_what_was_before");
+                open.modes = modes.clone();
+                return Ok(Answer::tag(tag));
+            }
             return Ok(Answer::notice(tag, ACTIVE_TRANSACTION, "there is already a transaction in progress"));
         }
+        self.open_block(turn, modes, false);
+        Ok(Answer::tag(tag))
+    }
+
+    /// Opens a block where none is open.
+    pub(super) fn open_block(&mut self, turn: &mut Turn<'_>, modes: &Modes, implicit: bool) {
         self.transactions += 1;
         self.block = Block::Open(Box::new(Open {
             number: self.transactions,
             began: turn.wall,
             seed: turn.shared.rng.next_u64(),
             modes: modes.clone(),
+            implicit,
             queried: false,
             catalog_version: turn.shared.catalog.version,
             statements: 0,
@@ -420,7 +444,6 @@ impl Connection {
             settings: self.settings.clone(),
             locals: Vec::new(),
         }));
-        Ok(Answer::tag(tag))
     }
 
     fn set_modes(&mut self, modes: &Modes) -> Result<Answer, SqlError> {
@@ -446,6 +469,9 @@ impl Connection {
     }
 
     fn savepoint(&mut self, name: &str) -> Result<Answer, SqlError> {
+        if self.in_implicit() {
+            return Err(no_block("SAVEPOINT"));
+        }
         let settings = self.settings.clone();
         let Block::Open(open) = &mut self.block else { return Err(no_block("SAVEPOINT")) };
         if open.bytes > MAX_TRANSACTION_BYTES {
@@ -457,6 +483,9 @@ impl Connection {
     }
 
     fn roll_back_to(&mut self, name: &str) -> Result<Answer, SqlError> {
+        if self.in_implicit() {
+            return Err(no_block("ROLLBACK TO SAVEPOINT"));
+        }
         let open = match &mut self.block {
             Block::Idle => return Err(no_block("ROLLBACK TO SAVEPOINT")),
             Block::Open(open) => Some(open),
@@ -480,6 +509,9 @@ impl Connection {
     }
 
     fn release(&mut self, name: &str) -> Result<Answer, SqlError> {
+        if self.in_implicit() {
+            return Err(no_block("RELEASE SAVEPOINT"));
+        }
         let Block::Open(open) = &mut self.block else { return Err(no_block("RELEASE SAVEPOINT")) };
         let Some(level) = open.level(name) else { return Err(no_savepoint(name)) };
         open.savepoints.truncate(level);
@@ -488,6 +520,9 @@ impl Connection {
     }
 
     fn commit_block(&mut self, turn: &mut Turn<'_>, chain: bool, origin: Origin) {
+        if chain && self.in_implicit() {
+            return self.fail(turn, no_block("COMMIT AND CHAIN"));
+        }
         let answer = match std::mem::replace(&mut self.block, Block::Idle) {
             Block::Idle if chain => return self.fail(turn, no_block("COMMIT AND CHAIN")),
             Block::Idle => Answer::warning("COMMIT", "there is no transaction in progress"),
@@ -497,26 +532,60 @@ impl Connection {
                 self.look_up_zone();
                 self.chained(turn, answer, chain, &Modes::default())
             }
-            // Several partitions are of one moment only when that has been shown; of one all is.
-            Block::Open(open) if open.lists.len() > 1 || (open.wrote && !open.lists.is_empty()) => {
-                return self.send_commit(turn, CommitJob { open, chain, origin });
-            }
-            Block::Open(open) => {
-                self.forget_forks(turn, &open);
-                self.committed(turn, &open, chain)
-            }
+            Block::Open(open) => return self.end_block(turn, CommitJob { open, chain, after: After::Answer(origin) }),
         };
         self.answered(turn, &answer, origin);
     }
 
-    fn committed(&mut self, turn: &mut Turn<'_>, open: &Open, chain: bool) -> Answer {
-        let mut answer = Answer::tag("COMMIT");
+    /// Commits what was an open block.
+    pub(super) fn end_block(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+        // Several partitions are of one moment only when that has been shown; of one all is.
+        if job.open.lists.len() > 1 || (job.open.wrote && !job.open.lists.is_empty()) {
+            return self.send_commit(turn, job);
+        }
+        self.forget_forks(turn, &job.open);
+        self.committed(turn, job);
+    }
+
+    fn committed(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+        let CommitJob { open, chain, after } = job;
+        let mut answer = if open.implicit {
+            Answer::warning("COMMIT", "there is no transaction in progress")
+        } else {
+            Answer::tag("COMMIT")
+        };
         for (name, value) in open.locals.iter().rev() {
             // The value was accepted before.
             answer.reports.extend(self.settings.set(name, value).ok().flatten());
         }
         self.look_up_zone();
-        self.chained(turn, answer, chain, &open.modes)
+        let origin = match after {
+            After::Answer(origin) => origin,
+            After::Perform(task) => {
+                self.report(&answer.reports);
+                self.begin(turn);
+                self.task = Some(task);
+                return;
+            }
+            After::Ready => {
+                self.report(&answer.reports);
+                return self.ready_for_query();
+            }
+        };
+        let answer = self.chained(turn, answer, chain, &open.modes);
+        self.answered(turn, &answer, origin);
+    }
+
+    fn report(&mut self, reports: &[(&'static str, String)]) {
+        for (name, value) in reports {
+            self.writer.parameter_status(name, value);
+        }
+    }
+
+    fn restore_settings(&mut self, before: Settings) {
+        let reports = self.settings.restore(before);
+        self.report(&reports);
+        self.look_up_zone();
     }
 
     fn chained(&mut self, turn: &mut Turn<'_>, answer: Answer, chain: bool, modes: &Modes) -> Answer {
@@ -528,6 +597,10 @@ impl Connection {
     }
 
     fn roll_back_block(&mut self, turn: &mut Turn<'_>, chain: bool, origin: Origin) {
+        if chain && self.in_implicit() {
+            return self.fail(turn, no_block("ROLLBACK AND CHAIN"));
+        }
+        let mut answer = Answer::tag("ROLLBACK");
         let (settings, modes) = match std::mem::replace(&mut self.block, Block::Idle) {
             Block::Idle if chain => return self.fail(turn, no_block("ROLLBACK AND CHAIN")),
             Block::Idle => {
@@ -540,10 +613,13 @@ impl Connection {
             }
             Block::Open(open) => {
                 self.forget_forks(turn, &open);
+                if open.implicit {
+                    answer = Answer::warning("ROLLBACK", "there is no transaction in progress");
+                }
                 (open.settings, open.modes)
             }
         };
-        let answer = Answer::tag("ROLLBACK").reporting_all(self.settings.restore(settings));
+        let answer = answer.reporting_all(self.settings.restore(settings));
         self.look_up_zone();
         let answer = self.chained(turn, answer, chain, &modes);
         self.answered(turn, &answer, origin);
@@ -565,10 +641,7 @@ impl Connection {
     /// COMMIT has been answered.
     pub(super) fn commit_done(&mut self, turn: &mut Turn<'_>, job: CommitJob, outcome: Outcome) {
         match outcome {
-            Outcome::Committed => {
-                let answer = self.committed(turn, &job.open, job.chain);
-                self.answered(turn, &answer, job.origin);
-            }
+            Outcome::Committed => self.committed(turn, job),
             Outcome::Error { error, .. } => self.commit_failed(turn, job, error),
             _ => {
                 let message = "a partition's answer fits no COMMIT";
@@ -579,10 +652,7 @@ impl Connection {
 
     /// Nothing was changed; the transaction is over.
     pub(super) fn commit_failed(&mut self, turn: &mut Turn<'_>, job: CommitJob, error: SqlError) {
-        for (name, value) in self.settings.restore(job.open.settings) {
-            self.writer.parameter_status(name, &value);
-        }
-        self.look_up_zone();
+        self.restore_settings(job.open.settings);
         self.fail(turn, error);
     }
 

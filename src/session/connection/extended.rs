@@ -1,7 +1,6 @@
 //! The extended query protocol: statements are parsed, parameters bound, portals executed, each by a message.
 //!
-//! Each Execute is a transaction of its own, committed when it is answered. (PostgreSQL makes one of everything up to
-//! Sync.) A portal executed with a row limit runs once, to its end; the rows beyond the limit wait in the portal, so
+//! All that is executed before a Sync is one transaction (`implicit`). A portal executed with a row limit runs once, to its end; the rows beyond the limit wait in the portal, so
 //! that all of them are of one instant.
 
 use super::execution::Item;
@@ -67,7 +66,7 @@ impl Connection {
         match message {
             Message::Sync(_) => {
                 self.skipping = false;
-                self.ready_for_query();
+                self.end_together(turn);
             }
             Message::Terminate(_) => self.leave_silently(turn),
             _ if self.skipping => {}
@@ -318,6 +317,10 @@ impl Connection {
         if let Err(error) = self.allowed(&statement.parsed.kind) {
             return self.fail(turn, error);
         }
+        let task = Task::Execute(name, max_rows);
+        let Some(Task::Execute(name, max_rows)) = self.join_pipeline(turn, &statement.parsed.kind, task) else {
+            return;
+        };
         match statement.parsed.kind {
             Kind::Transaction(ref transaction) => {
                 self.finish_portal(&name);

@@ -12,6 +12,7 @@
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
 //! - `block`, `step`: transaction blocks, and their statements.
+//! - `implicit`: transactions without BEGIN: texts of several statements, and what comes before a Sync.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -27,6 +28,7 @@ mod copy;
 mod definition;
 mod execution;
 mod extended;
+mod implicit;
 mod observe;
 mod order;
 mod simple;
@@ -152,6 +154,8 @@ pub(super) struct Connection {
     /// An error has occurred in the extended protocol: everything up to Sync is passed over.
     skipping: bool,
     task: Option<Task>,
+    /// The task waits for what the client sends next.
+    held: bool,
     job: Option<Job>,
     calls: Vec<(Role, Call)>,
     /// The command over several partitions whose outcome is being collected.
@@ -167,6 +171,10 @@ pub(super) struct Connection {
     wanted: CatalogVersion,
     /// End of the current statement's patience.
     deadline: Instant,
+    /// ReadyForQuery was the last thing said.
+    answered: bool,
+    /// Since when the client has been expected to say what comes next: since the last ReadyForQuery.
+    idle_since: Option<Instant>,
     /// The client has asked to cancel the current statement.
     cancelled: bool,
     /// Number of the last survey.
@@ -202,6 +210,7 @@ impl Connection {
             mode: Mode::Simple,
             skipping: false,
             task: None,
+            held: false,
             job: None,
             calls: Vec::new(),
             collecting: None,
@@ -211,6 +220,8 @@ impl Connection {
             confirmed: false,
             wanted: CatalogVersion(0),
             deadline: now,
+            answered: false,
+            idle_since: None,
             cancelled: false,
             surveys: 0,
             latest: Latest::new(wall),
@@ -248,6 +259,9 @@ impl Connection {
             ClientEvent::Opened { .. } => None,
             ClientEvent::Bytes(bytes) => {
                 self.input.extend_from_slice(&bytes);
+                if std::mem::take(&mut self.held) {
+                    self.begin(turn);
+                }
                 let cancel = self.run(turn);
                 if self.input.len() > MAX_INPUT && !self.is_closed() {
                     sometimes!("session.input_overflow");
@@ -279,6 +293,7 @@ impl Connection {
                     .detail("This node could not register itself at the cluster partition in time.");
                 self.fatal(turn, &error);
             }
+            _ if self.idle_until().is_some_and(|until| until <= turn.now) => self.idle_for_too_long(turn),
             _ => self.take_timeouts(turn),
         }
         self.run(turn);
@@ -290,10 +305,27 @@ impl Connection {
             Phase::Opening(until) | Phase::Waiting(until) => Some(until),
             Phase::Open => {
                 let calls = self.calls.iter().filter_map(|(_, call)| call.next_timeout());
-                calls.chain(self.survey_timeout()).min()
+                calls.chain(self.survey_timeout()).chain(self.idle_until()).min()
             }
             Phase::Closed => None,
         }
+    }
+
+    /// When patience with a client that says nothing is over.
+    fn idle_until(&self) -> Option<Instant> {
+        let in_block = !matches!(self.block, Block::Idle);
+        Some(self.idle_since? + self.settings.idle_timeout(in_block)?)
+    }
+
+    fn idle_for_too_long(&mut self, turn: &mut Turn<'_>) {
+        let (state, what) = match self.block {
+            Block::Idle => (SqlState::IDLE_SESSION_TIMEOUT, "idle-session"),
+            Block::Open(_) | Block::Failed(_) => {
+                sometimes!("session.idle_in_transaction");
+                (SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, "idle-in-transaction")
+            }
+        };
+        self.fatal(turn, &SqlError::new(state, format!("terminating connection due to {what} timeout")));
     }
 
     /// The gateway has its number, or stops: see whether that concerns this connection.
@@ -317,7 +349,10 @@ impl Connection {
         let mut cancel = None;
         while self.phase != Phase::Closed && self.job.is_none() {
             self.look_at_duration(turn);
-            if let Some(task) = self.task.take() {
+            if self.held && !turn.shared.stopping {
+                break;
+            }
+            if let Some(task) = self.task.take().filter(|_| !self.held) {
                 self.perform(turn, task);
             } else if turn.shared.stopping {
                 let message = "terminating connection due to administrator command";
@@ -348,8 +383,15 @@ impl Connection {
     /// Takes one message, if one is whole.
     fn take_message(&mut self, turn: &mut Turn<'_>) -> bool {
         match codec::next(&mut self.input) {
-            Ok(None) => false,
+            Ok(None) => {
+                if self.answered {
+                    self.idle_since.get_or_insert(turn.now);
+                }
+                false
+            }
             Ok(Some(message)) => {
+                self.idle_since = None;
+                self.answered = false;
                 self.begin(turn);
                 self.message(turn, message);
                 true
@@ -413,7 +455,7 @@ impl Connection {
     }
 
     /// The job has ended; whoever wanted it goes on.
-    fn go_on(&mut self, turn: &Turn<'_>, origin: Origin) {
+    fn go_on(&mut self, turn: &mut Turn<'_>, origin: Origin) {
         if let Origin::Simple(rest) = origin {
             self.go_on_simple(turn, rest);
         }
@@ -425,6 +467,7 @@ impl Connection {
             self.portals.clear();
         }
         self.writer.ready_for_query(self.status());
+        self.answered = true;
         self.flush = true;
     }
 

@@ -1,10 +1,9 @@
 //! The simple query protocol: a text of statements.
 //!
-//! Adjacent queries and writes of one text travel as one batch: an implicit transaction, all or nothing. DDL, SET and the
-//! like between them run on their own, in order, and what ran before an error of theirs stays (PostgreSQL would roll it
-//! back too).
+//! A text is one transaction (`implicit`). If it is nothing but queries and writes they travel as one batch.
 
 use super::execution::Item;
+use super::implicit::After;
 use super::{Connection, Mode, Origin, Task};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
@@ -25,13 +24,15 @@ impl Connection {
 
     /// Begins, or begins again, what is in front.
     pub(super) fn perform_simple(&mut self, turn: &mut Turn<'_>, mut statements: VecDeque<Parsed>) {
-        let Some(first) = statements.front() else { return self.ready_for_query() };
+        self.join_text(turn, &statements);
+        let Some(first) = statements.front() else { return self.end_together(turn) };
         if let Err(error) = self.allowed(&first.kind) {
             return self.fail(turn, error);
         }
         match first.kind {
             Kind::Query | Kind::Write => self.perform_batch(turn, statements),
             Kind::Explain => self.perform_explain(turn, statements),
+            Kind::Define if self.in_implicit() => self.end_implicit(turn, After::Perform(Task::Simple(statements))),
             Kind::Define => {
                 let statement = first.clone();
                 statements.pop_front();
@@ -72,15 +73,13 @@ impl Connection {
         let mut items = Vec::with_capacity(batched);
         for statement in statements.iter().take(batched) {
             match self.plan(turn, statement, &[]) {
-                // No partition can answer what reads system tables: it runs on its own.
-                Ok(plan) if plan.system_tables().next().is_some() && !items.is_empty() => break,
-                Ok(plan) => {
-                    let alone = plan.system_tables().next().is_some();
-                    items.push(Item::new(statement, plan, Vec::new(), Vec::new()));
-                    if alone {
-                        break;
-                    }
+                // No partition can answer what reads system tables: one after the other, then.
+                Ok(plan) if batched > 1 && plan.system_tables().next().is_some() => {
+                    self.open_implicit(turn);
+                    self.task = Some(Task::Simple(statements));
+                    return;
                 }
+                Ok(plan) => items.push(Item::new(statement, plan, Vec::new(), Vec::new())),
                 Err(error) => return self.confirm(turn, Task::Simple(statements), error),
             }
         }
@@ -105,9 +104,9 @@ impl Connection {
     }
 
     /// What was in front has been answered: the next one, with patience of its own.
-    pub(super) fn go_on_simple(&mut self, turn: &Turn<'_>, rest: VecDeque<Parsed>) {
+    pub(super) fn go_on_simple(&mut self, turn: &mut Turn<'_>, rest: VecDeque<Parsed>) {
         if rest.is_empty() {
-            return self.ready_for_query();
+            return self.end_together(turn);
         }
         self.begin(turn);
         self.task = Some(Task::Simple(rest));
