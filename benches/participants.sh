@@ -9,29 +9,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-10}
 orrery=${ORRERY:-target/release/orrery}
-[ -x "$orrery" ] || { echo "build it first: cargo build --release" >&2; exit 2; }
-command -v "${PGBENCH:=pgbench}" >/dev/null || { echo "no pgbench: the load is its" >&2; exit 2; }
-home=$(mktemp -d)
 port=${PORT:-6579}
-pids=()
-finish() { for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$home"; }
-trap finish EXIT
-
-nodes="1=127.0.0.1:$((port + 11)),2=127.0.0.1:$((port + 12)),3=127.0.0.1:$((port + 13))"
-for id in 1 2 3; do
-  "$orrery" start --id $id --nodes "$nodes" --pg "127.0.0.1:$((port + id))" --http off --log warn --partitions 8 --workers 1 \
-    --data "$home/data$id" >"$home/out$id" 2>"$home/err$id" &
-  pids+=($!)
-  disown $!
-done
-ask() { "$orrery" sql --port $((port + 1)) -c "$1" >/dev/null 2>>"$home/err"; }
-for ((tries = 0; tries < 300; tries++)); do ask 'SELECT 1' && break; sleep 0.1; done
+. benches/three_nodes.sh
 ask "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL) PARTITION BY RANGE (id)
-     WITH (split_at = '1000, 2000, 3000, 4000, 5000, 6000, 7000')"
-ask 'INSERT INTO account SELECT id, 1000 FROM generate_series(0, 7999) AS g (id)'
+     WITH (split_at = '1000, 2000, 3000, 4000, 5000, 6000, 7000')" >/dev/null
+ask 'INSERT INTO account SELECT id, 1000 FROM generate_series(0, 7999) AS g (id)' >/dev/null
 
-ticks() { for pid in "${pids[@]}"; do sed 's/.*) //' "/proc/$pid/stat"; done | awk '{ sum += $12 + $13 } END { print sum }'; }
-hertz=$(getconf CLK_TCK)
 last_cpu=0
 last_tps=0
 line() { # title, clients, script: one line of figures

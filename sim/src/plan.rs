@@ -356,6 +356,11 @@ pub enum FaultKind {
         /// survives.
         lossy: bool,
     },
+    /// The process is asked to end, and ends by itself.
+    Stop {
+        /// Whose.
+        target: Selector,
+    },
     /// The process stands still; its clocks go on.
     Pause {
         /// Whose.
@@ -434,6 +439,7 @@ impl FaultKind {
         "client_crash",
         "crash",
         "power_loss",
+        "stop",
         "pause",
         "clock_jump",
         "clock_drift",
@@ -463,6 +469,7 @@ impl FaultKind {
             Self::ClientCrash { .. } => "client_crash",
             Self::Crash { lossy: false, .. } => "crash",
             Self::Crash { lossy: true, .. } => "power_loss",
+            Self::Stop { .. } => "stop",
             Self::Pause { .. } => "pause",
             Self::ClockJump { .. } => "clock_jump",
             Self::ClockDrift { .. } => "clock_drift",

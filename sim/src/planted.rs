@@ -332,6 +332,13 @@ pub const PLANTED: &[Planted] = &[
         LIVENESS,
         "scenarios/transactions/order_leader_dies.toml",
     ),
+    planted(
+        160,
+        "who is called to lead is called before it has everything, and asks nobody",
+        "folklore of leadership transfer",
+        LOG,
+        "scenarios/chaos/clean_stops.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.

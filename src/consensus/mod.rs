@@ -115,6 +115,11 @@ pub trait Consensus: Send {
     /// [`NotLeader`] if this member cannot propose: the payload was not and will not be proposed by this call.
     fn propose(&mut self, now: Instant, payload: Bytes) -> Result<(), NotLeader>;
 
+    /// If this member leads, begins to hand leadership over: to `to`, or with `None` to whoever suits best. It proposes nothing
+    /// ([`NotLeader`]) until that is done or given up after an election time-out. Returns to whom; `None` if there is nobody
+    /// to take it over, or if that is under way.
+    fn transfer(&mut self, now: Instant, to: Option<NodeId>) -> Option<NodeId>;
+
     /// Asks for proof that this member leads at some instant after this call; the answer is a [`ReadState`] carrying
     /// `token`, with the `committed` of the call's arrival. If leadership is lost the token is dropped: see
     /// [`Ready::reads_dropped`].
@@ -288,6 +293,8 @@ pub struct Status {
     pub lacks_state: bool,
     /// Whether it has a voice, durably.
     pub standing: Standing,
+    /// To whom it is handing leadership over.
+    pub successor: Option<NodeId>,
 }
 
 /// How far a replica is a member of its group.

@@ -10,6 +10,8 @@
 //! Execution comes last: what was to be said before it is on its way ([`Network::flush`](crate::env::Network::flush)), so
 //! that all replicas execute a long command at about the same time. While they do, nobody hears heartbeats; the environment
 //! says so afterwards ([`Event::Paused`]), and time in which nobody listened is not silence.
+//!
+//! A clean stop ([`Event::Shutdown`]) takes no more work, hands leadership over, and ends when that is done.
 
 mod keeping;
 mod observe;
@@ -35,7 +37,7 @@ use crate::wal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// A clean stop waits this long for running statements.
+/// A clean stop waits this long for running statements, and for others to lead what is led here.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// An exchange is passed on so often: hints may lead in a circle while an election is on.
@@ -154,6 +156,9 @@ impl Worker {
     pub fn turn_over(&mut self, env: &mut dyn Env) -> Control {
         let (now, wall) = (env.now(), env.wall());
         self.replicas.values_mut().for_each(Replica::begin_turn);
+        if self.stopping.is_some() {
+            self.hand_over(now, wall);
+        }
         self.drive(env, now, wall)
     }
 
@@ -388,6 +393,17 @@ impl Worker {
         }
     }
 
+    /// A stop is asked for: what this node leads others lead from now on, so that nobody has to lose patience first. What was
+    /// elected or given up meanwhile is handed over again.
+    fn hand_over(&mut self, now: Instant, wall: Timestamp) {
+        for (partition, replica) in &mut self.replicas {
+            if let Some(to) = replica.hand_over(now) {
+                let text = format!("leadership of partition {} is handed over to node {}", partition.0, to.0);
+                self.events.info(wall, "hand_over", Some(*partition), text);
+            }
+        }
+    }
+
     /// Goes round until no machine has anything left to say, then hands over to the disk and sets the alarm.
     fn drive(&mut self, env: &mut dyn Env, now: Instant, wall: Timestamp) -> Control {
         loop {
@@ -582,8 +598,10 @@ impl Worker {
 
     fn is_stopped(&self, now: Instant) -> bool {
         let Some(asked) = self.stopping else { return false };
-        let idle =
-            self.gateway.as_ref().is_none_or(Gateway::is_idle) && self.durable.as_ref().is_none_or(Durable::is_idle);
+        let idle = self.gateway.as_ref().is_none_or(Gateway::is_idle)
+            && self.durable.as_ref().is_none_or(Durable::is_idle)
+            && self.replicas.values().all(|replica| replica.status().successor.is_none());
+        sometimes!("node.stop_waits_for_nobody_longer", !idle && now.since(asked) >= SHUTDOWN_GRACE);
         idle || now.since(asked) >= SHUTDOWN_GRACE
     }
 

@@ -167,6 +167,11 @@ impl Replica {
         self.consensus.step(now, from, message);
     }
 
+    /// This node is to go: if this replica leads, another is to lead in its place. Returns which, when that begins.
+    pub fn hand_over(&mut self, now: Instant) -> Option<NodeId> {
+        self.consensus.transfer(now, None)
+    }
+
     /// When [`Replica::handle_timeout`] wants to be called.
     #[must_use]
     pub fn next_timeout(&self) -> Instant {

@@ -36,6 +36,10 @@ struct Scripted(Arc<Mutex<Script>>);
 impl Consensus for Scripted {
     fn paused(&mut self, _: Instant, _: Duration) {}
 
+    fn transfer(&mut self, _: Instant, _: Option<NodeId>) -> Option<NodeId> {
+        None
+    }
+
     fn awaited(&self) -> Vec<NodeId> {
         Vec::new()
     }
@@ -70,6 +74,7 @@ impl Consensus for Scripted {
         let leads = script.leads;
         Status {
             standing: crate::consensus::Standing::Member,
+            successor: None,
             role: if leads { Role::Leader } else { Role::Follower },
             era: Era(script.era),
             leader: (!leads).then_some(NodeId(2)),

@@ -39,9 +39,12 @@ mod short_write;
 mod slow_disk;
 mod slow_link;
 mod split;
+mod stop;
 mod wipe;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use stop::Stopping;
 
 use crate::env::dice::Stream;
 use crate::env::worker::Wish;
@@ -88,6 +91,7 @@ pub const FAULTS: &[Definition] = &[
     client_crash::FAULT,
     crash::FAULT,
     power_loss::FAULT,
+    stop::FAULT,
     pause::FAULT,
     clock_jump::FAULT,
     clock_drift::FAULT,

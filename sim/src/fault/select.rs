@@ -16,6 +16,7 @@ pub(super) const fn selector(kind: &FaultKind) -> Option<Selector> {
         | FaultKind::BitFlip { target, .. }
         | FaultKind::ClientCrash { target }
         | FaultKind::Crash { target, .. }
+        | FaultKind::Stop { target }
         | FaultKind::Pause { target }
         | FaultKind::ClockJump { target, .. }
         | FaultKind::ClockDrift { target, .. }

@@ -100,7 +100,7 @@ pub(super) fn faults(report: &Report, recording: &Recording) -> Json {
             // What a crash began ends with the restart.
             Event::Restart { node, .. } => {
                 let crash = struck.iter_mut().rev().find(|((_, from), (name, nodes, to))| {
-                    matches!(*name, "crash" | "power_loss") && nodes.contains(&node.0) && to == from
+                    matches!(*name, "crash" | "power_loss" | "stop") && nodes.contains(&node.0) && to == from
                 });
                 if let Some((_, fault)) = crash {
                     fault.2 = *at;

@@ -116,6 +116,7 @@ fn title(name: &str) -> String {
         "io_error" => "an I/O error".to_owned(),
         "power_loss" => "a power loss".to_owned(),
         "fail_sync" => "a failing sync".to_owned(),
+        "stop" => "a clean stop".to_owned(),
         "rot" => "bit rot".to_owned(),
         other => format!("a {}", other.replace('_', " ")),
     }

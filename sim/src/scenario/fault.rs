@@ -91,6 +91,7 @@ pub const VERBS: &[Verb] = &[
         Shape::Target(|target, _| FaultKind::Crash { target, lossy: true }),
         "power_loss(all), power_loss(minority(any))",
     ),
+    verb("stop", None, Shape::Target(|target, _| FaultKind::Stop { target }), "stop(leader(any))"),
     verb("pause", None, Shape::Target(|target, _| FaultKind::Pause { target }), "pause(leader(any))"),
     verb(
         "clock_jump",
@@ -182,7 +183,7 @@ impl Template {
     /// Does it end a process?
     #[must_use]
     pub fn is_crash(&self) -> bool {
-        matches!(self.verb.name, "crash" | "power_loss" | "wipe")
+        matches!(self.verb.name, "crash" | "power_loss" | "stop" | "wipe")
     }
 }
 

@@ -351,7 +351,7 @@ fn read_fault(item: &Item) -> Result<FaultSpec, Mistake> {
         None => None,
     };
     if let (Some(_), false) = (&then, what.iter().any(Template::is_crash)) {
-        return Err(item.mistake("`then` follows a crash, power_loss or wipe, and `do` is none"));
+        return Err(item.mistake("`then` follows a crash, power_loss, stop or wipe, and `do` is none"));
     }
     let when = match text_entry(table.take("when"))? {
         Some((place, text)) => Some(fault::when(text).map_err(|message| place.mistake(message))?),

@@ -46,6 +46,7 @@ use crate::trace::{self, Trace};
 use clients::{Connection, Piece, Place};
 use madsim::time::TimeHandle;
 use node::Node;
+pub(crate) use node::Slot;
 use orrery::env::{Control, Event, StopReason};
 use orrery::types::{Duration, NodeId, WorkerId};
 use peers::{Clogged, Message};
@@ -70,6 +71,12 @@ pub(crate) enum Pending {
         worker: usize,
     },
     Disk {
+        node: usize,
+        worker: usize,
+        life: u64,
+    },
+    /// A process is asked to end.
+    Shutdown {
         node: usize,
         worker: usize,
         life: u64,
@@ -214,7 +221,9 @@ impl World {
         match pending {
             Pending::Message(message) => self.arrive(message),
             Pending::Held(message) => self.receive(message),
-            Pending::Start { .. } | Pending::Wake { .. } | Pending::Disk { .. } => self.worker_event(pending),
+            Pending::Start { .. } | Pending::Wake { .. } | Pending::Disk { .. } | Pending::Shutdown { .. } => {
+                self.worker_event(pending);
+            }
             Pending::ToNode { connection, piece } => self.at_node(connection, piece),
             Pending::Accepted { connection } => self.accepted(connection),
             Pending::ToClient { connection, piece } => self.at_client(connection, piece),
@@ -236,8 +245,10 @@ impl World {
 
     /// An event of a worker itself: its start, its alarm, its disk.
     fn worker_event(&mut self, pending: Pending) {
-        let (Pending::Start { node: at, .. } | Pending::Wake { node: at, .. } | Pending::Disk { node: at, .. }) =
-            pending
+        let (Pending::Start { node: at, .. }
+        | Pending::Wake { node: at, .. }
+        | Pending::Disk { node: at, .. }
+        | Pending::Shutdown { node: at, .. }) = pending
         else {
             return;
         };
@@ -255,18 +266,24 @@ impl World {
             return;
         }
         let node = self.nodes[at].id;
-        let of = |worker: usize| WorkerId(u16::try_from(worker).unwrap_or(0));
         match pending {
             Pending::Start { worker, life, .. } if life == self.nodes[at].life => {
-                self.trace.record(self.now, trace::Event::Start { node, worker: of(worker), life });
+                self.trace.record(self.now, trace::Event::Start { node, worker: of_worker(worker), life });
                 self.nodes[at].workers[worker].started = true;
                 self.handle(at, worker, Event::Start);
             }
             Pending::Wake { worker, .. } if self.wake_is_due(at, worker) => {
-                self.trace.record(self.now, trace::Event::Wake { node, worker: of(worker) });
+                self.trace.record(self.now, trace::Event::Wake { node, worker: of_worker(worker) });
                 self.handle(at, worker, Event::Wake);
             }
             Pending::Disk { worker, life, .. } if life == self.nodes[at].life => self.disk_done(at, worker),
+            Pending::Shutdown { worker, life, .. } if life == self.nodes[at].life => {
+                if self.nodes[at].workers[worker].started {
+                    self.handle(at, worker, Event::Shutdown);
+                } else {
+                    self.queue.push(self.now + 1_000_000, 8 << 56 | at as u64, pending);
+                }
+            }
             _ => {}
         }
     }
@@ -357,7 +374,7 @@ impl World {
         if let Control::Stop(reason) = control
             && self.nodes[at].life == life
         {
-            self.stopped(at, reason);
+            self.stopped(at, of_worker(worker), reason);
         }
         self.strike_waiting();
     }
@@ -376,9 +393,12 @@ impl World {
     }
 
     /// A worker has ended its life by itself.
-    fn stopped(&mut self, at: usize, reason: StopReason) {
+    fn stopped(&mut self, at: usize, worker: WorkerId, reason: StopReason) {
         let id = self.nodes[at].id;
         let node = &self.nodes[at];
+        if node.stopping.is_some() && matches!(reason, StopReason::Shutdown) {
+            return self.shut_down(at, worker);
+        }
         // An error of the disk may end a life, but only rot and misdirection take away what was synced: whoever finds
         // its log unusable without them has ruined the log itself, and with two such nodes a group is gone.
         let (kind, message, out, explained) = match reason {
@@ -461,4 +481,9 @@ fn operation_name(op: &orrery::env::DiskOp) -> &'static str {
         DiskOp::Remove { .. } => "remove",
         DiskOp::SyncDirectory => "sync directory",
     }
+}
+
+/// Workers are few.
+fn of_worker(worker: usize) -> WorkerId {
+    WorkerId(u16::try_from(worker).unwrap_or(0))
 }

@@ -7,6 +7,7 @@ use crate::env::clock::SimClock;
 use crate::env::dice::{Dice, Stream, mix};
 use crate::env::disk::{PowerLoss, SimDisk};
 use crate::env::worker::Life;
+use crate::fault::Stopping;
 use crate::trace;
 use orrery::consensus::Standing;
 use orrery::env::{DiskError, DiskOp, DiskResult, Event, OpId};
@@ -21,6 +22,8 @@ pub(crate) struct Node {
     /// Does its process run?
     pub(crate) up: bool,
     pub(crate) paused: bool,
+    /// It was asked to end.
+    pub(crate) stopping: Option<Stopping>,
     /// The fault that paused it.
     pub(crate) paused_by: u32,
     pub(crate) workers: Vec<Slot>,
@@ -75,6 +78,7 @@ impl World {
             life: 0,
             up: false,
             paused: false,
+            stopping: None,
             paused_by: 0,
             paused_at: Instant::default(),
             workers: (0..plan.cluster.workers).map(|worker| Slot::new(plan, id, worker)).collect(),
@@ -140,6 +144,7 @@ impl World {
         let mut dice = Stream::new(self.plan.seed, "crash").dice(mix(u64::from(node.id.0)) ^ self.now);
         node.up = false;
         node.paused = false;
+        node.stopping = None;
         node.held.clear();
         let mut loss = PowerLoss::default();
         for slot in &mut node.workers {
@@ -300,6 +305,16 @@ impl World {
 }
 
 impl Slot {
+    /// Is it in a life?
+    pub(crate) fn runs(&self) -> bool {
+        self.machine.is_some()
+    }
+
+    /// Its life has ended; what the disk was asked to do it still does.
+    pub(crate) fn end(&mut self) {
+        self.machine = None;
+    }
+
     fn new(plan: &crate::plan::Plan, node: NodeId, worker: u16) -> Self {
         Self {
             machine: None,

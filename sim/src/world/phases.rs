@@ -95,6 +95,10 @@ impl World {
             slot.disk.misdirect = None;
             slot.life.points.silence();
         }
+        if self.nodes[at].stopping.is_some() {
+            // It cannot be asked to stay.
+            self.take_down(at, "not waited for", false);
+        }
         if !self.nodes[at].up {
             self.start_node(at);
         } else if self.nodes[at].paused {

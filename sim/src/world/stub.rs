@@ -82,6 +82,7 @@ impl Machine for Ticker {
             floor,
             lacks_state: false,
             standing: Standing::Member,
+            successor: None,
         })
     }
 

@@ -3,8 +3,8 @@
 use super::Transition;
 use super::core::{Core, Promise};
 use super::message::{Body, Memories, Memory};
-use crate::sometimes;
 use crate::types::{Duration, Era, Instant, NodeId};
+use crate::{planted, sometimes};
 use std::collections::BTreeMap;
 
 /// A candidate of one of two phases.
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub(super) struct Candidate {
     /// Only asking whether it would be elected: no era has been entered, no vote is bound.
     pub(super) pre: bool,
+    /// Its leader has called it.
+    called: bool,
     /// Answers so far, its own among them.
     pub(super) votes: BTreeMap<NodeId, bool>,
     /// Which memory of each voter has answered, and the latest that any of them knows of.
@@ -30,25 +32,27 @@ impl Candidate {
             let body = Body::PreVote { next, last: own.last, last_era: own.last_era };
             core.send(peer, Promise::Nothing, body);
         }
-        Self::begin(core, true)
+        Self::begin(core, true, false)
     }
 
-    /// Enters the next era, votes for itself and asks for the others' votes.
-    pub(super) fn campaign(core: &mut Core) -> Self {
+    /// Enters the next era, votes for itself and asks for the others' votes. `called`: by its leader, to lead in its place.
+    pub(super) fn campaign(core: &mut Core, called: bool) -> Self {
         core.enter_era(next_era(core));
         core.hard.vote = Some(core.settings.node);
         let own = core.log.election_position();
         for peer in core.peers() {
-            let body = Body::Vote { last: own.last, last_era: own.last_era };
+            let (last, last_era) = (own.last, own.last_era);
+            let body = if called { Body::VoteNow { last, last_era } } else { Body::Vote { last, last_era } };
             // The own vote must be durable before anybody can make it the one that decides.
             core.send(peer, Promise::Everything, body);
         }
-        Self::begin(core, false)
+        Self::begin(core, false, called)
     }
 
-    fn begin(core: &mut Core, pre: bool) -> Self {
+    fn begin(core: &mut Core, pre: bool, called: bool) -> Self {
         Self {
             pre,
+            called,
             votes: BTreeMap::from([(core.settings.node, true)]),
             voters: Memories::new(),
             known: Memories::new(),
@@ -80,8 +84,8 @@ impl Candidate {
                 Transition::Follow(None)
             }
             // While only asking we have not voted in this era.
-            Body::Vote { .. } if self.pre => Transition::Follow(None),
-            Body::Vote { .. } => {
+            Body::Vote { .. } | Body::VoteNow { .. } if self.pre => Transition::Follow(None),
+            Body::Vote { .. } | Body::VoteNow { .. } => {
                 core.send(from, Promise::Era, core.vote_reply(false));
                 Transition::Stay
             }
@@ -108,7 +112,8 @@ impl Candidate {
         // forget and lead again.
         let own_missing = usize::from(!self.pre && !core.is_hard_state_durable());
         let granted = self.votes.len() - refused - own_missing - void;
-        if granted >= core.quorum() {
+        // Planted 160: folklore has it that who is called needs no votes.
+        if granted >= core.quorum() || planted!(160) && self.called {
             if self.pre { Transition::Campaign } else { Transition::Lead }
         } else if refused >= core.quorum() {
             sometimes!("raft.campaign_refused");

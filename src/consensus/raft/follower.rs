@@ -65,7 +65,7 @@ impl Follower {
                 core.log.commit(committed);
             }
             Body::Behind { floor } if self.hear(core, from) => behind(core, from, floor),
-            Body::Vote { last, last_era } => self.vote(core, from, last, last_era),
+            Body::Vote { last, last_era } | Body::VoteNow { last, last_era } => self.vote(core, from, last, last_era),
             _ => sometimes!("raft.stray_message"),
         }
     }
@@ -84,6 +84,18 @@ impl Follower {
         let promise = if planted!(1) { Promise::Nothing } else { Promise::Everything };
         let reply = core.vote_reply(granted);
         core.send(from, promise, reply);
+    }
+
+    /// Its leader asks it to lead. Not one with a hole or without its state: it could not serve.
+    pub(super) fn called(&self, core: &Core, from: NodeId) -> Transition {
+        let able = core.is_member() && core.log.hole().is_none() && !core.log.lacks_state();
+        if self.leader == Some(from) && able {
+            sometimes!("raft.called_to_lead");
+            Transition::TakeOver
+        } else {
+            sometimes!("raft.call_to_lead_ignored");
+            Transition::Stay
+        }
     }
 
     /// Nobody has listened here for so long: the leader may have spoken.

@@ -5,6 +5,7 @@ use super::core::{Core, Promise};
 use super::message::{Body, WireEntry, encode_entry};
 use super::progress::Progress;
 use super::read_index::ReadIndex;
+use super::transfer::Transfer;
 use crate::consensus::{Payload, ReadState};
 use crate::types::{Duration, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
@@ -20,6 +21,8 @@ pub(super) struct Leader {
     first: LogIndex,
     /// When the next heartbeat is due.
     heartbeat_at: Instant,
+    /// While it hands over.
+    pub(super) transfer: Option<Transfer>,
 }
 
 impl Leader {
@@ -29,7 +32,13 @@ impl Leader {
         let first = core.log.last().next();
         let followers = core.peers().map(|peer| (peer, Progress::new(core.now, first))).collect();
         core.log.push(encode_entry(core.era(), &Payload::Empty));
-        Self { followers, reads: ReadIndex::default(), first, heartbeat_at: core.now + core.settings.heartbeat }
+        Self {
+            followers,
+            reads: ReadIndex::default(),
+            first,
+            heartbeat_at: core.now + core.settings.heartbeat,
+            transfer: None,
+        }
     }
 
     pub(super) fn propose(&mut self, core: &mut Core, payload: Bytes) {
@@ -61,6 +70,7 @@ impl Leader {
                 follower.heard = core.now;
                 follower.matched(matched.min(core.log.last()));
                 self.choose(core);
+                self.advance_transfer(core);
             }
             Body::AppendRejected { previous, hint, hint_era } => {
                 follower.heard = core.now;
@@ -78,7 +88,7 @@ impl Leader {
                 follower.retry_overdue(core.now, core.settings.heartbeat * 2);
                 self.prove_reads(core);
             }
-            Body::Vote { .. } => core.send(from, Promise::Era, core.vote_reply(false)),
+            Body::Vote { .. } | Body::VoteNow { .. } => core.send(from, Promise::Era, core.vote_reply(false)),
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. } => {
                 // Two leaders of one era: election safety is broken elsewhere; the checkers say so.
                 sometimes!("raft.second_leader_ignored");
@@ -126,7 +136,8 @@ impl Leader {
         }
         // A single follower's silence matters only if it is needed: `quorum_heard` with `now` as its own reading.
         let contact_ends = self.quorum_heard(core) + core.settings.election_timeout;
-        if planted!(8) { self.heartbeat_at } else { self.heartbeat_at.min(contact_ends) }
+        let next = if planted!(8) { self.heartbeat_at } else { self.heartbeat_at.min(contact_ends) };
+        self.transfer.map_or(next, |transfer| next.min(transfer.deadline))
     }
 
     /// Nobody has listened here for so long: the followers may have answered, and have not been asked. The next heartbeat
@@ -143,6 +154,7 @@ impl Leader {
             sometimes!("raft.quorum_lost");
             return Transition::Follow(None);
         }
+        self.transfer_timeout(core);
         if core.now >= self.heartbeat_at && !self.followers.is_empty() {
             self.heartbeat(core);
         }

@@ -89,6 +89,10 @@ pub(super) enum Body {
     Answer { asker: Memory, phase: Phase, last: LogIndex, leads: bool, memories: Memories },
     /// "I know of a later memory of yours than the one that speaks, of this generation."
     Forgotten { generation: u64 },
+    /// "Campaign now, and lead in my place": see [`super::transfer`].
+    TimeoutNow,
+    /// [`Body::Vote`] of a candidate that its leader has asked to be one.
+    VoteNow { last: LogIndex, last_era: Era },
 }
 
 /// An entry on the wire.
@@ -229,6 +233,8 @@ pub(in crate::consensus) fn describe(bytes: &[u8]) -> Option<String> {
         Body::PreVoteReply { next, granted: true } => format!("would vote in {next}"),
         Body::PreVoteReply { next, granted: false } => format!("would not vote in {next}"),
         Body::Vote { last, last_era } => format!("vote for me (last {last} of {last_era})"),
+        Body::VoteNow { last, last_era } => format!("my leader asks you to vote for me (last {last} of {last_era})"),
+        Body::TimeoutNow => "lead in my place".to_owned(),
         Body::VoteReply { granted: true, .. } => "vote granted".to_owned(),
         Body::VoteReply { granted: false, .. } => "vote refused".to_owned(),
         Body::Append { previous, previous_era, entries, committed } => {

@@ -13,7 +13,7 @@
 //! - `core` is what all roles share; `follower`, `candidate`, `leader` are the roles, each owning what
 //!   only it knows. A role never changes itself: it answers with a `Transition`, carried out here.
 //! - `raft_log` is the log with its marks, `progress` what the leader knows of one follower, `read_index` the reads.
-//! - `recovery` is for who is no member yet.
+//! - `recovery` is for who is no member yet, `transfer` for who leads and is to go.
 //! - `message` is what is sent and what is written. `invariants` is asserted after every call.
 //!
 //! # Around the paper
@@ -22,6 +22,7 @@
 //! - **Check-quorum** (thesis §6.2): a leader that no quorum has answered for an election time-out steps down.
 //! - **Stickiness** (thesis §4.2.3): who has heard its leader within an election time-out refuses to elect another,
 //!   and does not take over the candidate's era. A leader itself does so until check-quorum unseats it.
+//! - **Leadership transfer** (thesis §3.10), see [`transfer`].
 //! - **Pauses**: whoever has not listened for a while (a long command, a stopped process) first takes what has waited, and
 //!   its patience is longer by the pause ([`Consensus::paused`]). Otherwise all members of a group would call each other
 //!   silent after each long command. No safety rests on patience: a vote needs era and log, a read needs a round.
@@ -57,8 +58,7 @@
 //! - No message, however malformed, and no time, however late, makes it panic. Only a broken invariant does.
 //!
 //! # Caveats
-//! - The voters are fixed. Membership change (thesis §4.2), leadership transfer (§3.10), priorities and leases have marked
-//!   places and nothing else.
+//! - The voters are fixed. Membership change (thesis §4.2), priorities and leases have marked places and nothing else.
 //! - An acknowledgement of a member that lacks its state counts: what it names is durable there. If the others are then lost
 //!   for good, nobody can be elected.
 //! - A member cannot be elected while a quorum hears a leader that it does not: with partial connectivity the group
@@ -78,6 +78,7 @@ mod progress;
 mod raft_log;
 mod read_index;
 mod recovery;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -124,6 +125,8 @@ enum Transition {
     PreCampaign,
     /// A candidate of the next era.
     Campaign,
+    /// Likewise, because its leader asks it to.
+    TakeOver,
     /// The leader of this era.
     Lead,
 }
@@ -148,7 +151,8 @@ impl Raft {
                 Transition::Stay => return,
                 Transition::Follow(leader) => RoleState::Follower(Follower::new(&mut self.core, leader)),
                 Transition::PreCampaign => RoleState::Candidate(Candidate::ask(&mut self.core)),
-                Transition::Campaign => RoleState::Candidate(Candidate::campaign(&mut self.core)),
+                Transition::Campaign => RoleState::Candidate(Candidate::campaign(&mut self.core, false)),
+                Transition::TakeOver => RoleState::Candidate(Candidate::campaign(&mut self.core, true)),
                 Transition::Lead => RoleState::Leader(Leader::begin(&mut self.core)),
             };
             let before = self.role();
@@ -223,7 +227,9 @@ impl Raft {
                     sometimes!("raft.outdated_leader_told");
                     self.core.send(from, Promise::Era, Body::Outdated);
                 }
-                Body::Vote { .. } => self.core.send(from, Promise::Era, self.core.vote_reply(false)),
+                Body::Vote { .. } | Body::VoteNow { .. } => {
+                    self.core.send(from, Promise::Era, self.core.vote_reply(false))
+                }
                 // raft-rs#221: a vote given in an earlier era is counted in this one.
                 Body::VoteReply { .. } if planted!(6) => return true,
                 _ => {}
@@ -254,6 +260,10 @@ impl Raft {
         if let RoleState::Candidate(candidate) = &mut self.role {
             let transition = candidate.step(&mut self.core, from, memory, &body);
             self.become_role(transition);
+        }
+        if let (RoleState::Follower(follower), Body::TimeoutNow) = (&self.role, &body) {
+            let transition = follower.called(&self.core, from);
+            return self.become_role(transition);
         }
         match &mut self.role {
             RoleState::Follower(follower) => follower.step(&mut self.core, from, body),
@@ -292,9 +302,21 @@ impl Consensus for Raft {
     fn propose(&mut self, now: Instant, payload: Bytes) -> Result<(), NotLeader> {
         self.core.now = self.core.now.max(now);
         let RoleState::Leader(leader) = &mut self.role else { return Err(NotLeader { leader: self.leader() }) };
+        if let Some(transfer) = leader.transfer {
+            sometimes!("raft.proposal_refused_in_transfer");
+            return Err(NotLeader { leader: Some(transfer.to) });
+        }
         leader.propose(&mut self.core, payload);
         invariants::check(self);
         Ok(())
+    }
+
+    fn transfer(&mut self, now: Instant, to: Option<NodeId>) -> Option<NodeId> {
+        self.core.now = self.core.now.max(now);
+        let RoleState::Leader(leader) = &mut self.role else { return None };
+        let to = leader.transfer(&mut self.core, to);
+        invariants::check(self);
+        to
     }
 
     fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader> {
@@ -403,6 +425,10 @@ impl Consensus for Raft {
                 Phase::Member => Standing::Member,
                 Phase::Recovering => Standing::Recovering,
                 Phase::Blank => Standing::Forming,
+            },
+            successor: match &self.role {
+                RoleState::Leader(leader) => leader.transfer.map(|transfer| transfer.to),
+                _ => None,
             },
         }
     }

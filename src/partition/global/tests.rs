@@ -32,6 +32,9 @@ struct Scripted(Arc<Mutex<Script>>);
 
 impl Consensus for Scripted {
     fn paused(&mut self, _: Instant, _: Duration) {}
+    fn transfer(&mut self, _: Instant, _: Option<NodeId>) -> Option<NodeId> {
+        None
+    }
     fn awaited(&self) -> Vec<NodeId> {
         Vec::new()
     }
@@ -71,6 +74,7 @@ impl Consensus for Scripted {
             floor: Floor::default(),
             lacks_state: false,
             standing: crate::consensus::Standing::Member,
+            successor: None,
         }
     }
     fn position(&self, _: LogIndex) -> Option<Floor> {

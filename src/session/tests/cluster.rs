@@ -39,6 +39,10 @@ struct Alone {
 impl Consensus for Alone {
     fn paused(&mut self, _: Instant, _: Duration) {}
 
+    fn transfer(&mut self, _: Instant, _: Option<NodeId>) -> Option<NodeId> {
+        None
+    }
+
     fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
 
     fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
@@ -81,6 +85,7 @@ impl Consensus for Alone {
             floor: Floor::default(),
             lacks_state: false,
             standing: crate::consensus::Standing::Member,
+            successor: None,
         }
     }
 

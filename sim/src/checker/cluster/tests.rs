@@ -39,6 +39,7 @@ fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
     let committed = LogIndex(committed);
     let status = Status {
         standing: orrery::consensus::Standing::Member,
+        successor: None,
         role,
         era: Era(era),
         leader: None,

@@ -133,7 +133,7 @@ impl Run {
 
     fn step(&mut self) {
         let node = self.any_node();
-        match self.dice(1050) {
+        match self.dice(1055) {
             0..500 => self.deliver(false),
             500..700 => self.deliver(true),
             700..780 => {
@@ -182,6 +182,10 @@ impl Run {
                 let (passed, told) = (self.dice(400_000), self.dice(400_000));
                 self.cluster.now = self.cluster.now + Duration::from_micros(passed);
                 self.cluster.call(node, |raft, now| raft.paused(now, Duration::from_micros(told)));
+            }
+            1049..1054 => {
+                let to = (self.dice(2) == 0).then(|| self.any_node());
+                self.cluster.call(node, |raft, now| raft.transfer(now, to));
             }
             _ => {
                 for node in self.cluster.nodes() {

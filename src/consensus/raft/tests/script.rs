@@ -8,6 +8,7 @@
 //! deliver 1 2          only what is on its way from 1 to 2 now
 //! drop [1 2]           what is on its way (from 1 to 2) is lost
 //! propose 1 x=1        read 1 7            a proposal; a read with token 7
+//! transfer 1 [2]       1 is to hand leadership over (to 2)
 //! split 1              the links of node 1 lose everything      heal
 //! hold 1               the disk of 1 syncs no more              persist 1      it syncs once      release 1
 //! wipe 1 [known]       the disk of 1, which is down, is replaced (and it knows that it had one before)
@@ -139,6 +140,13 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
             let payload = Bytes::from((*payload).to_owned());
             if let Some(Err(error)) = cluster.call(node(who), |raft, now| raft.propose(now, payload)) {
                 writeln!(output, "  refused: {error}; the leader is {:?}", error.leader).unwrap();
+            }
+        }
+        ["transfer", who, rest @ ..] => {
+            let to = rest.first().map(|to| node(to));
+            match cluster.call(node(who), |raft, now| raft.transfer(now, to)).flatten() {
+                Some(to) => writeln!(output, "  to {to}").unwrap(),
+                None => writeln!(output, "  to nobody").unwrap(),
             }
         }
         ["read", who, token] => {
@@ -281,6 +289,10 @@ fn describe_message(flight: &Flight) -> String {
         Body::PreVoteReply { next, granted: true } => format!("I would, in {next}"),
         Body::PreVoteReply { next, granted: false } => format!("I would not, in {next}"),
         Body::Vote { last, last_era } => format!("vote for me! my log ends at {last} of {last_era}"),
+        Body::VoteNow { last, last_era } => {
+            format!("our leader wants you to vote for me! my log ends at {last} of {last_era}")
+        }
+        Body::TimeoutNow => "lead in my place!".to_owned(),
         Body::VoteReply { granted: true, .. } => "you have my vote".to_owned(),
         Body::VoteReply { granted: false, .. } => "you do not get my vote".to_owned(),
         Body::Append { previous, previous_era, entries, committed } => {
