@@ -9,6 +9,7 @@ use crate::types::{
     CatalogVersion, DataType, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, Timestamp,
     Value, WorkerId,
 };
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -106,6 +107,8 @@ pub struct Statement {
 pub enum Action {
     /// A statement.
     Statement(Piece),
+    /// A round in which what follows from the last statement is settled with other partitions.
+    Settle(Settle),
     /// SAVEPOINT: one more level, from 0.
     Savepoint,
     /// ROLLBACK TO SAVEPOINT. The level stays; those above it go.
@@ -130,6 +133,33 @@ pub struct Piece {
     /// It is executed by several partitions, of so many that there are, and this is one's fragment of it. 0: it is executed
     /// here alone.
     pub partitions: u32,
+    /// What follows from it is settled with other partitions ([`Action::Settle`]), of so many that there are. 0: it concerns
+    /// nobody else. Otherwise the answer is the result, and behind it what this partition says in the first round.
+    pub settles: u32,
+}
+
+/// A round of settling what follows from a statement, at one partition. The answer is what it says in the next one, as a value
+/// in a row; none: for it there is no next one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settle {
+    /// The statement, without values.
+    pub statement: Statement,
+    /// Its number in the whole transaction.
+    pub number: u32,
+    /// Data partitions.
+    pub partitions: u32,
+    /// Which round, from 1.
+    pub round: u32,
+    /// What all have said, ascending.
+    pub said: Vec<(PartitionId, Bytes)>,
+}
+
+impl Action {
+    /// Does something come of it that is compared when it is executed again?
+    #[must_use]
+    pub const fn shows(&self) -> bool {
+        matches!(self, Self::Statement(_) | Self::Settle(_))
+    }
 }
 
 /// What an open transaction does next at a partition.

@@ -506,7 +506,7 @@ struct Transaction {
 
 fn piece(number: u32, text: &str) -> Action {
     let statement = batch(1, &[text]).statements.remove(0);
-    Action::Statement(Piece { statement, number, partitions: 0 })
+    Action::Statement(Piece { statement, number, partitions: 0, settles: 0 })
 }
 
 const BEGAN: Timestamp = Timestamp(77);

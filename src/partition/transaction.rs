@@ -31,11 +31,12 @@
 
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
-use crate::partition::message::{Action, Commitment, Outcome, Piece, Settings, StatementResult, Step};
+use crate::partition::message::{Action, Commitment, Outcome, Piece, Settings, Settle, StatementResult, Step};
 use crate::sql::{self, PlanCache};
 use crate::storage::{Mark, Store};
-use crate::types::{PartitionId, SessionId, SqlError, SqlState, Timestamp};
+use crate::types::{PartitionId, SessionId, SqlError, SqlState, Timestamp, Value};
 use crate::{planted, sometimes};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -92,14 +93,17 @@ pub(super) struct Fork {
     done: u32,
     /// What their statements have shown.
     shown: u128,
+    /// How far what follows from the last statement is settled.
+    settlement: sql::Settlement,
     /// The last request: how many actions came before it, and what came of it.
     last: Option<(u32, Outcome)>,
     touched: u64,
 }
 
 impl Fork {
-    pub(super) const fn new(partition: PartitionId, store: Store, catalog: Arc<Catalog>) -> Self {
-        Self { partition, store, marks: Vec::new(), catalog, done: 0, shown: 0, last: None, touched: 0 }
+    pub(super) fn new(partition: PartitionId, store: Store, catalog: Arc<Catalog>) -> Self {
+        let settlement = sql::Settlement::default();
+        Self { partition, store, marks: Vec::new(), catalog, done: 0, shown: 0, settlement, last: None, touched: 0 }
     }
 
     /// Executes actions. A statement that fails leaves the fork as it was before it.
@@ -120,6 +124,7 @@ impl Fork {
         let mut again = Again {
             store: &mut self.store,
             marks: &mut self.marks,
+            settlement: &mut self.settlement,
             partition: self.partition,
             catalog: &self.catalog,
             plans,
@@ -129,7 +134,7 @@ impl Fork {
         if let Some(before) = &step.before {
             let outcome = again.list(before);
             let shown = before.parts.iter().flat_map(|part| &part.actions);
-            let statements = shown.filter(|(action, _)| matches!(action, Action::Statement(_)));
+            let statements = shown.filter(|(action, _)| action.shows());
             self.shown = statements.fold(self.shown, |shown, (_, digest)| shown_with(shown, *digest));
             if self.marks.is_empty() {
                 self.store.commit();
@@ -139,9 +144,9 @@ impl Fork {
         let mut results = Vec::with_capacity(1);
         for action in &step.actions {
             match again.act(action, &step.settings) {
-                Ok(Some((result, digest))) => {
+                Ok(Some((shown, digest))) => {
                     self.shown = shown_with(self.shown, digest);
-                    results.push(result);
+                    results.extend(shown);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -157,10 +162,19 @@ impl Fork {
     }
 }
 
+/// What came of an action, and the digest of all of it.
+type Shown = (Vec<StatementResult>, u128);
+
+/// What a partition says to others, in the form of a result.
+fn said(bytes: Bytes) -> StatementResult {
+    StatementResult { rows: vec![vec![Value::Bytea(bytes)]], affected: 0, suspended: false }
+}
+
 /// Executes what a transaction does, for the first time or again.
 struct Again<'a> {
     store: &'a mut Store,
     marks: &'a mut Vec<Mark>,
+    settlement: &'a mut sql::Settlement,
     partition: PartitionId,
     catalog: &'a Catalog,
     plans: &'a mut PlanCache,
@@ -170,7 +184,7 @@ struct Again<'a> {
 
 impl Again<'_> {
     /// What comes of an action, and the digest of it; `None`: it is no statement.
-    fn act(&mut self, action: &Action, settings: &Settings) -> Result<Option<(StatementResult, u128)>, SqlError> {
+    fn act(&mut self, action: &Action, settings: &Settings) -> Result<Option<Shown>, SqlError> {
         match action {
             Action::Statement(piece) => {
                 let mark = self.store.mark();
@@ -179,6 +193,16 @@ impl Again<'_> {
                     self.store.rollback(mark);
                 }
                 return result.map(Some);
+            }
+            Action::Settle(settle) => {
+                let mark = self.store.mark();
+                let words = self.settle(settle, settings);
+                if words.is_err() {
+                    self.store.rollback(mark);
+                }
+                let words = words?;
+                let digest = seen(&words, true);
+                return Ok(Some((vec![words], digest)));
             }
             Action::Savepoint => self.marks.push(self.store.mark()),
             Action::RollbackTo { level } => {
@@ -193,7 +217,20 @@ impl Again<'_> {
         Ok(None)
     }
 
-    fn statement(&mut self, piece: &Piece, settings: &Settings) -> Result<(StatementResult, u128), SqlError> {
+    /// Takes what all have said in a round; what comes of it is what this partition says next.
+    fn settle(&mut self, settle: &Settle, settings: &Settings) -> Result<StatementResult, SqlError> {
+        let statement = &settle.statement;
+        let plan = self.plans.prepare(self.catalog, &statement.text, settings, &statement.parameter_types)?;
+        let own = u64::from(self.partition.0).rotate_left(32) ^ u64::from(settle.round).rotate_left(48);
+        let dice = dice(self.seed ^ own, settle.number as usize);
+        let mut context = sql::Context::new(self.began, dice, &settings.time_zone, 0);
+        context.at = self.partition;
+        let here = sql::Share { own: self.partition, partitions: settle.partitions };
+        let next = plan.settle(self.settlement, self.store, &mut context, here, &settle.said)?;
+        Ok(next.map_or_else(StatementResult::default, said))
+    }
+
+    fn statement(&mut self, piece: &Piece, settings: &Settings) -> Result<Shown, SqlError> {
         let statement = &piece.statement;
         let plan = self.plans.prepare(self.catalog, &statement.text, settings, &statement.parameter_types)?;
         let fragment = piece.partitions > 0;
@@ -201,16 +238,27 @@ impl Again<'_> {
         let own = if fragment && plan.draws_by_row() { u64::from(self.partition.0).rotate_left(32) } else { 0 };
         let dice = dice(self.seed ^ own, piece.number as usize);
         let mut context = sql::Context::new(self.began, dice, &settings.time_zone, statement.max_rows);
-        if !fragment {
+        context.at = self.partition;
+        context.together = piece.settles > 0;
+        let (result, digest) = if fragment {
+            context.share = Some(sql::Share { own: self.partition, partitions: piece.partitions });
+            let result = plan.run_fragment(self.store, &statement.parameters, &mut context)?;
+            // What order there is in the end is made where the parts come together.
+            let digest = seen(&result, false);
+            (result, digest)
+        } else {
             let result = plan.execute(self.store, &statement.parameters, &mut context)?;
             let digest = seen(&result, plan.orders_rows());
-            return Ok((result, digest));
+            (result, digest)
+        };
+        if piece.settles == 0 {
+            return Ok((vec![result], digest));
         }
-        context.share = Some(sql::Share { own: self.partition, partitions: piece.partitions });
-        let result = plan.run_fragment(self.store, &statement.parameters, &mut context)?;
-        // What order there is in the end is made where the parts come together.
-        let digest = seen(&result, false);
-        Ok((result, digest))
+        let here = sql::Share { own: self.partition, partitions: piece.settles };
+        *self.settlement = sql::Settlement::default();
+        let words = said(plan.begin_settling(self.store, &mut context, here)?);
+        let digest = shown_with(digest, seen(&words, true));
+        Ok((vec![result, words], digest))
     }
 
     /// All of a list: [`Outcome::Committed`], or an error, if it does not show what it showed.
@@ -225,7 +273,11 @@ impl Again<'_> {
                 };
                 if !same {
                     sometimes!("partition.transaction_conflict");
-                    let number = if let Action::Statement(piece) = action { piece.number } else { 0 };
+                    let number = match action {
+                        Action::Statement(piece) => piece.number,
+                        Action::Settle(settle) => settle.number,
+                        Action::Savepoint | Action::RollbackTo { .. } | Action::Release { .. } => 0,
+                    };
                     let detail = format!("Statement {} of the transaction would now show something else.", number + 1);
                     return Outcome::Error { statement: number, error: could_not_serialize(detail) };
                 }
@@ -245,7 +297,10 @@ pub(super) fn execute_again(
 ) -> Outcome {
     let Commitment { began, seed, .. } = *list;
     let mut marks = Vec::new();
-    let outcome = Again { store, marks: &mut marks, partition, catalog, plans, began, seed }.list(list);
+    let mut settlement = sql::Settlement::default();
+    let mut again =
+        Again { store, marks: &mut marks, settlement: &mut settlement, partition, catalog, plans, began, seed };
+    let outcome = again.list(list);
     sometimes!("partition.transaction_committed", outcome == Outcome::Committed);
     outcome
 }

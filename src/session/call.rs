@@ -129,7 +129,11 @@ fn allowance(body: &RequestBody) -> Duration {
         let bytes = |value: &Value| if let Value::Bytea(bytes) = value { bytes.len() } else { 0 };
         statement.parameters.iter().map(bytes).sum()
     };
-    let of_action = |action: &Action| if let Action::Statement(piece) = action { size(&piece.statement) } else { 0 };
+    let of_action = |action: &Action| match action {
+        Action::Statement(piece) => size(&piece.statement),
+        Action::Settle(settle) => settle.said.iter().map(|(_, bytes)| bytes.len()).sum(),
+        Action::Savepoint | Action::RollbackTo { .. } | Action::Release { .. } => 0,
+    };
     let list = |commitment: &Commitment| -> usize {
         let actions = commitment.parts.iter().flat_map(|part| &part.actions).map(|(action, _)| action);
         actions.map(of_action).sum()

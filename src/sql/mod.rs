@@ -54,7 +54,7 @@ pub use copy::Splitter;
 pub use define::{Definition, define, define_over, finish_building, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
-pub use integrity::{Changes, Proof, Settlement, proofs};
+pub use integrity::{Changes, Proof, Settlement, addressed, proofs};
 pub use maintain::maintain;
 pub use parse::{Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse};
 pub use placement::{Share, partition_of};

@@ -119,7 +119,7 @@ impl List {
     pub(super) fn went_again(&mut self) {
         for (action, digest) in self.portion().actions {
             self.again += 1;
-            if matches!(action, Action::Statement(_)) {
+            if action.shows() {
                 self.shown_again = shown_with(self.shown_again, digest);
             }
         }
@@ -204,6 +204,12 @@ impl Open {
         let pending = self.savepoints.iter().map(|_| Action::Savepoint).collect();
         self.lists.insert(partition, List { number: self.number, pending, ..List::default() });
         true
+    }
+
+    /// More is to be kept in the lists; `false`: it does not fit.
+    pub(super) const fn take_room(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes <= MAX_TRANSACTION_BYTES
     }
 
     /// The level of a savepoint: of several with one name the last one's.
@@ -706,6 +712,7 @@ fn size(item: &Item) -> usize {
 fn size_of_action(action: &Action) -> usize {
     match action {
         Action::Statement(piece) => room(&piece.statement.text, &piece.statement.parameters),
+        Action::Settle(settle) => 64 + settle.said.iter().map(|(_, bytes)| bytes.len()).sum::<usize>(),
         _ => 64,
     }
 }
@@ -719,7 +726,7 @@ fn room(text: &str, parameters: &[Value]) -> usize {
     64 + text.len() + parameters.sum::<usize>()
 }
 
-fn too_large() -> SqlError {
+pub(super) fn too_large() -> SqlError {
     sometimes!("session.transaction_too_large");
     SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is too large")
         .detail(format!("A transaction holds at most {} MiB.", MAX_TRANSACTION_BYTES >> 20))

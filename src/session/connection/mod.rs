@@ -11,7 +11,7 @@
 //! - `definition`: DDL, in several requests.
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
-//! - `block`, `step`: transaction blocks, and their statements.
+//! - `block`, `step`, `settle`: transaction blocks, their statements, and what follows from those.
 //! - `implicit`: transactions without BEGIN: texts of several statements, and what comes before a Sync.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
@@ -31,6 +31,7 @@ mod extended;
 mod implicit;
 mod observe;
 mod order;
+mod settle;
 mod simple;
 mod startup;
 mod step;

@@ -21,10 +21,11 @@ use super::calls::Role;
 use super::execution::{BatchJob, Item, Route, statement};
 use super::extended::shifted;
 use super::order::Collecting;
+use super::settle::Rounds;
 use super::{Connection, Job, Origin};
 use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Action, Outcome, Piece, RequestBody, StatementResult, Step};
-use crate::partition::{dice, seen, seen_error};
+use crate::partition::{dice, seen, seen_error, shown_with};
 use crate::session::shared::Turn;
 use crate::sometimes;
 use crate::sql;
@@ -34,15 +35,17 @@ use std::sync::Arc;
 
 /// A statement of a block under way.
 pub(super) struct StepJob {
-    item: Item,
+    pub(super) item: Item,
     origin: Origin,
     /// Who executes it, ascending.
     at: Vec<PartitionId>,
     /// Those that are touched for the first time.
-    new: Vec<PartitionId>,
+    pub(super) new: Vec<PartitionId>,
     /// Answers that have not come.
-    waiting: usize,
+    pub(super) waiting: usize,
     parts: BTreeMap<PartitionId, Result<StatementResult, SqlError>>,
+    /// Its constraints concern other partitions: how far that is settled.
+    pub(super) rounds: Option<Rounds>,
     phase: Phase,
 }
 
@@ -57,18 +60,13 @@ enum Phase {
 impl Connection {
     /// Executes a statement of the open block.
     pub(super) fn execute_step(&mut self, turn: &mut Turn<'_>, mut job: BatchJob, route: Route) {
+        let mut settles = false;
         let (at, gathers) = match route {
             Route::Nowhere => return self.execute_here(turn, &job.items, job.origin),
             Route::One(partition) => (vec![partition], false),
             Route::Several(mut sites) if sites.len() == 1 => {
                 let site = sites.remove(0);
-                if !site.concerned.is_empty() {
-                    let message = "a statement whose constraints concern several partitions is not supported in a transaction block";
-                    return self.fail(
-                        turn,
-                        SqlError::unsupported(message).hint("Send it on its own, outside of BEGIN … COMMIT."),
-                    );
-                }
+                settles = !site.concerned.is_empty();
                 (site.at, site.gathers)
             }
             Route::Several(_) => return self.broken(turn),
@@ -90,7 +88,8 @@ impl Connection {
         open.unsure = true;
         let (waiting, origin) = (at.len(), job.origin);
         let phase = Phase::Executing;
-        let job = StepJob { item, origin, at: at.clone(), new, waiting, parts: BTreeMap::new(), phase };
+        let rounds = settles.then(Rounds::default);
+        let job = StepJob { item, origin, at: at.clone(), new, waiting, parts: BTreeMap::new(), rounds, phase };
         let bodies: Vec<_> = at.iter().map(|partition| self.step_body(turn, &job, *partition)).collect();
         self.job = Some(Job::Step(Box::new(job)));
         for (partition, body) in at.into_iter().zip(bodies) {
@@ -101,14 +100,19 @@ impl Connection {
         }
     }
 
-    fn step_body(&self, turn: &Turn<'_>, job: &StepJob, partition: PartitionId) -> Option<RequestBody> {
+    pub(super) fn step_body(&self, turn: &Turn<'_>, job: &StepJob, partition: PartitionId) -> Option<RequestBody> {
         let Block::Open(open) = &self.block else { return None };
         let list = open.lists.get(&partition)?;
         if list.lost {
             return Some(RequestBody::Step(open.step_again(list)));
         }
         let mut actions = list.pending.clone();
-        actions.push(Action::Statement(piece(turn, job, open.statements)));
+        actions.push(match &job.rounds {
+            Some(rounds) if rounds.begun > 0 => {
+                job.settle_action(open.statements.saturating_sub(1), turn.shared.config.partitions)?
+            }
+            _ => Action::Statement(piece(turn, job, open.statements)),
+        });
         Some(RequestBody::Step(Step {
             transaction: list.number,
             done: list.done,
@@ -132,10 +136,20 @@ impl Connection {
                 list.went_again();
                 return self.step_on(turn, job, partition);
             }
-            Outcome::Results(mut results) if results.len() == 1 && !list.lost => {
-                job.parts.insert(partition, Ok(results.remove(0)));
+            Outcome::Results(mut results) if results.len() == job.expected() && !list.lost => {
+                if let Some(rounds) = &mut job.rounds
+                    && let Some(words) = results.pop()
+                {
+                    rounds.heard(partition, Ok(words));
+                }
+                if let Some(result) = results.pop() {
+                    job.parts.insert(partition, Ok(result));
+                }
             }
-            Outcome::Error { error, .. } => drop(job.parts.insert(partition, Err(error))),
+            Outcome::Error { error, .. } => match job.rounds.as_mut().filter(|rounds| rounds.begun > 0) {
+                Some(rounds) => rounds.heard(partition, Err(error)),
+                None => drop(job.parts.insert(partition, Err(error))),
+            },
             Outcome::ForkLost => {
                 sometimes!("session.fork_lost");
                 self.transactions += 1;
@@ -148,6 +162,9 @@ impl Connection {
         if job.waiting > 0 {
             self.job = Some(Job::Step(job));
             return;
+        }
+        if job.rounds.as_ref().is_some_and(|rounds| rounds.begun > 0) {
+            return self.round_done(turn, job);
         }
         self.step_done(turn, job);
     }
@@ -163,15 +180,20 @@ impl Connection {
     }
 
     /// All partitions have answered.
-    fn step_done(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
+    fn step_done(&mut self, turn: &mut Turn<'_>, job: Box<StepJob>) {
         self.record_step(turn, &job);
         self.note_size(&job.item);
-        let Block::Open(open) = &self.block else { return self.broken(turn) };
         let conflict = |error: &&SqlError| error.state == SqlState::SERIALIZATION_FAILURE;
         let errors = || job.parts.values().filter_map(|part| part.as_ref().err());
         if let Some(error) = errors().find(conflict).or_else(|| errors().next()).cloned() {
             return self.step_failed(turn, job, error);
         }
+        self.settle_on(turn, job);
+    }
+
+    /// The statement has been executed, and what follows from it is settled.
+    pub(super) fn step_settled(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
+        let Block::Open(open) = &self.block else { return self.broken(turn) };
         let number = open.statements.saturating_sub(1);
         let time_zone = &self.settings.travelling().time_zone;
         let mut context = sql::Context::new(open.began, dice(open.seed, number as usize), time_zone, 0);
@@ -193,9 +215,11 @@ impl Connection {
         let piece = piece(turn, job, open.statements);
         let ordered = piece.partitions == 0 && job.item.plan.orders_rows();
         for (partition, part) in &job.parts {
-            let digest = match part {
-                Ok(result) => seen(result, ordered),
-                Err(error) => seen_error(error),
+            let words = job.rounds.as_ref().and_then(|rounds| rounds.words_of(*partition));
+            let digest = match (part, words) {
+                (Ok(result), Some(words)) => shown_with(seen(result, ordered), seen(words, true)),
+                (Ok(result), None) => seen(result, ordered),
+                (Err(error), _) => seen_error(error),
             };
             if let Some(list) = open.lists.get_mut(partition) {
                 list.record(self.settings.travelling(), Action::Statement(piece.clone()), digest);
@@ -255,7 +279,7 @@ impl Connection {
 
     /// The statement has failed. If that ends a block over several partitions, everything that it rests on is validated at
     /// one place before the client hears of it.
-    fn step_failed(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, error: SqlError) {
+    pub(super) fn step_failed(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, error: SqlError) {
         let error = shifted(error, job.item.parsed.offset);
         let Block::Open(open) = &self.block else { return self.broken(turn) };
         let conflict = error.state == SqlState::SERIALIZATION_FAILURE;
@@ -329,7 +353,15 @@ impl Connection {
 /// As one partition is asked it.
 fn piece(turn: &Turn<'_>, job: &StepJob, number: u32) -> Piece {
     let partitions = if job.at.len() > 1 { turn.shared.config.partitions } else { 0 };
-    Piece { statement: statement(&job.item), number, partitions }
+    let settles = if job.rounds.is_some() { turn.shared.config.partitions } else { 0 };
+    Piece { statement: statement(&job.item), number, partitions, settles }
+}
+
+impl StepJob {
+    /// Results of an answer: the statement's, and what its partition has to say to others.
+    fn expected(&self) -> usize {
+        if self.rounds.as_ref().is_some_and(|rounds| rounds.begun == 0) { 2 } else { 1 }
+    }
 }
 
 /// 40001: the catalog is another one.

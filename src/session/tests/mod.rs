@@ -4,6 +4,7 @@
 //! protocol from it. The partitions are a stand-in that executes at once, unless the script orders a fault.
 
 mod cluster;
+mod constraints;
 mod dialogue;
 mod fuzz;
 mod render;

@@ -179,6 +179,10 @@ fn action(action: &Action) -> String {
             let part = if piece.partitions > 0 { "part of " } else { "" };
             format!("{part}{}", texts(std::slice::from_ref(&piece.statement)))
         }
+        Action::Settle(settle) => {
+            let from: Vec<_> = settle.said.iter().map(|(from, _)| from.0.to_string()).collect();
+            format!("round {} of what p{} said", settle.round, from.join(", p"))
+        }
         Action::Savepoint => "mark".to_owned(),
         Action::RollbackTo { level } => format!("back to mark {level}"),
         Action::Release { level } => format!("release mark {level}"),

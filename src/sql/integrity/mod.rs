@@ -14,7 +14,8 @@
 //! key of its parent, a replicated parent, an UPDATE of other columns), and then it stays a command of one partition; or
 //! those to which the values in an INSERT hash; or any, and then all take part. Within a command over several partitions
 //! the rounds are the exchange of values of rules B1: a function of committed logs, which nothing that others do at the
-//! same time can make fail.
+//! same time can make fail. In an interactive transaction the session carries the messages between the forks, and COMMIT executes
+//! all of it again.
 //!
 //! # Invariants
 //! - All rows of the database keep all constraints between any two statements: an item is never lost, since it is settled
@@ -36,7 +37,7 @@ mod settle;
 
 pub use existing::{Proof, proofs};
 pub(super) use reach::{Reach, reach};
-pub use settle::Settlement;
+pub use settle::{Settlement, addressed};
 
 use super::bind::Binder;
 use super::execute::{entry_of, fitted_value, row_key};

@@ -17,7 +17,7 @@ use crate::types::{PartitionId, SqlError, SqlState, TableId, TreeId, Value};
 use crate::{planted, sometimes};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most rounds of one statement: a chain of rows that cascade from one partition to the next.
 const MAX_ROUNDS: u32 = 4_000;
@@ -452,6 +452,23 @@ fn still_referenced(child: &Table, key: &ForeignKey, parent: &Table, values: &[V
     );
     let told = key_text(parent, &key.parent_columns, &row, zone);
     violation(child, key, message).detail(format!("Key {told} is still referenced from table \"{}\".", child.name))
+}
+
+/// The partitions to which something is addressed in what was said, of so many that there are.
+///
+/// # Errors
+/// When it is malformed.
+pub fn addressed(said: &[(PartitionId, Bytes)], partitions: u32) -> Result<BTreeSet<PartitionId>, SqlError> {
+    let mut found = BTreeSet::new();
+    for (_, bytes) in said {
+        for (to, _) in decode(bytes)? {
+            match to {
+                0 => found.extend((1..=partitions).map(PartitionId)),
+                one => drop(found.insert(PartitionId(one))),
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Prepared {
