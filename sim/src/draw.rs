@@ -8,7 +8,7 @@ use crate::plan::{
 use crate::scenario::settings::SETTINGS;
 use crate::scenario::{FaultSpec, Scenario, WorkloadSpec, fault};
 use crate::stream::{MILLION, RngCore, between, chance, stream};
-use crate::workload::{Place, find};
+use crate::workload::{GENERAL_CHECKERS, Place, find};
 
 /// Unique numbers of a client: it has a million.
 const UNIQUE_STRIDE: u64 = 1_000_000;
@@ -188,7 +188,8 @@ fn draw_faults(plan: &mut Plan, spec: &FaultSpec, seed: u64, position: u32) {
 /// The checkers that fit a plan's workloads.
 fn fitting_checks(plan: &Plan) -> Vec<String> {
     let mut checks: Vec<String> = Vec::new();
-    for name in plan.workloads.iter().filter_map(|workload| find(&workload.kind)).flat_map(|kind| kind.checkers()) {
+    let kinds = plan.workloads.iter().filter_map(|workload| find(&workload.kind));
+    for name in kinds.flat_map(|kind| kind.checkers()).chain(GENERAL_CHECKERS) {
         if !checks.iter().any(|known| known == name) {
             checks.push((*name).to_owned());
         }

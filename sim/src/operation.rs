@@ -2,9 +2,11 @@
 
 mod lists;
 mod object;
+mod observed;
 
 pub use lists::{MICROS_MAX, Micro, Micros, Script};
 pub use object::{Object, Sort};
+pub use observed::Observed;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -172,6 +174,11 @@ pub enum Operation {
     },
     /// schema: counts the rows in two ways, at one instant.
     Count,
+    /// observer: reads a system table.
+    Observe {
+        /// Which.
+        what: Observed,
+    },
 }
 
 /// What the last row of a statement violates, after the others have been written.
@@ -304,6 +311,7 @@ impl fmt::Display for Operation {
             Self::Drop { object } => write!(f, "drop_{object}"),
             Self::Need { object, value } => write!(f, "need_{object} {value}"),
             Self::Count => f.write_str("count"),
+            Self::Observe { what } => write!(f, "observe_{}", what.name()),
         }
     }
 }
@@ -360,6 +368,9 @@ impl FromStr for Operation {
             ("release", &[id]) => Self::Release { id },
             ("names", &[]) => Self::Names,
             ("count", &[]) => Self::Count,
+            (_, &[]) if let Some(what) = verb.strip_prefix("observe_").and_then(Observed::find) => {
+                Self::Observe { what }
+            }
             (_, &[number]) if let Some(object) = Object::after("create_", verb, number) => Self::Create { object },
             (_, &[number]) if let Some(object) = Object::after("drop_", verb, number) => Self::Drop { object },
             (_, &[number, value]) if let Some(object) = Object::after("need_", verb, number) => {

@@ -348,6 +348,11 @@ impl Replica {
     fn step_requested(&mut self, origin: Origin, request: Request) {
         let RequestBody::Step(step) = &request.body else { return };
         match self.forks.look_up(request.id.session, step) {
+            // Planted 140: a fork is taken at once, from whatever is there: undecided, or behind what others have been told.
+            Found::Nothing if planted!(140) && step.done == 0 => {
+                let body = self.make_fork(&request, step);
+                self.answer(origin, &request, body);
+            }
             Found::Nothing if step.done == 0 => self.arriving_reads.push((origin, request)),
             Found::Nothing => {
                 sometimes!("partition.fork_lost");
@@ -498,12 +503,13 @@ impl Replica {
     }
 
     fn run_proved_reads(&mut self, wall: Timestamp) {
-        // Planted 102: reads see what is undecided.
         if self.machine.stands() && !planted!(102) {
             return;
         }
+        // Planted 102: the command at which it stands counts as executed.
+        let executed = if planted!(102) { self.machine.reached() } else { self.machine.executed() };
         while let Some(first) = self.proved_reads.first_entry() {
-            if *first.key() > self.machine.executed() {
+            if *first.key() > executed {
                 sometimes!("partition.read_waits_for_execution");
                 break;
             }

@@ -139,7 +139,14 @@ impl StateMachine {
         if !planted!(28) {
             digest = digest.wrapping_add(self.dedup.digest());
         }
-        digest = digest.wrapping_add(self.memory.digest()).wrapping_add(digest_of(&(&self.globals, &self.sequencer)));
+        if !(planted!(141) && self.partition != PartitionId::CLUSTER) {
+            digest = digest.wrapping_add(self.memory.digest());
+        }
+        digest = digest.wrapping_add(if planted!(157) {
+            digest_of(&self.globals)
+        } else {
+            digest_of(&(&self.globals, &self.sequencer))
+        });
         let mut scalars = [0; 16];
         scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
         scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
@@ -151,7 +158,7 @@ impl StateMachine {
     /// trees then is undecided.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        debug_assert!(!self.stands() || planted!(108), "a snapshot holds only what is decided");
+        debug_assert!(!self.stands() || planted!(108) || planted!(144), "a snapshot holds only what is decided");
         // Every field is named: what is added to the state must be put in here, or be shown not to be replicated.
         let Self {
             partition,
@@ -163,7 +170,7 @@ impl StateMachine {
             memory,
             globals,
             sequencer,
-            standing: _,
+            standing,
             gateways,
             gateways_digest: _,
             next_gateway,
@@ -172,7 +179,8 @@ impl StateMachine {
         } = self;
         let head = Head {
             partition: *partition,
-            executed: *executed,
+            // Planted 144: labelled with what is committed, not with what is executed.
+            executed: if planted!(144) { self.reached() } else { *executed },
             next_gateway: *next_gateway,
             last_timestamp: *last_timestamp,
             gateways: gateways
@@ -183,7 +191,11 @@ impl StateMachine {
             sequencer: sequencer.clone(),
             catalog: Arc::clone(catalog),
         };
-        Snapshot::new(head, store.snapshot(), dedup.snapshot(), memory.snapshot(), self.digest())
+        let rows = match standing {
+            Some(standing) if planted!(144) && self.stands() => standing.undone(store),
+            _ => store.snapshot(),
+        };
+        Snapshot::new(head, rows, dedup.snapshot(), memory.snapshot(), self.digest())
     }
 
     /// For a planted bug: the state after a log that left nothing.
@@ -204,9 +216,15 @@ impl StateMachine {
             catalog_digest: digest_of(&*catalog),
             catalog,
             dedup: if planted!(28) { Dedup::default() } else { Dedup::from_trees(dedup)? },
-            memory: Memory::from_trees(memory)?,
+            // Planted 141: what commands came to is in no checkpoint.
+            memory: if planted!(141) && partition != PartitionId::CLUSTER {
+                Memory::default()
+            } else {
+                Memory::from_trees(memory)?
+            },
             globals,
-            sequencer,
+            // Planted 157: nor is the order as far as it has been given.
+            sequencer: if planted!(157) { Sequencer::default() } else { sequencer },
             standing: None,
             gateways: gateways
                 .into_iter()

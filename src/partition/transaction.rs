@@ -268,7 +268,12 @@ impl Again<'_> {
                 let same = match self.act(action, &part.settings) {
                     Ok(None) => true,
                     // Planted 63: what was seen is not compared, and what was computed from it is written over what is there.
-                    Ok(Some((_, again))) => again == *digest || planted!(63),
+                    // 149, 152: nor is what was seen under a savepoint, or by reading.
+                    Ok(Some((_, again))) => {
+                        let reads = |statement: &str| planted!(152) && statement.starts_with("SELECT");
+                        let unseen = matches!(action, Action::Statement(piece) if reads(&piece.statement.text));
+                        again == *digest || planted!(63) || (planted!(149) && !self.marks.is_empty()) || unseen
+                    }
                     Err(error) => seen_error(&error) == *digest,
                 };
                 if !same {

@@ -280,6 +280,10 @@ impl Call {
                 if planted!(60) && self.is_logged() {
                     self.id.sequence = self.id.sequence.next();
                 }
+                // Planted 146: an order that is not answered is given again, as another one.
+                if planted!(146) && matches!(self.body, RequestBody::Order { .. }) {
+                    self.id.sequence.0 += 1 << 32;
+                }
                 self.send(around)
             }
             Phase::BackOff(until) if until <= around.now => self.send(around),

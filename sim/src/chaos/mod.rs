@@ -38,7 +38,7 @@ pub use report::Report;
 
 use crate::judge::judge_history;
 use crate::run::Violation;
-use crate::workload::{Kind, Place, find};
+use crate::workload::{GENERAL_CHECKERS, Kind, Place, find};
 use client::Writer;
 use cluster::{Cluster, NODES};
 use recorder::Recorder;
@@ -127,7 +127,8 @@ async fn torment(settings: &Settings) -> Result<Report, String> {
         }
     }
     drop(cluster);
-    let checks: Vec<String> = kinds().flat_map(|kind| kind.checkers()).map(|checker| (*checker).to_owned()).collect();
+    let checks = kinds().flat_map(|kind| kind.checkers()).chain(GENERAL_CHECKERS);
+    let checks: Vec<String> = checks.map(|checker| (*checker).to_owned()).collect();
     let judged = judge_history(&recorder.history(workloads_of_clients()), &checks);
     violations.extend(judged.violations.iter().cloned());
     Ok(Report::new(settings, recorder.outages(), judged, violations, recorder.now()))

@@ -106,18 +106,37 @@ pub enum Script {
     Batch,
     /// BEGIN, then one step after the other, COMMIT.
     Block,
+    /// The same, and each read is rolled back to a savepoint: what it showed was shown all the same.
+    Savepoint,
     /// BEGIN READ ONLY, then one read after the other, COMMIT.
     ReadOnly,
 }
 
 impl Script {
-    const NAMES: [(Self, &'static str); 4] =
-        [(Self::Statement, "statement"), (Self::Batch, "batch"), (Self::Block, "block"), (Self::ReadOnly, "read_only")];
+    const NAMES: [(Self, &'static str); 5] = [
+        (Self::Statement, "statement"),
+        (Self::Batch, "batch"),
+        (Self::Block, "block"),
+        (Self::Savepoint, "savepoint"),
+        (Self::ReadOnly, "read_only"),
+    ];
 
     /// As in a plan.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+    }
+
+    /// For a reader.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Statement => "one statement",
+            Self::Batch => "statements in one query text",
+            Self::Block => "BEGIN … COMMIT",
+            Self::Savepoint => "BEGIN … COMMIT, reads rolled back to a savepoint",
+            Self::ReadOnly => "BEGIN READ ONLY … COMMIT",
+        }
     }
 
     /// The one of that name.

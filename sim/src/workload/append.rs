@@ -4,6 +4,12 @@
 //!
 //! A list is a text, `,17,23`: appending is one UPDATE, which shows its client nothing of the list, so that two blind appends
 //! to one list never disturb one another. Few lists at a time are hot, others in turn.
+//!
+//! - `append` does everything.
+//! - `write_skew`: whoever has read a pair of lists appends to one of them, as a doctor goes off call who has seen that another
+//!   one is on; two of them on one pair, each to its list, are in no order, though neither has changed what it saw itself.
+//! - `long_fork`: appends to one list each, and readers of four lists in any order: two of them see two appends in opposite
+//!   orders unless all reads of one are of one moment.
 
 use super::wire::{Answer, Exchange, ResultSet, integer, texts};
 use super::{Kind, Place, Style};
@@ -18,11 +24,30 @@ const HOT: u64 = 3;
 const TURN: u64 = 25;
 
 /// See the module.
-pub(super) struct Append;
+pub(super) struct Append(Shape);
+
+/// Everything.
+pub(super) const APPEND: Append = Append(Shape::Mixed);
+/// Whoever has read a pair appends to one of it.
+pub(super) const WRITE_SKEW: Append = Append(Shape::Skew);
+/// Writers of one list, readers of four.
+pub(super) const LONG_FORK: Append = Append(Shape::Fork);
+
+/// What its transactions look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Mixed,
+    Skew,
+    Fork,
+}
 
 impl Kind for Append {
     fn name(&self) -> &'static str {
-        "append"
+        match self.0 {
+            Shape::Mixed => "append",
+            Shape::Skew => "write_skew",
+            Shape::Fork => "long_fork",
+        }
     }
 
     fn checkers(&self) -> &'static [&'static str] {
@@ -42,29 +67,15 @@ impl Kind for Append {
     }
 
     fn draw(&self, rng: &mut Rng, place: Place, unique: u64, earlier: &[Operation]) -> Operation {
-        let script = match below(rng, 100) {
-            0..30 => Script::Statement,
-            30..60 => Script::Batch,
-            60..85 => Script::Block,
-            85..95 => Script::ReadOnly,
-            _ => return Operation::ReadLists,
+        let drawn = match self.0 {
+            Shape::Mixed => mixed(rng, place, earlier.len() as u64),
+            Shape::Skew => skew(rng, place, earlier.len() as u64),
+            Shape::Fork => fork(rng, place),
         };
-        let count = 1 + below(rng, MICROS_MAX as u64);
-        let appends = below(rng, 2) == 0;
-        let mut micros = Micros::default();
-        for _ in 0..count {
-            let key = key(rng, place, earlier.len() as u64);
-            let append = match script {
-                Script::Statement => appends,
-                Script::ReadOnly => false,
-                Script::Batch | Script::Block => below(rng, 2) == 0,
-            };
-            // In one statement each list has one part.
-            if script != Script::Statement || micros.iter().all(|micro| micro.key != key) {
-                micros.push(Micro { key, append });
-            }
+        match drawn {
+            Some((script, micros)) => Operation::Lists { id: unique, script, micros },
+            None => Operation::ReadLists,
         }
-        Operation::Lists { id: unique, script, micros }
     }
 
     fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation> {
@@ -91,18 +102,23 @@ impl Kind for Append {
             }
             // Either BEGIN comes with the first statement, or by itself.
             Script::Block if id.is_multiple_of(2) => Exchange::Simple(format!("BEGIN; {}", text(place, id, micros, 0))),
-            Script::Block => Exchange::Simple("BEGIN".to_owned()),
+            Script::Block | Script::Savepoint => Exchange::Simple("BEGIN".to_owned()),
             Script::ReadOnly => Exchange::Simple("BEGIN READ ONLY".to_owned()),
         }
     }
 
     fn next(&self, place: Place, operation: Operation, answered: u32, _answer: &Answer) -> Option<Exchange> {
-        let Operation::Lists { id, script: script @ (Script::Block | Script::ReadOnly), micros } = operation else {
+        let Operation::Lists { id, script, micros } = operation else { return None };
+        if matches!(script, Script::Statement | Script::Batch) {
             return None;
-        };
+        }
         let with_begin = script == Script::Block && id.is_multiple_of(2);
         let index = answered as usize - usize::from(!with_begin);
         if index < micros.len() {
+            if script == Script::Savepoint && micros.iter().nth(index).is_some_and(|micro| !micro.append) {
+                let read = text(place, id, micros, index);
+                return Some(Exchange::Simple(format!("SAVEPOINT s; {read}; ROLLBACK TO s")));
+            }
             // Each client in a style of its own; which one follows from the number it has given the transaction.
             return Some(step(place, id, micros, index, Style::of((id / 7 % 3) as u32)));
         }
@@ -113,19 +129,95 @@ impl Kind for Append {
         let Operation::Lists { script, micros, .. } = operation else {
             return Seen::Rows(answer.results.first().map(|result| texts(&result.rows)).unwrap_or_default());
         };
-        let first = usize::from(matches!(script, Script::Block | Script::ReadOnly));
+        let mut next = usize::from(matches!(script, Script::Block | Script::Savepoint | Script::ReadOnly));
         // Lists are text in either format, and nothing else is asked for in binary.
-        let rows = micros.iter().enumerate().map(|(index, micro)| {
+        let rows = micros.iter().map(|micro| {
+            // A read that is rolled back stands between two results that say nothing.
+            let around = usize::from(script == Script::Savepoint && !micro.append);
+            let index = next + around;
+            next = index + 1 + around;
             let field = match script {
                 Script::Statement if micros.len() > 1 => {
                     answer.results.first().and_then(|all| of_all(all, micros, micro))
                 }
-                _ => answer.results.get(first + index).and_then(|result| of_one(result, micro)),
+                _ => answer.results.get(index).and_then(|result| of_one(result, micro)),
             };
             vec![Some(micro.key.to_string()), field]
         });
         Seen::Rows(rows.collect())
     }
+}
+
+/// `None`: all lists are read.
+fn mixed(rng: &mut Rng, place: Place, done: u64) -> Option<(Script, Micros)> {
+    let script = match below(rng, 100) {
+        0..30 => Script::Statement,
+        30..60 => Script::Batch,
+        60..80 => Script::Block,
+        80..85 => Script::Savepoint,
+        85..95 => Script::ReadOnly,
+        _ => return None,
+    };
+    let count = 1 + below(rng, MICROS_MAX as u64);
+    let appends = below(rng, 2) == 0;
+    let mut micros = Micros::default();
+    for _ in 0..count {
+        let key = key(rng, place, done);
+        let append = match script {
+            Script::Statement => appends,
+            Script::ReadOnly => false,
+            Script::Batch | Script::Block | Script::Savepoint => below(rng, 2) == 0,
+        };
+        // In one statement each list has one part.
+        if script != Script::Statement || micros.iter().all(|micro| micro.key != key) {
+            micros.push(Micro { key, append });
+        }
+    }
+    Some((script, micros))
+}
+
+fn skew(rng: &mut Rng, place: Place, done: u64) -> Option<(Script, Micros)> {
+    // One pair at a time is hot.
+    let pairs = (u64::from(place.keys) / 2).max(1);
+    let pair = if below(rng, 4) == 0 { below(rng, pairs) } else { done / TURN % pairs };
+    let list = |second: u64| (pair * 2 + second) as u32;
+    let script = match below(rng, 100) {
+        0..55 => Script::Block,
+        55..75 => Script::Savepoint,
+        75..85 => Script::Batch,
+        85..98 => Script::ReadOnly,
+        _ => return None,
+    };
+    let first = below(rng, 2);
+    let reads = [first, 1 - first].map(|second| Micro { key: list(second), append: false });
+    let mut micros = Micros::from_iter(reads);
+    if script != Script::ReadOnly {
+        micros.push(Micro { key: list(below(rng, 2)), append: true });
+    }
+    Some((script, micros))
+}
+
+fn fork(rng: &mut Rng, place: Place) -> Option<(Script, Micros)> {
+    let keys = u64::from(place.keys);
+    let (at, step) = (below(rng, keys), 1 + below(rng, keys.max(2) - 1));
+    let script = match below(rng, 100) {
+        0..45 => {
+            let append = Micro { key: at as u32, append: true };
+            return Some((Script::Statement, Micros::from_iter([append])));
+        }
+        45..60 => Script::Statement,
+        60..70 => Script::Batch,
+        70..80 => Script::Block,
+        _ => Script::ReadOnly,
+    };
+    let mut micros = Micros::default();
+    for nth in 0..MICROS_MAX as u64 {
+        let key = ((at + nth * step) % keys) as u32;
+        if micros.iter().all(|micro| micro.key != key) {
+            micros.push(Micro { key, append: false });
+        }
+    }
+    Some((script, micros))
 }
 
 fn key(rng: &mut Rng, place: Place, done: u64) -> u32 {

@@ -16,6 +16,7 @@ pub mod driver;
 mod indexes;
 mod insert;
 mod last_seen;
+mod observer;
 mod registers;
 mod schema;
 mod tpcb;
@@ -121,12 +122,18 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &bank::BANK,
     &insert::Insert,
     &indexes::Indexes,
-    &append::Append,
+    &append::APPEND,
+    &append::WRITE_SKEW,
+    &append::LONG_FORK,
     &bank::BRANCH_BANK,
     &tpcb::Tpcb,
     &claims::Claims,
     &schema::Schema,
+    &observer::Observer,
 ];
+
+/// Checkers that fit any workload.
+pub const GENERAL_CHECKERS: &[&str] = &["no-internal-errors"];
 
 /// The workload of that name.
 #[must_use]

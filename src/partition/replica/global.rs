@@ -10,7 +10,7 @@ use super::{Origin, Replica};
 use crate::consensus::{Committed, Payload, Role};
 use crate::partition::command::Command;
 use crate::partition::global::{
-    DELIVERED_AT_ONCE, Exchange, Global, GlobalBody, HEARD_WITHIN, Heard, Report, Said, Values,
+    DELIVERED_AT_ONCE, Exchange, Global, GlobalBody, HEARD_WITHIN, Heard, Report, Said, Values, Vote,
 };
 use crate::partition::message::{ReplyBody, Request, RequestBody};
 use crate::partition::parcel::Whole;
@@ -61,6 +61,10 @@ impl Replica {
         loop {
             if self.machine.stands() {
                 if !self.settle(now) {
+                    // Planted 102: reads are answered all the same, from what is not decided yet.
+                    if planted!(102) {
+                        self.run_proved_reads(wall);
+                    }
                     break;
                 }
                 worked = true;
@@ -293,6 +297,10 @@ impl Replica {
                     answer(standing.said(vote));
                 }
             }
+            // Planted 153: who is asked about what it does not know says No; and takes it when it comes.
+            Position::Ahead if leads && planted!(153) => {
+                answer(Said::Vote { vote: Vote::Unfinished, rounds: Vec::new() });
+            }
             Position::Ahead if leads => {
                 sometimes!("global.learned_from_another_participant", number > self.exchanges.proposed);
                 self.delivered(now, global);
@@ -333,6 +341,11 @@ impl Replica {
             {
                 // Whatever comes of it, the transaction is over.
                 self.forks.forget(global.id.session, list.transaction);
+            }
+            // Planted 69: Yes is promised when a command comes, before it stands in the committed log.
+            for other in global.others(self.partition).filter(|_| planted!(69)) {
+                let said = Said::Vote { vote: Vote::Yes, rounds: Vec::new() };
+                self.exchanges.out.push((other, Exchange::Said { number, from: self.partition, said }));
             }
             if self.log(now, &Command::Global(global)).is_err() {
                 break;
@@ -423,6 +436,11 @@ impl Replica {
         self.exchanges.next_tick = now + self.exchange_every;
         self.exchanges.pulled = None;
         self.ask_again();
+        // Planted 155: who has waited for long gives up, whatever the others do.
+        if planted!(155) && self.machine.stands() {
+            let executed = self.machine.settle(false, Vec::new());
+            self.executed(executed);
+        }
         if self.partition == PartitionId::CLUSTER {
             self.order_again(now);
             return;

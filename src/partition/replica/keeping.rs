@@ -89,7 +89,7 @@ impl Replica {
     pub fn has_news(&self) -> u64 {
         match self.keeping.work {
             // What is in the trees of a machine that stands is undecided.
-            Work::Idle if self.machine.stands() && !planted!(108) => 0,
+            Work::Idle if self.machine.stands() && !planted!(108) && !planted!(144) => 0,
             Work::Idle => self.machine.executed().0.saturating_sub(self.keeping.saved.0),
             Work::Own { .. } | Work::Download(_) => 0,
         }

@@ -16,7 +16,7 @@ use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Rememb
 use crate::partition::message::{Commitment, Outcome, ReplyBody, Settings, StatementResult};
 use crate::partition::transaction;
 use crate::sql;
-use crate::storage::Mark;
+use crate::storage::{self, Mark, Store};
 use crate::types::{GlobalNumber, LogIndex, PartitionId, RequestId, SqlError, SqlState};
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -64,6 +64,13 @@ impl Standing {
         }
     }
 
+    /// For a planted bug: the rows as they were before it.
+    pub(super) fn undone(&self, store: &Store) -> storage::Snapshot {
+        let mut store = store.clone();
+        store.rollback(self.mark);
+        store.snapshot()
+    }
+
     /// Its vote, as it is told.
     pub(in crate::partition) fn said(&self, vote: &Vote) -> Said {
         Said::Vote { vote: vote.clone(), rounds: self.sent.iter().map(|(round, _)| *round).collect() }
@@ -104,6 +111,11 @@ impl StateMachine {
     /// The last global command in this committed log, decided or not.
     pub(in crate::partition) fn received(&self) -> GlobalNumber {
         self.standing.as_ref().map_or(self.globals.last, |standing| standing.global.number)
+    }
+
+    /// For planted bugs: the place in the log that it has come to, decided or not.
+    pub(in crate::partition) fn reached(&self) -> LogIndex {
+        self.standing.as_ref().filter(|_| self.stands()).map_or(self.executed, |standing| standing.index)
     }
 
     /// The log holds the decisions on all global commands up to here.

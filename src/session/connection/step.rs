@@ -27,9 +27,9 @@ use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Action, Outcome, Piece, RequestBody, StatementResult, Step};
 use crate::partition::{dice, seen, seen_error, shown_with};
 use crate::session::shared::Turn;
-use crate::sometimes;
 use crate::sql;
 use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState};
+use crate::{planted, sometimes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -233,7 +233,8 @@ impl Connection {
     /// The statement has a result; is it of one moment with what was shown before?
     fn step_shown(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, result: StatementResult) {
         let Block::Open(open) = &self.block else { return self.broken(turn) };
-        if job.new.is_empty() || open.lists.len() < 2 {
+        // Planted 147: what has only read is not validated.
+        if job.new.is_empty() || open.lists.len() < 2 || (planted!(147) && !open.wrote) {
             return self.render(turn, std::slice::from_ref(&job.item), job.origin, vec![result]);
         }
         // Of one new partition the moment is known: its fork is the last that was made.

@@ -9,7 +9,9 @@ mod claims;
 mod durable;
 mod exactly_once;
 mod indexes;
+mod internal;
 mod money;
+mod observed;
 mod registers;
 mod schema;
 mod serializable;
@@ -46,6 +48,8 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &sums::SumsAgree,
     &claims::ClaimsExclusive,
     &schema::SchemaAgrees,
+    &observed::SystemTablesSound,
+    &internal::NoInternalErrors,
 ];
 
 /// What a checker found.

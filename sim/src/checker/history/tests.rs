@@ -330,3 +330,24 @@ fn schemas() {
     good(SCHEMA, "c1 0..1 count => rows 5;5");
     bad(SCHEMA, "index-differs", "c1 0..1 count => rows 5;4");
 }
+
+const OBSERVED: &str = "system-tables-sound";
+
+#[test]
+fn observed() {
+    let nodes = "c1 0..1 observe_nodes => rows 1,up;2,up;3,unreachable";
+    good(OBSERVED, &format!("{nodes}\nc2 2..3 observe_nodes => rows 1,unreachable;2,up;3,up"));
+    good(OBSERVED, "c1 0..1 observe_sessions => rows 1,0,7\nc1 2..3 observe_sessions => rows 1,0,8;2,0,7");
+    bad(OBSERVED, "rows-come-and-go", &format!("{nodes}\nc2 2..3 observe_nodes => rows 1,up;2,up"));
+    bad(OBSERVED, "twice", "c1 0..1 observe_events => rows 1,0,7;1,0,7");
+    bad(OBSERVED, "nobody-answers", "c1 0..1 observe_nodes => rows 1,unreachable;2,unreachable");
+    let leads = "c1 0..1 observe_replicas => rows 1,1,leader,4;1,2,follower,4";
+    good(OBSERVED, &format!("{leads}\nc2 2..3 observe_replicas => rows 1,1,leader,4;1,2,leader,5"));
+    bad(OBSERVED, "two-leaders", &format!("{leads}\nc2 2..3 observe_replicas => rows 1,1,follower,4;1,2,leader,4"));
+}
+
+#[test]
+fn internal_errors() {
+    good("no-internal-errors", "c1 0..1 read 1 => !40001\nc1 2..3 read 1 => ?connection lost");
+    bad("no-internal-errors", "XX000 a bug", "c1 0..1 read 1 => ?XX000 a bug");
+}

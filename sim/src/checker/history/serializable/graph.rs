@@ -19,6 +19,16 @@ pub(super) enum Why {
     RealTime,
 }
 
+impl Why {
+    /// The list that it is about.
+    pub(super) const fn key(self) -> Option<Key> {
+        match self {
+            Self::Ww { key, .. } | Self::Wr { key, .. } | Self::Rw { key, .. } => Some(key),
+            Self::RealTime => None,
+        }
+    }
+}
+
 /// An edge of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Edge {

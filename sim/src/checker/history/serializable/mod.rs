@@ -47,6 +47,8 @@ type Key = (u32, u32);
 struct Transaction {
     /// As its client numbers it.
     label: String,
+    /// How its client said it.
+    said: &'static str,
     invoked_ns: u64,
     /// `None`: it may take effect at any time, if it does.
     returned_ns: Option<u64>,
@@ -125,8 +127,10 @@ fn transaction(recorded: &Recorded) -> Result<Option<Transaction>, Anomaly> {
         Outcome::Unknown(_) => (Fate::Unknown, &[][..]),
         Outcome::Failed(_) => (Fate::Refused, &[][..]),
     };
+    let mut said = "one statement";
     let steps = match recorded.operation {
-        Operation::Lists { id, micros, .. } => {
+        Operation::Lists { id, script, micros } => {
+            said = script.in_words();
             let mut steps = Vec::new();
             for (index, micro) in micros.iter().enumerate() {
                 steps.extend(step(recorded, fate, id, index, micro, rows.get(index))?);
@@ -146,6 +150,7 @@ fn transaction(recorded: &Recorded) -> Result<Option<Transaction>, Anomaly> {
     };
     Ok(Some(Transaction {
         label: recorded.id.to_string(),
+        said,
         invoked_ns: recorded.invoked_ns,
         returned_ns: recorded.returned_ns.filter(|_| fate != Fate::Unknown),
         fate,

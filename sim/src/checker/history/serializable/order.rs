@@ -50,7 +50,8 @@ pub(super) fn infer(transactions: &[Transaction]) -> Result<Orders, Anomaly> {
     committed.sort_by_key(|index| transactions[*index].returned_ns);
     for reader in committed {
         for (key, list) in from_others(transactions, reader)? {
-            sound(transactions, &writers, reader, key, &list)?;
+            let from = orders.known_to_be_sound(transactions, reader, key, &list);
+            sound(transactions, &writers, reader, key, &list, from)?;
             orders.take(transactions, &writers, reader, key, list)?;
         }
     }
@@ -66,7 +67,7 @@ fn writers(transactions: &[Transaction]) -> Result<Writers, Anomaly> {
             let Step::Append { key, value } = step else { continue };
             if let Some((other, _)) = writers.insert((*key, *value), (index, position)) {
                 let what = format!("{} and {} both append {value}", transactions[other].label, transaction.label);
-                return Err(tell::anomaly("unreadable", &[transaction], what));
+                return Err(tell::anomaly("unreadable", &[&transactions[other], transaction], *key, what));
             }
         }
     }
@@ -95,7 +96,7 @@ fn from_others(transactions: &[Transaction], reader: usize) -> Result<Vec<(Key, 
                 tell::list(mine),
                 tell::key(*key)
             );
-            return Err(tell::anomaly("internal", &[transaction], what));
+            return Err(tell::anomaly("internal", &[transaction], *key, what));
         };
         if let Some(earlier) = others.get(key).filter(|earlier| **earlier != before) {
             let what = format!(
@@ -104,43 +105,44 @@ fn from_others(transactions: &[Transaction], reader: usize) -> Result<Vec<(Key, 
                 tell::key(*key),
                 tell::list(earlier)
             );
-            return Err(tell::anomaly("internal", &[transaction], what));
+            return Err(tell::anomaly("internal", &[transaction], *key, what));
         }
         others.insert(*key, before);
     }
     Ok(others.into_iter().map(|(key, list)| (key, list.to_vec())).collect())
 }
 
-/// Is everything in this list from somebody who may be seen, whole, once, and in its order?
+/// Is everything in this list from somebody who may be seen, whole, once, and in its order? Up to `from` that is known.
 fn sound(
     transactions: &[Transaction],
     writers: &Writers,
     reader: usize,
     key: Key,
     list: &[u64],
+    from: usize,
 ) -> Result<(), Anomaly> {
     let read = || format!("{} read {} as {}", transactions[reader].label, tell::key(key), tell::list(list));
     let mut met = BTreeSet::new();
-    let mut at = 0;
+    let mut at = from;
     while at < list.len() {
         let value = list[at];
         let Some((writer, _)) = writers.get(&(key, value)) else {
             let what = format!("{}, and nobody appended {value}", read());
-            return Err(tell::anomaly("from-nowhere", &[&transactions[reader]], what));
+            return Err(tell::anomaly("from-nowhere", &[&transactions[reader]], key, what));
         };
         let author = &transactions[*writer];
         let involved = [&transactions[reader], author];
         if author.fate == Fate::Refused {
             let what = format!("{}, and {}, which appends {value}, was refused", read(), author.label);
-            return Err(tell::anomaly("aborted-read", &involved, what));
+            return Err(tell::anomaly("aborted-read", &involved, key, what));
         }
         if *writer == reader {
             let what = format!("{}, with {value}, which it appends only later", read());
-            return Err(tell::anomaly("internal", &involved, what));
+            return Err(tell::anomaly("internal", &involved, key, what));
         }
-        if !met.insert(value) {
+        if !met.insert(value) || list[..from].contains(&value) {
             let what = format!("{}, with {value} of {} twice", read(), author.label);
-            return Err(tell::anomaly("appended-twice", &involved, what));
+            return Err(tell::anomaly("appended-twice", &involved, key, what));
         }
         // All that it appends to this list stands together, in its order.
         let all = appended(author, key);
@@ -149,7 +151,7 @@ fn sound(
             let ends = there > 0 && at + there == list.len();
             let kind = if ends { "intermediate-read" } else { "torn" };
             let what = format!("{}, and {} appends {} to it, as a whole", read(), author.label, tell::list(&all));
-            return Err(tell::anomaly(kind, &involved, what));
+            return Err(tell::anomaly(kind, &involved, key, what));
         }
         met.extend(&all);
         at += there;
@@ -167,6 +169,17 @@ fn appended(transaction: &Transaction, key: Key) -> Vec<u64> {
 }
 
 impl Orders {
+    /// How much of a list's beginning is as others read it, up to the end of somebody's appends, and so as sound as that was:
+    /// lists grow long, and what is new in them is short.
+    fn known_to_be_sound(&self, transactions: &[Transaction], reader: usize, key: Key, list: &[u64]) -> usize {
+        let Some(known) = self.lists.get(&key).filter(|_| appended(&transactions[reader], key).is_empty()) else {
+            return 0;
+        };
+        let whole = |length: usize| length == 0 || known.writers.get(length) != known.writers.get(length - 1);
+        let common = known.values.len().min(list.len());
+        if known.values[..common] == list[..common] && whole(common) { common } else { 0 }
+    }
+
     /// Takes what a transaction read. Of any two readings of a list the shorter is the beginning of the longer.
     fn take(
         &mut self,
@@ -189,7 +202,7 @@ impl Orders {
                 two.label,
                 tell::list(&list)
             );
-            return Err(tell::anomaly("incompatible-order", &[one, two], what));
+            return Err(tell::anomaly("incompatible-order", &[one, two], key, what));
         }
         if known.shown_to.is_none() || list.len() > known.values.len() {
             let author = |value: &u64| writers.get(&(key, *value)).map_or(reader, |(writer, _)| *writer);
@@ -232,7 +245,7 @@ impl Orders {
                     tell::list(&self.lists[&read.key].values[..read.length]),
                     reader.label
                 );
-                return Err(tell::anomaly("lost-append", &[writer, reader], what));
+                return Err(tell::anomaly("lost-append", &[writer, reader], read.key, what));
             }
         }
         Ok(())

@@ -10,17 +10,34 @@ const INDENT: &str = "\n              ";
 /// Values of a list that are shown.
 const SHOWN_MAX: usize = 6;
 
-/// An anomaly with the transactions that it is about.
-pub(super) fn anomaly(kind: &str, involved: &[&Transaction], what: String) -> Anomaly {
+/// An anomaly with the transactions that it is about, what they did to the list that it is about, and what follows from it.
+pub(super) fn anomaly(kind: &str, involved: &[&Transaction], about: Key, what: String) -> Anomaly {
     let at_ns = involved.iter().map(|one| one.returned_ns.unwrap_or(one.invoked_ns)).max().unwrap_or(0);
     let mut told = what;
     for (index, transaction) in involved.iter().enumerate() {
         if !involved[..index].iter().any(|before| std::ptr::eq(*before, *transaction)) {
             told.push_str(INDENT);
-            told.push_str(&in_words(transaction));
+            told.push_str(&in_words(transaction, &[about]));
         }
     }
+    told.push_str(INDENT);
+    told.push_str(conclusion(kind));
     Anomaly { kind: kind.to_owned(), at_ns, what: told }
+}
+
+/// What an anomaly of one read or of two means.
+fn conclusion(kind: &str) -> &'static str {
+    match kind {
+        "aborted-read" => "so something was read of a transaction whose client was told that it had changed nothing",
+        "appended-twice" => "so a transaction that was sent once was executed twice",
+        "intermediate-read" => "so a transaction was seen in the middle",
+        "torn" => "so a transaction's appends to one list were torn apart",
+        "from-nowhere" => "so something was read that nobody has written",
+        "lost-append" => "so what was acknowledged is gone, or was not there when it was acknowledged",
+        "incompatible-order" => "so the list has had two histories",
+        "internal" => "so the transaction contradicts itself",
+        _ => "so the history cannot be read",
+    }
 }
 
 /// A contradiction.
@@ -37,9 +54,10 @@ pub(super) fn cycle(transactions: &[Transaction], orders: &Orders, cycle: &Cycle
     }
     let label = involved.first().map_or("one of them", |first| first.label.as_str());
     involved.sort_by_key(|one| one.invoked_ns);
+    let about: Vec<Key> = cycle.nodes.iter().filter_map(|(_, why)| why.key()).collect();
     for transaction in &involved {
         what.push_str(INDENT);
-        what.push_str(&in_words(transaction));
+        what.push_str(&in_words(transaction, &about));
     }
     what.push_str(&reasons);
     what.push_str(INDENT);
@@ -56,17 +74,13 @@ fn shape(cycle: &Cycle) -> &'static str {
         Why::Rw { .. } => 'a',
         Why::RealTime => 't',
     };
-    let key_of = |why: Why| match why {
-        Why::Ww { key, .. } | Why::Wr { key, .. } | Why::Rw { key, .. } => Some(key),
-        Why::RealTime => None,
-    };
     let mut letters: Vec<char> = cycle.nodes.iter().map(letter).collect();
     // The same shape wherever it begins.
     let rotations = (0..letters.len()).map(|_| {
         letters.rotate_left(1);
         letters.iter().collect::<String>()
     });
-    let one_list = cycle.nodes.windows(2).all(|pair| key_of(pair[0].1) == key_of(pair[1].1));
+    let one_list = cycle.nodes.windows(2).all(|pair| pair[0].1.key() == pair[1].1.key());
     match rotations.min().unwrap_or_default().as_str() {
         "aa" if one_list => " (a lost update)",
         "aa" => " (write skew)",
@@ -138,21 +152,29 @@ fn reason(
     }
 }
 
-/// A transaction, and what it did and saw.
-fn in_words(transaction: &Transaction) -> String {
+/// A transaction, how it was said, and what it did and saw of these lists.
+fn in_words(transaction: &Transaction, about: &[Key]) -> String {
     let step = |step: &Step| match step {
         Step::Append { key: to, value } => format!("append {value} to {}", key(*to)),
         Step::Read { key: of, list: shown } => format!("read {} as {}", key(*of), list(shown)),
     };
-    let steps: Vec<String> = transaction.steps.iter().map(step).collect();
+    let concerned =
+        |step: &&Step| matches!(step, Step::Append { key, .. } | Step::Read { key, .. } if about.contains(key));
+    let mut steps: Vec<String> = transaction.steps.iter().filter(concerned).map(step).collect();
+    match transaction.steps.len() - steps.len() {
+        0 => {}
+        1 => steps.push("and one step on another list".to_owned()),
+        others => steps.push(format!("and {others} steps on other lists")),
+    }
     let fate = match transaction.fate {
         Fate::Committed => "acknowledged",
         Fate::Unknown => "outcome unknown to its client",
         Fate::Refused => "refused",
     };
     let until = transaction.returned_ns.map_or_else(|| "never".to_owned(), time);
-    let (label, from) = (&transaction.label, time(transaction.invoked_ns));
-    format!("{label} ({from} – {until}, {fate}): {}", steps.join(", "))
+    let Transaction { label, said, .. } = transaction;
+    let from = time(transaction.invoked_ns);
+    format!("{label} ({said}, {from} – {until}, {fate}): {}", steps.join(", "))
 }
 
 /// A list's name.

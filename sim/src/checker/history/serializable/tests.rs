@@ -21,6 +21,7 @@ fn transaction(line: &str) -> Transaction {
     };
     Transaction {
         label: name.trim_end_matches(['?', '!']).to_owned(),
+        said: "one statement",
         invoked_ns: ns(from),
         returned_ns: (!to.is_empty()).then(|| ns(to)),
         fate,
@@ -112,24 +113,24 @@ fn anomalies_of_one_read_or_two() {
 fn cycles_are_told() {
     insta::assert_snapshot!(bad("G-single", "T1 0..9 r1= a1:7\nT2 0..9 r1= a1:8\nT3 10..11 r1=7,8"), @"
     no order of 2 transactions explains what they saw (a lost update):
-                  T2 (0.000000 s – 0.009000 s, acknowledged): read list 1 as [], append 8 to list 1
-                  T1 (0.000000 s – 0.009000 s, acknowledged): read list 1 as [], append 7 to list 1
+                  T2 (one statement, 0.000000 s – 0.009000 s, acknowledged): read list 1 as [], append 8 to list 1
+                  T1 (one statement, 0.000000 s – 0.009000 s, acknowledged): read list 1 as [], append 7 to list 1
                   T2 must come before T1: T2 read list 1 as [], without 7, which T1 appended (in [7, 8], as T3 read it, 7 comes next)
                   T1 must come before T2: of their appends to list 1, 7 stands before 8 in [7, 8], as T3 read it
                   so T2 would come before itself
     ");
     insta::assert_snapshot!(bad("G2", "T1 0..9 r1= a2:7\nT2 0..9 r2= a1:8\nT3 10..11 r1=8 r2=7"), @"
     no order of 2 transactions explains what they saw (write skew):
-                  T1 (0.000000 s – 0.009000 s, acknowledged): read list 1 as [], append 7 to list 2
-                  T2 (0.000000 s – 0.009000 s, acknowledged): read list 2 as [], append 8 to list 1
+                  T1 (one statement, 0.000000 s – 0.009000 s, acknowledged): read list 1 as [], append 7 to list 2
+                  T2 (one statement, 0.000000 s – 0.009000 s, acknowledged): read list 2 as [], append 8 to list 1
                   T1 must come before T2: T1 read list 1 as [], without 8, which T2 appended (in [8], as T3 read it, 8 comes next)
                   T2 must come before T1: T2 read list 2 as [], without 7, which T1 appended (in [7], as T3 read it, 7 comes next)
                   so T1 would come before itself
     ");
     insta::assert_snapshot!(bad("G-single-realtime", "T1 0..1 a1:7\nT2 2..3 r1=\nT3 4..5 r1=7"), @"
     no order of 2 transactions explains what they saw (a stale read):
-                  T1 (0.000000 s – 0.001000 s, acknowledged): append 7 to list 1
-                  T2 (0.002000 s – 0.003000 s, acknowledged): read list 1 as []
+                  T1 (one statement, 0.000000 s – 0.001000 s, acknowledged): append 7 to list 1
+                  T2 (one statement, 0.002000 s – 0.003000 s, acknowledged): read list 1 as []
                   T2 must come before T1: T2 read list 1 as [], without 7, which T1 appended (in [7], as T3 read it, 7 comes next)
                   T1 must come before T2: it had returned at 0.001000 s, and T2 was invoked at 0.002000 s
                   so T2 would come before itself
@@ -138,10 +139,10 @@ fn cycles_are_told() {
         bad("G2", "W1 0..9 a1:7\nW2 0..9 a2:8\nR1 0..9 r1=7 r2=\nR2 0..9 r1= r2=8\nR3 10..11 r1=7 r2=8"),
         @"
     no order of 4 transactions explains what they saw (a long fork: two readers saw two writers in opposite orders):
-                  W1 (0.000000 s – 0.009000 s, acknowledged): append 7 to list 1
-                  R1 (0.000000 s – 0.009000 s, acknowledged): read list 1 as [7], read list 2 as []
-                  W2 (0.000000 s – 0.009000 s, acknowledged): append 8 to list 2
-                  R2 (0.000000 s – 0.009000 s, acknowledged): read list 1 as [], read list 2 as [8]
+                  W1 (one statement, 0.000000 s – 0.009000 s, acknowledged): append 7 to list 1
+                  R1 (one statement, 0.000000 s – 0.009000 s, acknowledged): read list 1 as [7], read list 2 as []
+                  W2 (one statement, 0.000000 s – 0.009000 s, acknowledged): append 8 to list 2
+                  R2 (one statement, 0.000000 s – 0.009000 s, acknowledged): read list 1 as [], read list 2 as [8]
                   W1 must come before R1: R1 read list 1 with 7, which W1 appended, as its last
                   R1 must come before W2: R1 read list 2 as [], without 8, which W2 appended (in [8], as R2 read it, 8 comes next)
                   W2 must come before R2: R2 read list 2 with 8, which W2 appended, as its last

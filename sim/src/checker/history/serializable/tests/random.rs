@@ -37,6 +37,7 @@ fn execution(rng: &mut Rng, count: usize, overlap: i64) -> Vec<Transaction> {
         }
         transactions.push(Transaction {
             label: format!("T{number}"),
+            said: "one statement",
             invoked_ns: (at - between(rng, 0, overlap)) as u64,
             returned_ns: (fate != Fate::Unknown).then(|| (at + between(rng, 0, overlap)) as u64),
             fate,
