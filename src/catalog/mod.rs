@@ -8,7 +8,10 @@
 //! - Identifiers ([`TableId`], [`TreeId`]) are never reused; `next_table` and `next_tree` only grow.
 //! - A version names one content: two catalogs of one cluster with equal versions are equal.
 //! - Names are stored folded as PostgreSQL folds them.
+//! - A column keeps its position as long as its table lives: rows are arrays. A dropped column keeps it too, under a name
+//!   that nobody can give ([`Column::drop_it`]), and no key, index or constraint uses it.
 
+mod row;
 pub mod system;
 
 use crate::types::{CatalogVersion, DataType, TableId, TreeId, Value};
@@ -112,7 +115,7 @@ pub enum Placement {
     Replicated,
 }
 
-/// A column.
+/// A column, or the place of one that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Name.
@@ -123,6 +126,11 @@ pub struct Column {
     pub not_null: bool,
     /// DEFAULT as SQL text.
     pub default: Option<String>,
+    /// The value in rows that are too short to have the column: they are older than it. It was its default when it was
+    /// added, and no later default changes it.
+    pub missing: Value,
+    /// It was dropped: nobody sees it. Rows go on having a place for it, with what it was in old ones and NULL in new ones.
+    pub dropped: bool,
 }
 
 /// A secondary index.
@@ -171,6 +179,8 @@ pub struct Check {
     pub name: String,
     /// Condition as SQL text.
     pub expression: String,
+    /// Does it hold for all rows? Not known of one that was added NOT VALID, and not yet validated.
+    pub valid: bool,
 }
 
 /// Schemas that exist without being created.
@@ -256,7 +266,10 @@ impl Catalog {
             let columns = table.columns.len();
             let used = table.primary_key.iter().chain(&table.partition_key).copied();
             let indexed = table.indexes.iter().flat_map(|index| index.columns.iter().map(|(column, _)| *column));
-            assert!(used.chain(indexed).all(|column| column < columns), "keys name columns that exist");
+            assert!(
+                used.chain(indexed).all(|column| column < columns && !table.columns[column].dropped),
+                "keys name columns that exist"
+            );
             assert!(
                 table.placement != Placement::Replicated || table.partition_key.is_empty(),
                 "a table that every partition has is not divided by a key"
@@ -301,7 +314,7 @@ impl Table {
     /// Position of a column.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name == name)
+        self.columns.iter().position(|column| column.name == name && !column.dropped)
     }
 
     /// The index that is becoming the primary key.

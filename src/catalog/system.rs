@@ -194,10 +194,8 @@ static TABLES: LazyLock<Vec<Arc<Table>>> = LazyLock::new(|| {
 impl SystemTable {
     fn definition(&self, number: u32) -> Table {
         let column = |(place, (name, data_type, _)): (usize, &(&str, DataType, &str))| Column {
-            name: (*name).to_owned(),
-            data_type: *data_type,
             not_null: place < self.key,
-            default: None,
+            ..Column::new((*name).to_owned(), *data_type)
         };
         Table {
             id: TableId(number),

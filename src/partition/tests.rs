@@ -151,7 +151,7 @@ impl Bench {
         let previous = GlobalNumber(number.0 - 1);
         let body = GlobalBody::Define {
             text: text.into(),
-            search_path: vec!["public".into()],
+            settings: Arc::default(),
             catalog_version: self.replica.machine().catalog().version,
         };
         let global = Global {

@@ -18,8 +18,9 @@ use crate::types::NodeId;
 use std::fmt::Write as _;
 use thiserror::Error;
 
-/// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions;
-/// 3: foreign keys and owners of keys in the catalog. What was written before is not read.
+/// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions.
+/// 3: foreign keys and owners of keys in the catalog, columns that came later than rows, and that were dropped. What was written
+/// before is not read.
 pub const FORMAT: u32 = 3;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
@@ -189,7 +190,7 @@ mod tests {
     fn another_format_is_told_from_damage() {
         let text = identity().encode();
         assert_eq!(Identity::decode(&text.replace("format 3", "format 4")), Err(Unreadable::Newer(4)));
-        assert_eq!(Identity::decode(&text.replace("format 3", "format 1")), Err(Unreadable::Older(1)));
+        assert_eq!(Identity::decode(&text.replace("format 3", "format 2")), Err(Unreadable::Older(2)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

@@ -6,7 +6,7 @@
 
 use super::survey::Survey;
 use crate::catalog::system::{SYSTEM_TABLES, tables};
-use crate::catalog::{Catalog, ForeignAction, ForeignKey, Index, IndexState, Table};
+use crate::catalog::{Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
 use crate::consensus::Role;
 use crate::types::{LogIndex, NodeId, PartitionId, Timestamp, Value};
@@ -275,7 +275,7 @@ fn table_row(table: &Table) -> Row {
     vec![
         text(&table.schema),
         text(&table.name),
-        int4(table.columns.len()),
+        int4(table.live_columns().count()),
         key(&table.primary_key),
         key(if table.is_system() { &[] } else { &table.partition_key }),
         optional_text(table.placed_by()),
@@ -295,7 +295,7 @@ fn columns(table: &Table) -> Vec<Row> {
             optional_text(column.default.as_ref()),
         ]
     };
-    table.columns.iter().enumerate().map(row).collect()
+    table.live_columns().map(row).collect()
 }
 
 fn indexed(table: &Table, index: &Index) -> String {
@@ -351,6 +351,10 @@ fn referencing(catalog: &Catalog, table: &Table, key: &ForeignKey) -> String {
     )
 }
 
+fn check_text(check: &Check) -> String {
+    format!("CHECK ({}){}", check.expression, if check.valid { "" } else { " NOT VALID" })
+}
+
 fn constraints(catalog: &Catalog, table: &Table) -> Vec<Row> {
     let row = |name: &str, kind: &str, definition: String| {
         vec![text(&table.schema), text(&table.name), text(name), text(kind), text(definition)]
@@ -366,6 +370,6 @@ fn constraints(catalog: &Catalog, table: &Table) -> Vec<Row> {
         .filter(|index| index.constraint)
         .map(|index| row(&index.name, "unique", format!("UNIQUE ({})", indexed(table, index))));
     let foreign = table.foreign_keys.iter().map(|key| row(&key.name, "foreign key", referencing(catalog, table, key)));
-    let checks = table.checks.iter().map(|check| row(&check.name, "check", format!("CHECK ({})", check.expression)));
+    let checks = table.checks.iter().map(|check| row(&check.name, "check", check_text(check)));
     primary.chain(unique).chain(foreign).chain(checks).collect()
 }

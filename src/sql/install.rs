@@ -1,5 +1,9 @@
-//! A store from one catalog to the next.
+//! A store from one catalog to the next: trees come and go, rows are written anew or looked through, indexes are built.
 
+mod rows;
+
+use super::context::Context;
+use super::define::Work;
 use super::execute::{entry_of, key_text, row_key};
 use crate::catalog::{Catalog, Index, IndexState, Table};
 use crate::storage::Store;
@@ -8,34 +12,46 @@ use crate::types::{SqlError, SqlState, TreeId, Value, row};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// Creates and drops trees, and builds new indexes from the rows that are there. Returns the new UNIQUE indexes that do
-/// not hold, each with the error for the client; their trees are left incomplete, as
-/// [`crate::catalog::IndexState::Building`] allows.
-#[must_use]
-pub fn install(store: &mut Store, old: &Catalog, new: &Catalog) -> Vec<(TreeId, SqlError)> {
+/// Creates and drops trees, does what `work` says with the rows that are there, and builds new indexes from them.
+///
+/// # Errors
+/// The first thing that the rows do not keep: NOT NULL, a CHECK, a UNIQUE; or what went wrong in computing new values.
+/// The caller rolls the store back to its mark.
+pub fn install(
+    store: &mut Store,
+    old: &Catalog,
+    new: &Catalog,
+    work: &Work,
+    context: &mut Context,
+) -> Result<(), SqlError> {
     let trees =
         |catalog: &Catalog| catalog.tables.values().flat_map(|table| table.trees().collect::<Vec<_>>()).collect();
     let (before, after): (BTreeSet<TreeId>, BTreeSet<TreeId>) = (trees(old), trees(new));
     for tree in after.difference(&before) {
         store.create_tree(*tree);
     }
+    let same = |table: &Table| old.tables.values().find(|old| old.id == table.id);
     for table in new.tables.values() {
-        if let Some(old) = old.tables.values().find(|old| old.id == table.id && old.tree != table.tree) {
-            move_rows(store, old, table);
+        match same(table) {
+            Some(old) if before.contains(&table.tree) && old.tree != table.tree => move_rows(store, old, table)?,
+            Some(old) if old.tree != table.tree => rows::rewrite(store, old, table, work.on(table.id), context)?,
+            _ => {}
         }
     }
     for tree in before.difference(&after) {
         store.drop_tree(*tree);
     }
-    let mut violations = Vec::new();
-    for table in new.tables.values().filter(|table| before.contains(&table.tree)) {
+    for table in new.tables.values().filter(|table| same(table).is_some()) {
         for index in table.indexes.iter().filter(|index| !before.contains(&index.tree)) {
-            if let Err(error) = build(store, table, index) {
-                violations.push((index.tree, error));
-            }
+            build(store, table, index)?;
+        }
+        if before.contains(&table.tree)
+            && let Some(work) = work.on(table.id)
+        {
+            rows::prove(store, table, work, context)?;
         }
     }
-    violations
+    Ok(())
 }
 
 /// Puts rows that were gathered for one statement into a store. Of rows with the same primary key the last stays.
@@ -49,19 +65,20 @@ pub fn fill(store: &mut Store, table: &Table, rows: impl IntoIterator<Item = Vec
 
 /// A table has got a primary key: its rows go from their hidden ids to their keys. That no two have the same key was
 /// proved before, and kept true since (see [`crate::catalog::IndexState::BecomingPrimary`]).
-fn move_rows(store: &mut Store, old: &Table, new: &Table) {
+fn move_rows(store: &mut Store, old: &Table, new: &Table) -> Result<(), SqlError> {
     let mut wanted = vec![false; new.columns.len()];
     for column in &new.primary_key {
         wanted[*column] = true;
     }
-    let rows: Vec<(Vec<u8>, Vec<u8>)> = store
-        .scan(old.tree, Bound::Unbounded, Bound::Unbounded)
-        .filter_map(|(_, bytes)| Some((row_key(new, &row::decode_columns(bytes, &wanted).ok()?), bytes.to_vec())))
-        .collect();
+    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(store.len(old.tree));
+    for (_, bytes) in store.scan(old.tree, Bound::Unbounded, Bound::Unbounded) {
+        rows.push((row_key(new, &old.read_row(bytes, &wanted)?), bytes.to_vec()));
+    }
     store.clear(new.tree);
     for (key, bytes) in rows {
         store.put(new.tree, &key, &bytes);
     }
+    Ok(())
 }
 
 fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError> {
@@ -73,7 +90,7 @@ fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError
     let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
     let (mut violation, mut null) = (None, None);
     for (key, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
-        let row = row::decode_columns(bytes, &wanted)?;
+        let row = table.read_row(bytes, &wanted)?;
         if index.state == IndexState::BecomingPrimary {
             null =
                 null.or_else(|| index.columns.iter().map(|(column, _)| *column).find(|column| row[*column].is_null()));

@@ -51,7 +51,7 @@ mod settings;
 
 pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
-pub use define::{Definition, define, define_over, finish_building, next_to_finish};
+pub use define::{Definition, Surroundings, Work, define, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
 pub use integrity::{Changes, Proof, Settlement, addressed, proofs};

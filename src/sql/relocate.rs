@@ -8,13 +8,15 @@
 //! - Every row is in the partition where it belongs before and after; in between it is in what one of them gives.
 //! - Rows go as they are stored. Their keys are made where they arrive: a hidden row id is a partition's own.
 
+use super::context::Context;
+use super::define::Work;
 use super::execute::{delete_row, insert_row, unique_violation};
 use super::install::install;
 use super::placement::{Home, Share, home};
 use crate::catalog::{Catalog, Table};
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
-use crate::types::{PartitionId, SqlError, SqlState, TableId, TreeId, Value, row};
+use crate::types::{PartitionId, SqlError, SqlState, TableId, Value};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,7 +66,7 @@ pub fn rows_to_move(
         }
         let mut by_receiver: BTreeMap<PartitionId, Vec<Bytes>> = BTreeMap::new();
         for (_, bytes) in store.scan(before.tree, Bound::Unbounded, Bound::Unbounded) {
-            let values = row::decode_columns(bytes, &key_columns(after))?;
+            let values = before.read_row(bytes, &key_columns(after))?;
             let receivers = match home(after, &values, share.partitions) {
                 Home::At(partition) => partition.0..=partition.0,
                 Home::Everywhere => 1..=share.partitions,
@@ -91,18 +93,19 @@ pub fn rows_to_move(
 /// [`rows_to_move`] have for this one, in ascending order of partition) come.
 ///
 /// # Errors
-/// When rows are damaged. The caller rolls the store back to its mark.
+/// When rows are damaged, or do not keep what the next catalog asks of them. The caller rolls the store back to its mark.
 pub fn install_moved(
     store: &mut Store,
     old: &Catalog,
     new: &Catalog,
     share: Share,
     arrivals: &[Bytes],
-) -> Result<Vec<(TreeId, SqlError)>, SqlError> {
+    context: &mut Context,
+) -> Result<(), SqlError> {
     for (before, after) in placed_anew(old, new) {
         let mut gone: Vec<(Vec<u8>, Vec<Value>)> = Vec::new();
         for (key, bytes) in store.scan(before.tree, Bound::Unbounded, Bound::Unbounded) {
-            let values = row::decode_columns(bytes, &vec![true; before.columns.len()])?;
+            let values = before.read_row(bytes, &before.every_column())?;
             if !share.has(after, &values) {
                 gone.push((key.to_vec(), values));
             }
@@ -111,7 +114,8 @@ pub fn install_moved(
             delete_row(store, before, &key, &values);
         }
     }
-    let mut violations = install(store, old, new);
+    // What moves rows asks nothing else of them: see `define::alter`.
+    install(store, old, new, &Work::default(), context)?;
     let malformed = || SqlError::new(SqlState::DATA_CORRUPTED, "malformed rows of another partition");
     let mut scratch = Vec::new();
     for bytes in arrivals {
@@ -119,15 +123,14 @@ pub fn install_moved(
         for (id, rows) in tables {
             let table = new.tables.values().find(|table| table.id == id).ok_or_else(malformed)?;
             for bytes in rows {
-                let values = row::decode_columns(&bytes, &vec![true; table.columns.len()])?;
+                let values = table.read_row(&bytes, &table.every_column())?;
                 if let Some(index) = insert_row(store, table, &values, &mut scratch) {
-                    let tree = index.map_or(table.tree, |index| table.indexes[index].tree);
-                    violations.push((tree, unique_violation(table, &values, index, &TimeZone::utc())));
+                    return Err(unique_violation(table, &values, index, &TimeZone::utc()));
                 }
             }
         }
     }
-    Ok(violations)
+    Ok(())
 }
 
 fn too_much() -> SqlError {

@@ -6,7 +6,8 @@
 //!                                    low nibble F: the length follows as u32 LE
 //! ```
 //! Integers, dates and timestamps are little-endian two's complement without redundant bytes. The tags describe the
-//! value, not the column, so that a row outlives a change of its table: columns added since read as NULL.
+//! value, not the column, so that a row outlives a change of its table. Of columns added since it has nothing: what they
+//! read as is the catalog's to say (`catalog::Table::read_row`).
 
 use super::error::{SqlError, SqlState};
 use super::numeric::Numeric;
@@ -169,22 +170,9 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Value>, SqlError> {
     if input.is_empty() { Ok(values) } else { Err(corrupted("bytes left over")) }
 }
 
-/// One column, from 0; NULL when the row is older than the column.
-pub fn decode_column(bytes: &[u8], column: usize) -> Result<Value, SqlError> {
-    let (count, mut input) = open(bytes)?;
-    if column >= count {
-        return Ok(Value::Null);
-    }
-    for _ in 0..column {
-        next(&mut input)?;
-    }
-    let (tag, payload) = next(&mut input)?;
-    decode_value(tag, payload)
-}
-
 /// The columns marked in `wanted`, in a row of `wanted.len()` values; the others are NULL, and so are those the row is
-/// too old to have. One pass, and nothing is built of what is not wanted.
-pub fn decode_columns(bytes: &[u8], wanted: &[bool]) -> Result<Vec<Value>, SqlError> {
+/// too old to have. And how many columns it has. One pass, and nothing is built of what is not wanted.
+pub fn decode_columns(bytes: &[u8], wanted: &[bool]) -> Result<(Vec<Value>, usize), SqlError> {
     let (count, mut input) = open(bytes)?;
     let mut values = vec![Value::Null; wanted.len()];
     let last = wanted.iter().rposition(|wanted| *wanted).map_or(0, |at| at + 1);
@@ -194,7 +182,7 @@ pub fn decode_columns(bytes: &[u8], wanted: &[bool]) -> Result<Vec<Value>, SqlEr
             *value = decode_value(tag, payload)?;
         }
     }
-    Ok(values)
+    Ok((values, count))
 }
 
 #[cfg(test)]
@@ -208,11 +196,14 @@ mod tests {
         fn rows_come_back(values in proptest::collection::vec(any_value(), 0..8)) {
             let bytes = encode(&values);
             prop_assert_eq!(&decode(&bytes).unwrap(), &values);
+            let wide = decode_columns(&bytes, &vec![true; values.len() + 1]).unwrap();
+            prop_assert_eq!(wide.1, values.len());
+            prop_assert_eq!(&wide.0[..values.len()], values.as_slice());
+            prop_assert_eq!(&wide.0[values.len()], &Value::Null);
             for (column, value) in values.iter().enumerate() {
-                prop_assert_eq!(&decode_column(&bytes, column).unwrap(), value);
+                let one: Vec<bool> = (0..=column).map(|place| place == column).collect();
+                prop_assert_eq!(&decode_columns(&bytes, &one).unwrap().0[column], value);
             }
-            prop_assert_eq!(decode_column(&bytes, values.len()).unwrap(), Value::Null);
-            prop_assert_eq!(decode_columns(&bytes, &vec![true; values.len()]).unwrap(), values);
         }
 
         #[test]
@@ -221,7 +212,7 @@ mod tests {
             let mut row = vec![VERSION, 3, 0];
             row.extend_from_slice(&bytes);
             let _ = decode(&row);
-            let _ = decode_column(&row, 2);
+            let _ = decode_columns(&row, &[false, false, true]);
             let _ = decode_columns(&row, &[false, true, true, true]);
         }
     }

@@ -6,10 +6,13 @@
 
 use super::Answer;
 use orrery::catalog::{Catalog, Table};
-use orrery::sql::{self, Context, Distribution, Kind, PlanCache, Prepared, Settings, Share, StatementResult};
+use orrery::sql::{
+    self, Context, Definition, Distribution, Kind, PlanCache, Prepared, Settings, Share, StatementResult, Surroundings,
+    Work,
+};
 use orrery::storage::Store;
 use orrery::types::random::SeedableRng;
-use orrery::types::{DataType, PartitionId, Rng, SqlError, Timestamp, TreeId, Value, row};
+use orrery::types::{DataType, PartitionId, Rng, SqlError, Timestamp, Value};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -68,62 +71,72 @@ impl Cluster {
         Ok(answers)
     }
 
-    /// Every partition installs; whether an index holds is known when all have said so.
+    /// Every partition installs, step by step; what one of them refuses is undone in all.
     fn define(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
-        let definition = sql::define_over(&self.catalog, statement, &self.settings.search_path, self.partitions())?;
-        let violations = self.install(definition.catalog)?;
-        let trees: Vec<TreeId> =
-            self.catalog.tables.values().flat_map(|table| table.indexes.iter().map(|index| index.tree)).collect();
-        for tree in trees {
-            let holds = !violations.iter().any(|(broken, _)| *broken == tree);
-            if let Some(text) = sql::finish_building(&self.catalog, tree, holds) {
-                let parsed = &sql::parse(&text)?[0];
-                let path = &self.settings.search_path;
-                let next = sql::define_over(&self.catalog, parsed, path, self.partitions())?.catalog;
-                self.install(next)?;
+        self.statements += 1;
+        let marks: Vec<_> = self.stores.iter().map(Store::mark).collect();
+        let before = self.catalog.clone();
+        let outcome = self.defined(statement);
+        for (store, mark) in self.stores.iter_mut().zip(marks) {
+            if outcome.is_err() {
+                store.rollback(mark);
             }
+            store.commit();
         }
-        match violations.into_iter().next() {
-            Some((_, error)) => Err(error),
-            None => Ok(Answer { tag: definition.tag, notices: definition.notices, ..Answer::default() }),
+        if outcome.is_err() {
+            self.catalog = before;
         }
+        outcome
     }
 
-    fn install(&mut self, mut next: Catalog) -> Result<Vec<(TreeId, SqlError)>, SqlError> {
+    fn defined(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
+        let settings = self.settings.clone();
+        let surroundings = Surroundings { settings: &settings, partitions: self.partitions(), now: super::NOW };
+        let Definition { mut catalog, tag, notices, mut work } = sql::define(&self.catalog, statement, &surroundings)?;
+        loop {
+            self.install(catalog, &work)?;
+            let Some(text) = sql::next_to_finish(&self.catalog) else { break };
+            Definition { catalog, work, .. } = sql::define(&self.catalog, &sql::parse(&text)?[0], &surroundings)?;
+        }
+        Ok(Answer { tag, notices, ..Answer::default() })
+    }
+
+    fn install(&mut self, mut next: Catalog, work: &Work) -> Result<(), SqlError> {
         let together = |table: &Table| table.placed_by() == Some("together") && !table.columns.is_empty();
         for table in next.tables.values_mut().filter(|table| self.spread && together(table)) {
             Arc::make_mut(table).partition_key = vec![0];
         }
         let partitions = self.partitions();
         let share = |number: usize| Share { own: PartitionId(u32::try_from(number).unwrap() + 1), partitions };
+        let moves = sql::moves_rows(&self.catalog, &next);
         let mut arrivals = vec![Vec::new(); self.stores.len()];
-        if sql::moves_rows(&self.catalog, &next) {
+        if moves {
             for (number, store) in self.stores.iter().enumerate() {
                 for (receiver, rows) in sql::rows_to_move(store, &self.catalog, &next, share(number))? {
                     arrivals[receiver.0 as usize - 1].push(rows);
                 }
             }
         }
-        let mut violations = Vec::new();
-        let marks: Vec<_> = self.stores.iter().map(Store::mark).collect();
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.statements.to_le_bytes());
         for (number, store) in self.stores.iter_mut().enumerate() {
-            violations.extend(sql::install_moved(store, &self.catalog, &next, share(number), &arrivals[number])?);
-        }
-        let proved = self.prove(&next, violations.is_empty());
-        for (store, mark) in self.stores.iter_mut().zip(marks) {
-            if proved.is_err() {
-                store.rollback(mark);
+            let mut context = Context::new(super::NOW, Rng::from_seed(seed), &self.settings.time_zone, 0);
+            context.share = Some(share(number));
+            let old = &self.catalog;
+            if moves {
+                sql::install_moved(store, old, &next, share(number), &arrivals[number], &mut context)?;
+            } else {
+                sql::install(store, old, &next, work, &mut context)?;
             }
-            store.commit();
         }
-        proved?;
+        self.prove(&next)?;
         self.catalog = next;
-        Ok(violations)
+        Ok(())
     }
 
     /// Constraints over rows of several partitions.
-    fn prove(&mut self, next: &Catalog, whole: bool) -> Result<(), SqlError> {
-        let Some(proof) = sql::proofs(&self.catalog, next).filter(|_| whole) else { return Ok(()) };
+    fn prove(&mut self, next: &Catalog) -> Result<(), SqlError> {
+        let Some(proof) = sql::proofs(&self.catalog, next) else { return Ok(()) };
         let shares: Vec<Share> = self.shares();
         let mut said = Vec::new();
         for (store, share) in self.stores.iter().zip(&shares) {
@@ -274,15 +287,15 @@ impl Cluster {
             for (number, store) in (1..).zip(&self.stores) {
                 let share = Share { own: PartitionId(number), partitions: self.partitions() };
                 for (_, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
-                    let values = row::decode_columns(bytes, &vec![true; table.columns.len()]).unwrap();
+                    let values = table.read_row(bytes, &table.every_column()).unwrap();
                     assert!(share.has(table, &values), "{values:?} of {} is not at home in {number}", table.name);
                 }
                 for index in &table.indexes {
                     let Some(tree) = index.global else { continue };
-                    let wide: Vec<bool> = vec![true; table.columns.len()];
+                    let wide = table.every_column();
                     let rows =
                         self.stores.iter().flat_map(|store| store.scan(table.tree, Bound::Unbounded, Bound::Unbounded));
-                    let rows = rows.map(|(_, bytes)| row::decode_columns(bytes, &wide).unwrap());
+                    let rows = rows.map(|(_, bytes)| table.read_row(bytes, &wide).unwrap());
                     let keyed =
                         rows.filter(|row| index.columns.iter().all(|(column, _)| !row[*column].is_null())).count();
                     let owned: usize = self.stores.iter().map(|store| store.len(tree)).sum();

@@ -5,11 +5,14 @@ pub mod cluster;
 pub mod generate;
 
 use orrery::catalog::Catalog;
-use orrery::sql::{self, Context, Definition, Kind, OutputColumn, PlanCache, Settings, StatementResult};
+use orrery::sql::{self, Context, Definition, Kind, OutputColumn, PlanCache, Settings, StatementResult, Surroundings};
 use orrery::storage::Store;
 use orrery::types::datetime::TimeZone;
 use orrery::types::random::SeedableRng;
 use orrery::types::{DataType, Rng, SqlError, Timestamp, Value, text};
+
+/// The engine's clock stands still.
+const NOW: Timestamp = Timestamp(700_000_000_000_000);
 
 /// An engine with an empty database.
 pub struct Engine {
@@ -54,38 +57,47 @@ impl Engine {
         Ok(answers)
     }
 
+    /// As a partition does: step by step, all of it or nothing.
     fn define(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
-        let Definition { catalog, tag, notices } = sql::define(&self.catalog, statement, &self.settings.search_path)?;
+        self.statements += 1;
         let mark = self.store.mark();
-        let violations = sql::install(&mut self.store, &self.catalog, &catalog);
-        if let Some(proof) = sql::proofs(&self.catalog, &catalog) {
-            let share = sql::Share { own: orrery::types::PartitionId(1), partitions: 1 };
-            let claims = proof.claims(&self.store, &catalog, share);
-            let proved =
-                claims.and_then(|bytes| proof.look_at(&mut self.store, &catalog, share, &[(share.own, bytes)]));
-            if let Err(error) = proved {
-                self.store.rollback(mark);
+        match self.defined(statement) {
+            Ok((catalog, answer)) => {
                 self.store.commit();
-                return Err(error);
+                self.catalog = catalog;
+                Ok(answer)
+            }
+            Err(error) => {
+                self.store.rollback(mark);
+                Err(error)
             }
         }
-        self.store.commit();
-        self.catalog = catalog;
-        let building: Vec<_> =
-            self.catalog.tables.values().flat_map(|table| table.indexes.iter().map(|i| i.tree)).collect();
-        for tree in building {
-            let violation = violations.iter().find(|(broken, _)| *broken == tree);
-            if let Some(text) = sql::finish_building(&self.catalog, tree, violation.is_none()) {
-                let parsed = sql::parse(&text)?;
-                let next = sql::define(&self.catalog, &parsed[0], &self.settings.search_path)?.catalog;
-                let _ = sql::install(&mut self.store, &self.catalog, &next);
-                self.catalog = next;
+    }
+
+    fn defined(&mut self, statement: &sql::Parsed) -> Result<(Catalog, Answer), SqlError> {
+        let mut context = self.context();
+        let surroundings = Surroundings { settings: &self.settings, partitions: 1, now: NOW };
+        let Definition { catalog: mut next, tag, notices, mut work } =
+            sql::define(&self.catalog, statement, &surroundings)?;
+        let mut catalog = self.catalog.clone();
+        loop {
+            sql::install(&mut self.store, &catalog, &next, &work, &mut context)?;
+            if let Some(proof) = sql::proofs(&catalog, &next) {
+                let share = sql::Share { own: orrery::types::PartitionId(1), partitions: 1 };
+                let said = proof.claims(&self.store, &next, share)?;
+                proof.look_at(&mut self.store, &next, share, &[(share.own, said)])?;
             }
+            catalog = next;
+            let Some(text) = sql::next_to_finish(&catalog) else { break };
+            Definition { catalog: next, work, .. } = sql::define(&catalog, &sql::parse(&text)?[0], &surroundings)?;
         }
-        match violations.into_iter().next() {
-            Some((_, error)) => Err(error),
-            None => Ok(Answer { columns: vec![], result: StatementResult::default(), tag, notices }),
-        }
+        Ok((catalog, Answer { tag, notices, ..Answer::default() }))
+    }
+
+    fn context(&self) -> Context {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.statements.to_le_bytes());
+        Context::new(NOW, Rng::from_seed(seed), &self.settings.time_zone, 0)
     }
 
     /// Runs one query or write with parameters.
@@ -93,10 +105,7 @@ impl Engine {
         self.statements += 1;
         let types: Vec<Option<DataType>> = vec![None; parameters.len()];
         let plan = self.plans.prepare(&self.catalog, text, &self.settings, &types)?;
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.statements.to_le_bytes());
-        let mut context =
-            Context::new(Timestamp(700_000_000_000_000), Rng::from_seed(seed), &self.settings.time_zone, 0);
+        let mut context = self.context();
         let mark = self.store.mark();
         match plan.execute(&mut self.store, parameters, &mut context) {
             Ok(result) => {

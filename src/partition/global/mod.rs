@@ -103,8 +103,8 @@ pub enum GlobalBody {
     Define {
         /// One DDL statement's text.
         text: Arc<str>,
-        /// Schemas to resolve names in.
-        search_path: Vec<String>,
+        /// Settings of the session in force.
+        settings: Arc<Settings>,
         /// Version under which it was checked.
         catalog_version: CatalogVersion,
     },

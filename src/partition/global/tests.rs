@@ -195,8 +195,8 @@ impl World {
 
     fn define(&mut self, text: &str) {
         let participants = (0..=self.partitions).map(PartitionId).collect();
-        let (search_path, catalog_version) = (vec!["public".to_owned()], self.catalog);
-        self.request(participants, GlobalBody::Define { text: text.into(), search_path, catalog_version });
+        let (settings, catalog_version) = (Arc::default(), self.catalog);
+        self.request(participants, GlobalBody::Define { text: text.into(), settings, catalog_version });
         self.heal();
         self.catalog = self.groups[0].members[0].replica.machine().catalog().version;
     }

@@ -81,7 +81,7 @@ impl Pair {
                     participants: vec![PartitionId::CLUSTER, PartitionId(1)],
                     body: Arc::new(GlobalBody::Define {
                         text: DEFINITIONS[*number].into(),
-                        search_path: vec!["public".into()],
+                        settings: Arc::default(),
                         catalog_version: self.cluster.catalog().version,
                     }),
                 };

@@ -211,9 +211,7 @@ impl StateMachine {
                 self.execute_placed(&mut standing, statements, settings, share, values)
             }
             GlobalBody::Commit { lists, only_validate, .. } => Some(self.execute_list(lists, *only_validate)),
-            GlobalBody::Define { text, search_path, .. } => {
-                self.define_tentatively(&mut standing, text, search_path, values)
-            }
+            GlobalBody::Define { text, settings, .. } => self.define_tentatively(&mut standing, text, settings, values),
         };
         let keeps = vote.as_ref().is_none_or(Vote::is_yes);
         if !keeps {
@@ -357,7 +355,7 @@ impl StateMachine {
         &mut self,
         standing: &mut Standing,
         text: &str,
-        search_path: &[String],
+        settings: &Settings,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Option<Vote> {
         // It begins anew when all that it waits for has come, not each time that somebody asks: it may be long.
@@ -369,7 +367,7 @@ impl StateMachine {
             return None;
         }
         self.store.rollback(standing.mark);
-        match self.defined(standing, text, search_path, values) {
+        match self.defined(standing, text, settings, values) {
             Ok(defined) => {
                 standing.definition = Some(defined?);
                 Some(Vote::Yes)
@@ -383,78 +381,73 @@ impl StateMachine {
         &mut self,
         standing: &mut Standing,
         text: &str,
-        search_path: &[String],
+        settings: &Settings,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Result<Option<Defined>, SqlError> {
         let data = standing.global.participants.iter().filter(|(partition, _)| *partition != PartitionId::CLUSTER);
         let partitions = u32::try_from(data.count()).unwrap_or(u32::MAX);
-        let definition = define(&self.catalog, text, search_path, partitions)?;
-        let (tag, notices) = (definition.tag, definition.notices);
-        let mut catalog = Arc::clone(&self.catalog);
-        let (mut next, mut round) = (definition.catalog, 0);
+        let Global { timestamp, seed, .. } = *standing.global;
+        let surroundings = sql::Surroundings { settings, partitions, now: timestamp };
+        let sql::Definition { mut catalog, tag, notices, mut work } = define(&self.catalog, text, &surroundings)?;
+        let mut before = Arc::clone(&self.catalog);
+        let mut round = 0;
+        let mut context = context(settings, timestamp, dice(seed, 0), 0);
+        context.share = Some(sql::Share { own: self.partition, partitions });
         loop {
-            if !self.bring_rows(standing, &catalog, &next, partitions, &mut round, values)? {
+            if !self.bring_rows(standing, (&before, &catalog), &work, &mut context, &mut round, values)? {
                 return Ok(None);
             }
-            catalog = Arc::new(next);
-            let Some(text) = sql::next_to_finish(&catalog) else { break };
-            next = define(&catalog, &text, search_path, partitions)?.catalog;
+            before = Arc::new(catalog);
+            let Some(text) = sql::next_to_finish(&before) else { break };
+            sql::Definition { catalog, work, .. } = define(&before, &text, &surroundings)?;
         }
-        Ok(Some(Defined { catalog, tag, notices }))
+        Ok(Some(Defined { catalog: before, tag, notices }))
     }
 
     /// Brings the rows from one catalog to the next; `false`: those that others give are not there yet.
     fn bring_rows(
         &mut self,
         standing: &mut Standing,
-        old: &Catalog,
-        new: &Catalog,
-        partitions: u32,
+        (old, new): (&Catalog, &Catalog),
+        work: &sql::Work,
+        context: &mut sql::Context,
         round: &mut u32,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Result<bool, SqlError> {
-        if self.partition == PartitionId::CLUSTER {
-            return Ok(true);
+        let Some(share) = context.share.filter(|_| self.partition != PartitionId::CLUSTER) else { return Ok(true) };
+        if share.partitions <= 1 || !sql::moves_rows(old, new) {
+            sql::install(&mut self.store, old, new, work, context)?;
+            return self.prove(standing, (old, new), share, round, values);
         }
-        let violations = if partitions > 1 && sql::moves_rows(old, new) {
-            let share = sql::Share { own: self.partition, partitions };
-            if standing.sent.iter().all(|(sent, _)| sent != round) {
-                let leaving = sql::rows_to_move(&self.store, old, new, share)?;
-                standing.sent.push((*round, encode_leaving(&leaving)));
-            }
-            let others = (1..=partitions).map(PartitionId).filter(|other| *other != share.own);
-            let Some(said) = others.map(|other| values(*round, other)).collect::<Option<Vec<_>>>() else {
-                sometimes!("global.waits_for_rows");
-                return Ok(false);
-            };
-            *round += 1;
-            let mut arrivals = Vec::new();
-            for bytes in said {
-                arrivals.extend(arrivals_in(&bytes, share.own)?);
-            }
-            sometimes!("global.rows_moved", !arrivals.is_empty());
-            sql::install_moved(&mut self.store, old, new, share, &arrivals)?
-        } else {
-            sql::install(&mut self.store, old, new)
+        if standing.sent.iter().all(|(sent, _)| sent != round) {
+            let leaving = sql::rows_to_move(&self.store, old, new, share)?;
+            standing.sent.push((*round, encode_leaving(&leaving)));
+        }
+        let others = (1..=share.partitions).map(PartitionId).filter(|other| *other != share.own);
+        let Some(said) = others.map(|other| values(*round, other)).collect::<Option<Vec<_>>>() else {
+            sometimes!("global.waits_for_rows");
+            return Ok(false);
         };
-        if let Some((_, error)) = violations.into_iter().next() {
-            return Err(error);
+        *round += 1;
+        let mut arrivals = Vec::new();
+        for bytes in said {
+            arrivals.extend(arrivals_in(&bytes, share.own)?);
         }
-        self.prove(standing, old, new, partitions, round, values)
+        sometimes!("global.rows_moved", !arrivals.is_empty());
+        sql::install_moved(&mut self.store, old, new, share, &arrivals, context)?;
+        self.prove(standing, (old, new), share, round, values)
     }
 
     /// Constraints over rows of several partitions; `false`: what others claim and require is not there yet.
     fn prove(
         &mut self,
         standing: &mut Standing,
-        old: &Catalog,
-        new: &Catalog,
-        partitions: u32,
+        (old, new): (&Catalog, &Catalog),
+        share: sql::Share,
         round: &mut u32,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Result<bool, SqlError> {
         let Some(proof) = sql::proofs(old, new) else { return Ok(true) };
-        let share = sql::Share { own: self.partition, partitions };
         if standing.sent.iter().all(|(sent, _)| sent != round) {
             standing.sent.push((*round, proof.claims(&self.store, new, share)?));
         }
@@ -463,7 +456,7 @@ impl StateMachine {
             let bytes = own.map(|(_, bytes)| bytes.clone()).or_else(|| values(*round, from))?;
             Some((from, bytes))
         };
-        let Some(said) = (1..=partitions).map(PartitionId).map(said).collect::<Option<Vec<_>>>() else {
+        let Some(said) = (1..=share.partitions).map(PartitionId).map(said).collect::<Option<Vec<_>>>() else {
             return Ok(false);
         };
         *round += 1;
@@ -674,10 +667,10 @@ fn told(remembered: Remembered) -> GlobalOutcome {
     GlobalOutcome { vote, committed, results: Vec::new(), defined }
 }
 
-fn define(catalog: &Catalog, text: &str, search_path: &[String], partitions: u32) -> Result<sql::Definition, SqlError> {
+fn define(catalog: &Catalog, text: &str, surroundings: &sql::Surroundings<'_>) -> Result<sql::Definition, SqlError> {
     let parsed = sql::parse(text)?;
     match parsed.as_slice() {
-        [one] => sql::define_over(catalog, one, search_path, partitions),
+        [one] => sql::define(catalog, one, surroundings),
         _ => Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "one definition at a time")),
     }
 }

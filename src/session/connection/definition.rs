@@ -60,8 +60,9 @@ impl Connection {
             // Whoever said it too early would put an index in use that does not hold.
             return Err(SqlError::unsupported("ALTER INDEX … SET ACTIVE is said by the cluster itself"));
         }
-        let search_path = &self.settings.travelling().search_path;
-        sql::define_over(&turn.shared.catalog, statement, search_path, turn.shared.config.partitions).map(drop)
+        let (settings, partitions) = (self.settings.travelling(), turn.shared.config.partitions);
+        let surroundings = sql::Surroundings { settings, partitions, now: turn.wall };
+        sql::define(&turn.shared.catalog, statement, &surroundings).map(drop)
     }
 
     fn definition_body(&self, turn: &Turn<'_>, job: &DefineJob) -> RequestBody {
@@ -70,7 +71,7 @@ impl Connection {
             participants: std::iter::once(PartitionId::CLUSTER).chain(data).collect(),
             body: Arc::new(GlobalBody::Define {
                 text: Arc::clone(&job.statement.text),
-                search_path: self.settings.travelling().search_path.clone(),
+                settings: Arc::clone(self.settings.travelling()),
                 catalog_version: job.checked,
             }),
         }

@@ -22,7 +22,7 @@ impl Binder<'_> {
             columns.push(column);
         }
         if columns.is_empty() {
-            columns = (0..table.columns.len()).collect();
+            columns = table.live_columns().map(|(place, _)| place).collect();
         }
         let defaults = self.defaults(&table)?;
         let (target, _) = self.target(&table, None, Scope::of_table(&table, &table.name))?;

@@ -1,7 +1,8 @@
 //! Type names to types.
 
+use crate::sql::parse::character_position;
 use crate::types::{DataType, SqlError, SqlState};
-use sqlparser::ast::{self, CharacterLength, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{self, CharacterLength, ExactNumberInfo, Spanned, TimezoneInfo};
 
 /// Most characters of `varchar(n)` and `char(n)`.
 const MAX_LENGTH: u64 = 10_485_760;
@@ -82,4 +83,14 @@ fn characters(name: &str, length: Option<&CharacterLength>) -> Result<Option<u32
         }
         _ => error(format!("length for type {name} cannot exceed {MAX_LENGTH}")),
     }
+}
+
+/// As [`data_type`], of a definition whose text is given: an unknown type has its place in it.
+pub(in crate::sql) fn data_type_in(name: &ast::DataType, text: &str) -> Result<DataType, SqlError> {
+    data_type(name).map_err(|error| match name {
+        ast::DataType::Custom(custom, _) if error.position.is_none() => {
+            error.at(character_position(text, custom.span().start))
+        }
+        _ => error,
+    })
 }

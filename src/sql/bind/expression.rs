@@ -1,7 +1,7 @@
 //! Expressions: syntax to bound trees.
 
 use super::scope::Found;
-use super::{Binder, Typed, fold};
+use super::{Binder, Typed, Use, fold};
 use crate::sql::cast::CastContext;
 use crate::sql::expr::{Binary, Case, Compare, Comparison, Expr};
 use crate::sql::operator::{self, BinaryOperator, UnaryOperator};
@@ -87,14 +87,17 @@ impl Binder<'_> {
         NILADIC.contains(&ident.value.to_lowercase().as_str())
     }
 
-    fn column(&mut self, relation: Option<&ast::Ident>, name: &ast::Ident, span: Span) -> Result<Typed, SqlError> {
-        let (relation, name) = (relation.map(fold), fold(name));
+    fn column(&mut self, relation: Option<&ast::Ident>, ident: &ast::Ident, span: Span) -> Result<Typed, SqlError> {
+        let (qualifier, relation, name) = (relation, relation.map(fold), fold(ident));
         let mut missing_relation = true;
         for (level, scope) in self.scopes.iter().rev().enumerate() {
             match scope.find(relation.as_deref(), &name) {
                 Found::Column(column) => {
                     let data_type = Some(scope.columns[column].data_type);
                     self.reached = self.reached.max(level);
+                    if let Some(uses) = &mut self.uses {
+                        uses.push(Use { column, name: ident.span, relation: qualifier.map(|relation| relation.span) });
+                    }
                     let expr = if level == 0 { Expr::Column(column) } else { Expr::Outer { level: level - 1, column } };
                     return Ok(Typed { expr, data_type, span });
                 }

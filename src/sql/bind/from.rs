@@ -60,7 +60,7 @@ impl Binder<'_> {
                 let scan = Scan {
                     table: table.clone(),
                     alias: shown,
-                    wanted: vec![true; table.columns.len()],
+                    wanted: table.every_column(),
                     access: Access::everything(table),
                     condition: None,
                     pinned: None,
@@ -95,6 +95,7 @@ impl Binder<'_> {
             data_type: column.data_type,
             origin: None,
             merged: false,
+            hidden: false,
         });
         let mut scope = Scope { columns: columns.collect() };
         self.rename(&mut scope, &relation, alias)?;
@@ -104,12 +105,13 @@ impl Binder<'_> {
     /// Column aliases: `t (a, b)`.
     fn rename(&self, scope: &mut Scope, relation: &str, alias: Option<&ast::TableAlias>) -> Result<(), SqlError> {
         let Some(alias) = alias else { return Ok(()) };
-        let (have, given) = (scope.columns.len(), alias.columns.len());
+        let live = scope.columns.iter().filter(|column| !column.hidden);
+        let (have, given) = (live.count(), alias.columns.len());
         if given > have {
             let message = format!("table \"{relation}\" has {have} columns available but {given} columns specified");
             return self.error(alias.name.span, SqlState::INVALID_COLUMN_REFERENCE, message);
         }
-        for (column, definition) in scope.columns.iter_mut().zip(&alias.columns) {
+        for (column, definition) in scope.columns.iter_mut().filter(|column| !column.hidden).zip(&alias.columns) {
             column.name = fold(&definition.name);
         }
         Ok(())
@@ -134,7 +136,10 @@ impl Binder<'_> {
                 .map(|name| Ok(super::name_parts(name)?.pop().unwrap_or_default()))
                 .collect::<Result<_, SqlError>>()?,
             JoinConstraint::Natural => {
-                let shared = |column: &&ScopeColumn| right_scope.columns.iter().any(|other| other.name == column.name);
+                let shared = |column: &&ScopeColumn| {
+                    let same = |other: &ScopeColumn| other.name == column.name && !other.hidden;
+                    !column.hidden && right_scope.columns.iter().any(same)
+                };
                 left_scope.columns.iter().filter(shared).map(|column| column.name.clone()).collect()
             }
             _ => Vec::new(),

@@ -16,11 +16,13 @@ mod query;
 mod scope;
 mod select;
 mod series;
+mod standalone;
 mod write;
 
-pub(super) use data_type::data_type;
+pub(super) use data_type::{data_type, data_type_in};
 pub(super) use from::shifted;
 pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified};
+pub(super) use standalone::{Use, column_uses, conversion, converted_default, default_value};
 pub(super) use write::output_columns;
 
 use self::scope::Scope;
@@ -72,6 +74,8 @@ pub(super) struct Binder<'a> {
     /// Has the subquery being bound looked at an enclosing row, how far out?
     reached: usize,
     depth: u32,
+    /// Where columns are named, for whoever wants to know.
+    uses: Option<Vec<Use>>,
     /// For the values of literals: zone, and a clock that nothing may look at.
     context: Context,
 }
@@ -100,6 +104,7 @@ impl<'a> Binder<'a> {
             slots: 0,
             reached: 0,
             depth: 0,
+            uses: None,
             context: Context::new(Timestamp(0), Rng::from_seed([0; 32]), &settings.time_zone, 0),
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct ScopeColumn {
     pub(super) origin: Option<(TableId, usize)>,
     /// Only by its relation's name: USING has merged it with another.
     pub(super) merged: bool,
+    /// Not at all: the column was dropped, and rows have its place.
+    pub(super) hidden: bool,
 }
 
 /// The columns of a FROM, in the order of its rows.
@@ -38,6 +40,7 @@ impl Scope {
             data_type: column.data_type,
             origin: Some((table.id, position)),
             merged: false,
+            hidden: column.dropped,
         });
         Self { columns: columns.collect() }
     }
@@ -48,7 +51,7 @@ impl Scope {
             None => !column.1.merged,
         };
         let columns: Vec<_> = self.columns.iter().enumerate().collect();
-        let mut matching = columns.iter().filter(visible).filter(|(_, column)| column.name == name);
+        let mut matching = columns.iter().filter(visible).filter(|(_, column)| column.name == name && !column.hidden);
         match (matching.next(), matching.next()) {
             (Some((position, _)), None) => Found::Column(*position),
             (Some(_), Some(_)) => Found::Ambiguous,

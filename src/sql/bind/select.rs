@@ -152,7 +152,7 @@ impl Binder<'_> {
     fn wildcard(&self, relation: Option<&str>, outputs: &mut Vec<Output>) {
         for (place, column) in self.scope().columns.iter().enumerate() {
             let wanted = relation.map_or(!column.merged, |relation| column.relation == relation);
-            if wanted {
+            if wanted && !column.hidden {
                 let data_type = column.data_type;
                 let span = sqlparser::tokenizer::Span::empty();
                 outputs.push(Output {

@@ -43,7 +43,14 @@ impl Binder<'_> {
         let relation = alias.map_or(function, |alias| fold(&alias.name));
         // The column is called as the relation is, unless it has a name of its own.
         let column = alias.and_then(|alias| alias.columns.first()).map_or_else(|| relation.clone(), |c| fold(&c.name));
-        let column = ScopeColumn { relation: relation.clone(), name: column, data_type, origin: None, merged: false };
+        let column = ScopeColumn {
+            relation: relation.clone(),
+            name: column,
+            data_type,
+            origin: None,
+            merged: false,
+            hidden: false,
+        };
         let series = Series { alias: relation, from, to, step, data_type };
         Ok((Node::Series(Box::new(series)), Scope { columns: vec![column] }))
     }

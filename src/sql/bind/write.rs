@@ -74,7 +74,7 @@ impl Binder<'_> {
 
     fn insert_columns(&self, table: &Table, names: &[ast::ObjectName]) -> Result<Vec<usize>, SqlError> {
         if names.is_empty() {
-            return Ok((0..table.columns.len()).collect());
+            return Ok(table.live_columns().map(|(place, _)| place).collect());
         }
         let mut columns = Vec::with_capacity(names.len());
         for name in names {
@@ -358,6 +358,7 @@ impl Binder<'_> {
             data_type: DataType::Bytea,
             origin: None,
             merged: true,
+            hidden: false,
         });
         let target = (Node::Scan(Box::new(scan)), scope);
         let (node, scope) = self.join(target, others, JoinKind::Inner, &ast::JoinConstraint::None)?;
@@ -422,7 +423,7 @@ fn whole(table: &Arc<Table>, alias: String, condition: Option<Expr>) -> Scan {
     Scan {
         table: table.clone(),
         alias,
-        wanted: vec![true; table.columns.len()],
+        wanted: table.every_column(),
         access,
         condition,
         pinned: None,

@@ -2,7 +2,7 @@
 
 use super::Change;
 use super::names::joined;
-use crate::catalog::{Catalog, ForeignAction, ForeignKey, IndexState, Table};
+use crate::catalog::{Catalog, ForeignAction, ForeignKey, Table};
 use crate::sql::bind::{find_table, fold, qualified};
 use crate::sql::integrity::{comparable, referenced_key};
 use crate::types::{SqlError, SqlState, TableId};
@@ -195,7 +195,7 @@ impl Change<'_> {
         &mut self,
         table: &Table,
         remaining: &Table,
-        (what, name): (&str, &str),
+        (what, on): (&str, &str),
         cascade: bool,
     ) -> Result<(), SqlError> {
         let needs = |(_, number): &(&Arc<Table>, usize), child: &Table| {
@@ -210,58 +210,13 @@ impl Change<'_> {
         if let (Some((child, key)), false) = (holding.first(), cascade) {
             let message = format!("cannot drop {what} because other objects depend on it");
             return Err(SqlError::new(DEPENDENT_OBJECTS_STILL_EXIST, message)
-                .detail(format!("constraint {key} on table {} depends on index {name}", child.name))
+                .detail(format!("constraint {key} on table {} depends on {on}", child.name))
                 .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
         for (child, key) in holding {
             self.drop_foreign_key(child.id, &key);
             self.notice(SqlState(*b"00000"), format!("drop cascades to constraint {key} on table {}", child.name));
         }
-        Ok(())
-    }
-
-    /// ALTER TABLE … ADD FOREIGN KEY: every row that is there is looked at ([`crate::sql::integrity`]).
-    pub(super) fn add_foreign_key(&mut self, table: &Table, told: &ForeignKeyConstraint) -> Result<(), SqlError> {
-        let key = resolve(&self.catalog, self.search_path, table, told, &[])?;
-        let mut table = table.clone();
-        table.foreign_keys.push(key);
-        self.replace(table);
-        Ok(())
-    }
-
-    /// ALTER TABLE … DROP CONSTRAINT.
-    pub(super) fn drop_constraint(
-        &mut self,
-        table: &Table,
-        name: &str,
-        if_exists: bool,
-        cascade: bool,
-    ) -> Result<(), SqlError> {
-        let mut remaining = table.clone();
-        if !table.has_constraint(name) {
-            let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name);
-            if !if_exists {
-                return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
-            }
-            self.notice(SqlState(*b"00000"), format!("{message}, skipping"));
-            return Ok(());
-        }
-        if table.primary_key_name.as_deref() == Some(name) {
-            return Err(SqlError::unsupported("a primary key cannot be dropped")
-                .hint("The rows lie under it: copy them to a table without one."));
-        }
-        remaining.foreign_keys.retain(|key| key.name != name);
-        remaining.checks.retain(|check| check.name != name);
-        remaining
-            .indexes
-            .retain(|index| !(index.constraint && index.name == name && index.state != IndexState::BecomingPrimary));
-        let what = format!("constraint {name} on table {}", table.name);
-        self.release_key(table, &remaining, (&what, name), cascade)?;
-        // What has just been released may have been the table's own.
-        if let Some(now) = self.catalog.table_by_id(table.id) {
-            remaining.foreign_keys.retain(|key| now.foreign_keys.iter().any(|other| other.name == key.name));
-        }
-        self.replace(remaining);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! DDL as a function from one catalog to the next.
 //!
 //! Nothing is touched here: [`super::install()`] brings a store to the new catalog. Expressions are compiled once to see
-//! that they are sound and then kept as text.
+//! that they are sound and then kept as text. What a definition asks of the rows that are there it says as [`Work`].
 
 mod alter;
 mod foreign;
@@ -9,13 +9,18 @@ mod index;
 mod names;
 mod placement;
 mod table;
+mod work;
 
+pub(super) use names::quoted;
 pub(super) use placement::check_keys;
+pub(super) use work::TableWork;
+pub use work::Work;
 
 use super::bind::qualified;
 use super::parse::{Parsed, activation};
+use super::settings::Settings;
 use crate::catalog::{Catalog, Index, IndexState, Table, system};
-use crate::types::{CatalogVersion, SqlError, SqlState, TreeId};
+use crate::types::{CatalogVersion, SqlError, SqlState, Timestamp, TreeId};
 use sqlparser::ast::{self, ObjectType, SchemaName, Statement};
 use std::sync::Arc;
 
@@ -28,35 +33,44 @@ pub struct Definition {
     pub tag: String,
     /// Notices (`relation "t" already exists, skipping`).
     pub notices: Vec<SqlError>,
+    /// What is to be done with the rows that are there, besides trees that come and go.
+    pub work: Work,
+}
+
+/// What a definition depends on besides the catalog and its own text.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Of the session.
+    pub settings: &'a Settings,
+    /// Data partitions of the cluster: with more than one, a UNIQUE that one partition alone cannot keep is refused.
+    pub partitions: u32,
+    /// `now()`: a column that is added with it as its default has this value in all rows that are there.
+    pub now: Timestamp,
 }
 
 /// Applies a statement of [`super::Kind::Define`]. Pure.
 ///
 /// # Errors
 /// What the definition has wrong, or conflicts with.
-pub fn define(catalog: &Catalog, statement: &Parsed, search_path: &[String]) -> Result<Definition, SqlError> {
-    define_over(catalog, statement, search_path, 1)
-}
-
-/// As [`define()`], for a cluster with so many data partitions: with more than one, a UNIQUE that one partition alone
-/// cannot keep is refused. Rows may have to move then: see [`super::rows_to_move`].
-///
-/// # Errors
-/// What the definition has wrong, or conflicts with.
-pub fn define_over(
-    catalog: &Catalog,
-    statement: &Parsed,
-    search_path: &[String],
-    partitions: u32,
-) -> Result<Definition, SqlError> {
-    let mut next =
-        Change { catalog: catalog.clone(), search_path, text: &statement.text, partitions, notices: Vec::new() };
+pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings<'_>) -> Result<Definition, SqlError> {
+    let Surroundings { settings, partitions, now } = *surroundings;
+    let mut next = Change {
+        catalog: catalog.clone(),
+        search_path: &settings.search_path,
+        settings,
+        text: &statement.text,
+        partitions,
+        now,
+        notices: Vec::new(),
+        work: Work::default(),
+    };
     let tag = match statement.statement.as_deref() {
         None if statement.is_internal() => next.activate(&statement.text)?,
         None => placement::partition(&mut next)?,
         Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
         Some(Statement::CreateIndex(create)) => index::create(&mut next, create)?,
         Some(Statement::AlterTable(alter)) => alter::table(&mut next, alter)?,
+        Some(Statement::AlterIndex { name, operation }) => alter::index(&mut next, name, operation)?,
         Some(Statement::CreateSchema { schema_name, if_not_exists, .. }) => {
             next.create_schema(schema_name, *if_not_exists)?
         }
@@ -73,38 +87,30 @@ pub fn define_over(
         next.catalog.version = CatalogVersion(catalog.version.0 + 1);
         next.catalog.check();
     }
-    Ok(Definition { catalog: next.catalog, tag: tag.to_owned(), notices: next.notices })
-}
-
-/// The DDL that ends the building of an index: puts it in use if it holds everywhere, else drops it. `None` if no such
-/// index is being built.
-#[must_use]
-pub fn finish_building(catalog: &Catalog, tree: TreeId, holds: bool) -> Option<String> {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    catalog.tables.values().find_map(|table| {
-        let building = |index: &&Index| index.tree == tree && index.state.is_building();
-        let index = table.indexes.iter().find(building)?;
-        let name = format!("{}.{}", quoted(&table.schema), quoted(&index.name));
-        Some(if holds { format!("ALTER INDEX {name} SET ACTIVE") } else { format!("DROP INDEX {name}") })
-    })
+    Ok(Definition { catalog: next.catalog, tag: tag.to_owned(), notices: next.notices, work: next.work })
 }
 
 /// The DDL that puts the next index that is being built in use, for whoever has seen that it holds; `None`: none is.
 #[must_use]
 pub fn next_to_finish(catalog: &Catalog) -> Option<String> {
-    let mut indexes = catalog.tables.values().flat_map(|table| &table.indexes);
-    let building = indexes.find(|index| index.state.is_building())?;
-    finish_building(catalog, building.tree, true)
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    catalog.tables.values().find_map(|table| {
+        let index = table.indexes.iter().find(|index| index.state.is_building())?;
+        Some(format!("ALTER INDEX {}.{} SET ACTIVE", quoted(&table.schema), quoted(&index.name)))
+    })
 }
 
 /// A catalog in the making.
 struct Change<'a> {
     catalog: Catalog,
     search_path: &'a [String],
+    settings: &'a Settings,
     text: &'a str,
     /// Number of data partitions.
     partitions: u32,
+    now: Timestamp,
     notices: Vec<SqlError>,
+    work: Work,
 }
 
 impl Change<'_> {
@@ -231,7 +237,7 @@ impl Change<'_> {
         }
         let mut remaining = Table::clone(&table);
         remaining.indexes.retain(|other| other.tree != index.tree);
-        self.release_key(&table, &remaining, (&format!("index {name}"), &name), cascade)?;
+        self.release_key(&table, &remaining, (&format!("index {name}"), &format!("index {name}")), cascade)?;
         if let Some(now) = self.catalog.table_by_id(table.id) {
             remaining.foreign_keys.clone_from(&now.foreign_keys);
         }
@@ -271,7 +277,7 @@ impl Change<'_> {
         Ok(None)
     }
 
-    /// `ALTER INDEX … SET ACTIVE`, which only sessions say: see [`finish_building`].
+    /// `ALTER INDEX … SET ACTIVE`, which only sessions say: see [`next_to_finish`].
     fn activate(&mut self, text: &str) -> Result<&'static str, SqlError> {
         let (schema, name) = activation(text)?;
         let (table, index) = self

@@ -1,6 +1,7 @@
 //! Names that PostgreSQL invents for constraints and indexes.
 
 use crate::catalog::Catalog;
+use sqlparser::keywords::ALL_KEYWORDS;
 
 const MAX_NAME: usize = 63;
 
@@ -43,4 +44,16 @@ pub(super) fn joined(table: &str, columns: &str, label: &str) -> String {
         }
     }
     if columns.is_empty() { format!("{table}_{label}") } else { format!("{table}_{columns}_{label}") }
+}
+
+/// An identifier as it is written: in quotes unless it is plain and no word of the language.
+pub(in crate::sql) fn quoted(name: &str) -> String {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let plain = starts && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    let word = name.to_ascii_uppercase();
+    if plain && ALL_KEYWORDS.binary_search(&word.as_str()).is_err() {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }

@@ -149,7 +149,7 @@ fn strategy(partition_by: &ast::Expr) -> Result<(String, Vec<&Ident>), SqlError>
 fn key_column(table: &Table, name: &str) -> Result<usize, SqlError> {
     let position = table.column(name).ok_or_else(|| {
         let message = format!("column \"{name}\" named in partition key does not exist");
-        let columns: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        let columns: Vec<_> = table.live_columns().map(|(_, column)| column.name.as_str()).collect();
         let hint = format!("Columns of \"{}\": {}.", table.name, columns.join(", "));
         SqlError::new(SqlState::UNDEFINED_COLUMN, message).hint(hint)
     })?;

@@ -6,7 +6,7 @@ use super::index::joined_columns;
 use super::names::Names;
 use super::placement;
 use crate::catalog::{Catalog, Check, Column, Index, IndexState, Placement, Table};
-use crate::sql::bind::{self, data_type, fold, qualified};
+use crate::sql::bind::{self, data_type_in, fold, qualified};
 use crate::sql::parse::character_position;
 use crate::types::{SqlError, SqlState, TableId, TreeId};
 use sqlparser::ast::{self, ColumnOption, Ident, TableConstraint};
@@ -19,7 +19,7 @@ struct Draft<'a> {
     next_tree: u32,
     /// Explicit name and columns of what PRIMARY KEY and UNIQUE ask for, resolved when all columns are known.
     keys: Vec<Key>,
-    checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
+    checks: Vec<(Option<String>, ast::Expr)>,
     /// Each with the column behind which it stands.
     foreign: Vec<(ast::ForeignKeyConstraint, Option<Ident>)>,
 }
@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
             let message = format!("column \"{name}\" specified more than once");
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
         }
-        let data_type = data_type(&definition.data_type)?;
+        let data_type = data_type_in(&definition.data_type, self.text)?;
         let (mut not_null, mut null, mut default) = (false, false, None);
         for option in &definition.options {
             let constraint = option.name.as_ref().map(fold);
@@ -149,7 +149,7 @@ impl<'a> Draft<'a> {
                     self.foreign.push((key, Some(definition.name.clone())));
                 }
                 ColumnOption::Check(check) => {
-                    self.checks.push((constraint, Some(name.clone()), check.expr.as_ref().clone()));
+                    self.checks.push((constraint, check.expr.as_ref().clone()));
                 }
                 other => return Err(refused_option(other)),
             }
@@ -159,7 +159,7 @@ impl<'a> Draft<'a> {
             let message = format!("conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\"");
             return Err(SqlError::new(state, message));
         }
-        self.table.columns.push(Column { name, data_type, not_null, default });
+        self.table.columns.push(Column { not_null, default, ..Column::new(name, data_type) });
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl<'a> Draft<'a> {
                 self.keys.push(Key { name: key.name.as_ref().map(fold), primary: false, columns });
             }
             TableConstraint::Check(check) => {
-                self.checks.push((check.name.as_ref().map(fold), None, check.expr.as_ref().clone()));
+                self.checks.push((check.name.as_ref().map(fold), check.expr.as_ref().clone()));
             }
             TableConstraint::ForeignKey(key) => self.foreign.push((key.clone(), None)),
             other => return Err(SqlError::unsupported(format!("constraint {other} is not supported"))),
@@ -246,28 +246,16 @@ impl<'a> Draft<'a> {
     }
 
     fn resolve_checks(&mut self) -> Result<(), SqlError> {
-        let mut given: Vec<String> = self.checks.iter().filter_map(|(name, ..)| name.clone()).collect();
-        for (name, column, expression) in std::mem::take(&mut self.checks) {
+        let mut given: Vec<String> = self.checks.iter().filter_map(|(name, _)| name.clone()).collect();
+        for (name, expression) in std::mem::take(&mut self.checks) {
             let used = bind::check_condition(&self.table, &expression, self.text)?;
-            let name = name.unwrap_or_else(|| {
-                let only = match used.as_slice() {
-                    [one] => Some(self.table.columns[*one].name.clone()),
-                    _ => column.filter(|_| used.is_empty()).and(None),
-                };
-                (0_u32..)
-                    .map(|number| {
-                        let label = if number == 0 { "check".to_owned() } else { format!("check{number}") };
-                        super::names::joined(&self.table.name, only.as_deref().unwrap_or_default(), &label)
-                    })
-                    .find(|name| !given.contains(name))
-                    .expect("there are more numbers than constraints")
-            });
+            let name = name.unwrap_or_else(|| check_name(&self.table, &used, &|name| given.iter().any(|g| g == name)));
             if self.table.checks.iter().any(|check| check.name == name) {
                 let message = format!("check constraint \"{name}\" already exists");
                 return Err(SqlError::new(SqlState::DUPLICATE_OBJECT, message));
             }
             given.push(name.clone());
-            self.table.checks.push(Check { name, expression: expression.to_string() });
+            self.table.checks.push(Check { name, expression: expression.to_string(), valid: true });
         }
         self.table.checks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(())
@@ -281,6 +269,45 @@ impl<'a> Draft<'a> {
         }
         Ok(())
     }
+}
+
+/// The name of a CHECK that was given none: after its column, if it has only one.
+pub(super) fn check_name(table: &Table, used: &[usize], taken: &dyn Fn(&str) -> bool) -> String {
+    let only = match used {
+        [one] => table.columns[*one].name.as_str(),
+        _ => "",
+    };
+    (0_u32..)
+        .map(|number| {
+            let label = if number == 0 { "check".to_owned() } else { format!("check{number}") };
+            super::names::joined(&table.name, only, &label)
+        })
+        .find(|name| !taken(name))
+        .expect("there are more numbers than constraints")
+}
+
+/// A column as ADD COLUMN defines it, put at the end of a table, with the keys and conditions that come with it.
+pub(super) struct Added {
+    pub(super) column: Column,
+    pub(super) keys: Vec<(Option<String>, bool)>,
+    pub(super) checks: Vec<(Option<String>, ast::Expr)>,
+    pub(super) foreign: Vec<ast::ForeignKeyConstraint>,
+}
+
+/// Reads the definition of a column that is added to a table.
+pub(super) fn added(
+    catalog: &Catalog,
+    table: &Table,
+    definition: &ast::ColumnDef,
+    text: &str,
+) -> Result<Added, SqlError> {
+    let mut draft = Draft::new(catalog, &table.schema, table.name.clone(), text);
+    draft.table = table.clone();
+    draft.column(definition)?;
+    let column = draft.table.columns.pop().expect("a definition that was read has added its column");
+    let keys = draft.keys.into_iter().map(|key| (key.name, key.primary)).collect();
+    let foreign = draft.foreign.into_iter().map(|(key, _)| key).collect();
+    Ok(Added { column, keys, checks: draft.checks, foreign })
 }
 
 pub(super) fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, SqlError> {

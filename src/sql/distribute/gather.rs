@@ -221,7 +221,7 @@ impl Want {
             let bytes = store.get(self.table.tree, key).unwrap_or_default();
             let bytes = match whole {
                 true => bytes.to_vec(),
-                false => row::encode(&row::decode_columns(bytes, &self.columns)?),
+                false => row::encode(&self.table.read_row(bytes, &self.columns)?),
             };
             found.room = found.room.and_then(|room| room.checked_sub(key.len() + bytes.len() + ROW_OVERHEAD));
             if found.room.is_none() {
@@ -237,7 +237,7 @@ impl Want {
         let key = gathered_key(&self.table, number, key);
         store.put(self.table.tree, &key, bytes);
         if !self.indexes.is_empty() {
-            let row = row::decode_columns(bytes, &self.columns)?;
+            let row = self.table.read_row(bytes, &self.columns)?;
             for index in &self.indexes {
                 let index = &self.table.indexes[*index];
                 store.put(index.tree, &entry_of(&self.table, index, &row, &key).0, &key);

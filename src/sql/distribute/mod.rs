@@ -33,6 +33,8 @@ mod split;
 #[allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 mod tests;
 
+pub(super) use split::is_volatile;
+
 use self::gather::Wants;
 use self::split::Split;
 use super::context::Context;

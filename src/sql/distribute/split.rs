@@ -90,7 +90,7 @@ fn is_free(expr: &Expr) -> bool {
 }
 
 /// Does it roll dice?
-pub(super) fn is_volatile(expr: &Expr) -> bool {
+pub(in crate::sql) fn is_volatile(expr: &Expr) -> bool {
     let mut volatile = false;
     expr.walk(&mut |expr| match expr {
         Expr::Call(call) => volatile |= call.call.function.volatility == Volatility::Volatile,

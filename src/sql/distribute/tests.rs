@@ -3,7 +3,8 @@
 use super::Division;
 use crate::catalog::Catalog;
 use crate::sql::plan::explain;
-use crate::sql::{Settings, define, parse, prepare};
+use crate::sql::{Settings, Surroundings, define, parse, prepare};
+use crate::types::Timestamp;
 use std::fmt::Write;
 
 const TABLES: &[&str] = &[
@@ -50,8 +51,9 @@ const STATEMENTS: &[&str] = &[
 fn statements_are_divided() {
     let settings = Settings::default();
     let mut catalog = Catalog::default();
+    let surroundings = Surroundings { settings: &settings, partitions: 1, now: Timestamp(0) };
     for table in TABLES {
-        catalog = define(&catalog, &parse(table).unwrap()[0], &settings.search_path).unwrap().catalog;
+        catalog = define(&catalog, &parse(table).unwrap()[0], &surroundings).unwrap().catalog;
     }
     let mut shown = String::new();
     for text in STATEMENTS {
@@ -83,9 +85,12 @@ fn a_contribution_has_a_bound() {
     let settings = Settings::default();
     let empty = Catalog::default();
     let table = parse("CREATE TABLE t (k int PRIMARY KEY, v text)").unwrap();
-    let catalog = define(&empty, &table[0], &settings.search_path).unwrap().catalog;
+    let surroundings = Surroundings { settings: &settings, partitions: 1, now: Timestamp(0) };
+    let definition = define(&empty, &table[0], &surroundings).unwrap();
+    let catalog = definition.catalog;
     let mut store = Store::new();
-    assert!(install(&mut store, &empty, &catalog).is_empty());
+    let mut at = Context::new(Timestamp(0), Rng::from_seed([0; 32]), "UTC", 0);
+    install(&mut store, &empty, &catalog, &definition.work, &mut at).unwrap();
     let context = |own| {
         let mut context = Context::new(Timestamp(0), Rng::from_seed([0; 32]), "UTC", 0);
         context.share = own;

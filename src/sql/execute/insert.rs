@@ -9,7 +9,7 @@ use crate::sql::plan::{ConflictKey, Insert};
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
 use crate::types::collections::HashSet;
-use crate::types::{SqlError, SqlState, Value, row};
+use crate::types::{SqlError, SqlState, Value};
 
 pub(in crate::sql) fn insert(
     node: &Insert,
@@ -101,7 +101,7 @@ fn insert_or_else(
             "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
         ));
     }
-    let old = row::decode_columns(store.get(table.tree, &key).unwrap_or_default(), &vec![true; table.columns.len()])?;
+    let old = table.read_row(store.get(table.tree, &key).unwrap_or_default(), &table.every_column())?;
     let mut both = old.clone();
     both.extend(proposed);
     let mut new = old.clone();

@@ -3,7 +3,7 @@
 use super::{Flow, Row, Run};
 use crate::sql::expr::{Expr, evaluate, is_true};
 use crate::sql::plan::{Path, Scan};
-use crate::types::{DataType, SqlError, Value, key, row};
+use crate::types::{DataType, SqlError, Value, key};
 use std::ops::Bound;
 
 /// Receives each row with its key in the table's tree.
@@ -158,7 +158,7 @@ fn emit<'a>(
     bytes: &[u8],
     sink: &mut KeyedSink<'_, 'a>,
 ) -> Result<Flow, SqlError> {
-    let row = row::decode_columns(bytes, &scan.wanted)?;
+    let row = scan.table.read_row(bytes, &scan.wanted)?;
     match &scan.condition {
         Some(condition) if !is_true(condition, &row, at)? => Ok(Flow::More),
         _ => sink(at, key, row),

@@ -62,7 +62,7 @@ pub(in crate::sql) fn check_row(target: &Target, row: &[Value], at: &mut Run<'_>
                 "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
                 column.name, table.name
             );
-            let mut error = SqlError::new(SqlState::NOT_NULL_VIOLATION, message).detail(failing_row(row, at));
+            let mut error = SqlError::new(SqlState::NOT_NULL_VIOLATION, message).detail(failing_row(table, row, at));
             error.table = Some(table.name.clone());
             error.column = Some(column.name.clone());
             return Err(error);
@@ -72,7 +72,7 @@ pub(in crate::sql) fn check_row(target: &Target, row: &[Value], at: &mut Run<'_>
         // Unknown is good enough for a CHECK.
         if evaluate(condition, row, at)?.as_bool() == Some(false) {
             let message = format!("new row for relation \"{}\" violates check constraint \"{name}\"", table.name);
-            let mut error = SqlError::new(SqlState::CHECK_VIOLATION, message).detail(failing_row(row, at));
+            let mut error = SqlError::new(SqlState::CHECK_VIOLATION, message).detail(failing_row(table, row, at));
             error.table = Some(table.name.clone());
             error.constraint = Some(name.clone());
             return Err(error);
@@ -81,10 +81,11 @@ pub(in crate::sql) fn check_row(target: &Target, row: &[Value], at: &mut Run<'_>
     Ok(())
 }
 
-fn failing_row(row: &[Value], at: &Run<'_>) -> String {
+fn failing_row(table: &Table, row: &[Value], at: &Run<'_>) -> String {
     let zone = &at.context.time.zone;
-    let shown: Vec<_> = row
-        .iter()
+    let shown: Vec<_> = table
+        .live_columns()
+        .map(|(place, _)| &row[place])
         .map(|value| if value.is_null() { "null".to_owned() } else { shortened(&text::print(value, zone)) })
         .collect();
     format!("Failing row contains ({}).", shown.join(", "))

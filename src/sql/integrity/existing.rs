@@ -7,7 +7,7 @@ use super::{converted, has_parent, home_of_owner, home_of_parent, key_of_owner, 
 use crate::catalog::{Catalog, ForeignKey, Index, Table};
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
-use crate::types::{PartitionId, SqlError, TreeId, Value, key, row};
+use crate::types::{PartitionId, SqlError, TreeId, Value, key};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -51,7 +51,7 @@ impl Proof {
         for (table, indexes, keys) in &self.tables {
             let mut required: BTreeSet<(u32, Vec<u8>)> = BTreeSet::new();
             for (_, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
-                let row = row::decode_columns(bytes, &vec![true; table.columns.len()])?;
+                let row = table.read_row(bytes, &table.every_column())?;
                 for number in indexes {
                     let index = &table.indexes[*number as usize];
                     let columns: Vec<usize> = index.columns.iter().map(|(column, _)| *column).collect();

@@ -48,7 +48,7 @@ use super::settings::Settings;
 use crate::catalog::{Catalog, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::storage::Store;
 use crate::types::value::trim_blanks;
-use crate::types::{DataType, PartitionId, SqlError, SqlState, TableId, TreeId, Value, key, row};
+use crate::types::{DataType, PartitionId, SqlError, SqlState, TableId, TreeId, Value, key};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -294,7 +294,7 @@ fn rows_with(
     values: &[Value],
     first: bool,
 ) -> Result<Vec<Found>, SqlError> {
-    let everything = vec![true; table.columns.len()];
+    let everything = table.every_column();
     let wanted = sparse(table, columns, values);
     let same = |row: &[Value]| {
         columns.iter().all(|column| {
@@ -311,7 +311,7 @@ fn rows_with(
         }
         let (key, bytes) =
             if tree == table.tree { (entry, value) } else { (value, store.get(table.tree, value).unwrap_or_default()) };
-        let row = row::decode_columns(bytes, &everything)?;
+        let row = table.read_row(bytes, &everything)?;
         if same(&row) {
             found.push((key.to_vec(), row));
         }

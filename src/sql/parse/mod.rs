@@ -14,7 +14,8 @@ mod utility;
 pub use copy::{Copy, CopyFormat};
 pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
 pub use maintain::Maintain;
-pub(in crate::sql) use text::character_position;
+pub(in crate::sql) use storage::is_forgiving;
+pub(in crate::sql) use text::{byte_offset, character_position};
 pub(in crate::sql) use utility::{activation, partition_table};
 
 use crate::types::{SqlError, SqlState};
@@ -82,7 +83,7 @@ fn parse_one(whole: &str, own: &str, offset: u32, mut tokens: Vec<TokenWithSpan>
     }
     // What was split need not be read again: only its places are counted anew.
     text::count_from_first(&mut tokens);
-    let statement = parse_tree(own, storage::rearranged(tokens)).map_err(|mut error| {
+    let statement = parse_tree(own, storage::rearranged(own, tokens)).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error
     })?;

@@ -1,11 +1,26 @@
 //! What follows the columns in CREATE TABLE, as `sqlparser` wants it: it knows WITH before PARTITION BY only, where
-//! PostgreSQL has them the other way round, and wants a value for every parameter, where one without is true.
+//! PostgreSQL has them the other way round, and wants a value for every parameter, where one without is true. And ALTER INDEX
+//! without the IF EXISTS that it does not know; `define` looks for that in the text.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+/// Is it ALTER INDEX IF EXISTS?
+pub(in crate::sql) fn is_forgiving(text: &str) -> bool {
+    let words = text.split_whitespace().map(str::to_ascii_lowercase);
+    words.take(4).eq(["alter", "index", "if", "exists"])
+}
+
 /// Tokens of a statement, rearranged if it is a CREATE TABLE.
-pub(super) fn rearranged(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub(super) fn rearranged(text: &str, mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    if is_forgiving(text) {
+        let mut words = 0;
+        tokens.retain(|token| {
+            words += usize::from(!matches!(token.token, Token::Whitespace(_)));
+            !(3..=4).contains(&words)
+        });
+        return tokens;
+    }
     let is_table = {
         let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
         words.next().is_some_and(|first| is(first, Keyword::CREATE))

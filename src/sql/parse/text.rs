@@ -4,7 +4,7 @@ use crate::types::{SqlError, SqlState};
 use sqlparser::tokenizer::{Location, TokenWithSpan};
 
 /// Byte offset of a place; the text's length for a place past its end or for none.
-pub(super) fn byte_offset(text: &str, location: Location) -> usize {
+pub(in crate::sql) fn byte_offset(text: &str, location: Location) -> usize {
     if location.line == 0 {
         return text.len();
     }
