@@ -347,6 +347,27 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/order_leader_dies.toml",
     ),
     planted(
+        130,
+        "a read over several partitions waits for nobody: who has passed it speaks of what lies behind it",
+        "model E1: read-only Global does not wait; rules A10",
+        GLOBALS,
+        "scenarios/transactions/undecided_reads.toml",
+    ),
+    planted(
+        131,
+        "participants of a read go on, and hold back no answers and no votes",
+        "model E1: read-only goes on, replies not held; rules A10",
+        GLOBALS,
+        "scenarios/transactions/undecided_reads.toml",
+    ),
+    planted(
+        132,
+        "a read is shown what is there when it is asked for, not what was at its place",
+        "rules A10: forks at different moments",
+        GLOBALS,
+        "scenarios/transactions/undecided_reads.toml",
+    ),
+    planted(
         140,
         "a fork is taken at once: of what is undecided, or was never proved to be the present",
         "rules A3, A8",

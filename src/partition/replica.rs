@@ -2,6 +2,7 @@
 
 mod global;
 mod keeping;
+mod reading;
 
 pub use keeping::{Keep, KeepingConfig};
 
@@ -9,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
-use crate::partition::global::{Exchange, Exchanges, Values};
+use crate::partition::global::{Exchange, Exchanges, Reads, Values};
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Step};
 use crate::partition::parcel::{self, Assembler, Whole};
 use crate::partition::state_machine::StateMachine;
@@ -67,6 +68,8 @@ pub struct Replica {
     /// Entries that may still be executed in this turn.
     slice: usize,
     exchanges: Exchanges,
+    /// Reads over several partitions, and what may not be said before they are everywhere.
+    reads: Reads,
     exchange_every: Duration,
     led_since: Instant,
     /// Proposed here and not yet executed.
@@ -139,6 +142,7 @@ impl Replica {
             decisions: BTreeMap::new(),
             slice: 0,
             exchanges: Exchanges::default(),
+            reads: Reads::default(),
             exchange_every: config.exchange_every,
             led_since: Instant(0),
             pending: BTreeMap::new(),
@@ -212,6 +216,10 @@ impl Replica {
             return self.answer(origin, &request, ReplyBody::Stale);
         }
         let leads = self.consensus.status().role == Role::Leader;
+        if leads && self.reads.holds() >= self.max_pending && !matches!(request.body, RequestBody::Abandon { .. }) {
+            sometimes!("partition.overloaded_while_silent");
+            return self.answer(origin, &request, ReplyBody::Overloaded);
+        }
         match &request.body {
             RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if planted!(46) => {
                 self.run_read(wall, origin, &request)
@@ -540,10 +548,6 @@ impl Replica {
 
     fn answer(&mut self, origin: Origin, request: &Request, body: ReplyBody) {
         self.reply(origin, request.id, request.attempt, body);
-    }
-
-    fn reply(&mut self, origin: Origin, id: RequestId, attempt: u32, body: ReplyBody) {
-        self.output.replies.push((origin, Reply { id, attempt, partition: self.partition, body }));
     }
 }
 

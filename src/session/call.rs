@@ -146,7 +146,9 @@ fn allowance(body: &RequestBody) -> Duration {
                 + step.before.iter().map(|before| list(before)).sum::<usize>()
         }
         RequestBody::Order { body, .. } => match &**body {
-            GlobalBody::Execute { statements, .. } => statements.iter().map(|placed| size(&placed.statement)).sum(),
+            GlobalBody::Execute { statements, .. } | GlobalBody::Read { statements, .. } => {
+                statements.iter().map(|placed| size(&placed.statement)).sum()
+            }
             GlobalBody::Commit { lists, .. } => lists.iter().map(|(_, commitment)| list(commitment)).sum(),
             GlobalBody::Define { .. } => 0,
         },

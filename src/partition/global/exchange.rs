@@ -116,7 +116,7 @@ pub(in crate::partition) struct Exchanges {
     /// Decisions proposed in this leadership and not yet executed.
     pub(in crate::partition) declared: BTreeSet<GlobalNumber>,
     /// Sessions that wait for what a command comes to here.
-    pub(in crate::partition) collectors: BTreeMap<RequestId, (Origin, u32, GlobalNumber)>,
+    pub(in crate::partition) collectors: BTreeMap<RequestId, (Origin, u32)>,
     /// To be sent.
     pub(in crate::partition) out: Vec<(PartitionId, Exchange)>,
     /// When it is time to ask again.
@@ -160,10 +160,15 @@ impl Exchanges {
         self.heard.get(&number)?.get(&from)
     }
 
-    /// What was said about decided commands is of no more use.
-    pub(in crate::partition) fn forget_through(&mut self, number: GlobalNumber) {
-        self.heard = self.heard.split_off(&number.next());
+    /// What was said about decided commands is of no more use, but for reads that are `open`.
+    pub(in crate::partition) fn forget_through(&mut self, number: GlobalNumber, open: impl Fn(&GlobalNumber) -> bool) {
+        self.heard.retain(|about, _| *about > number || open(about));
         self.waiting = self.waiting.split_off(&number.next());
+    }
+
+    /// What was said about this one is of no more use.
+    pub(in crate::partition) fn forget(&mut self, number: GlobalNumber) {
+        self.heard.remove(&number);
     }
 
     /// For tests: everything but the times.

@@ -101,7 +101,7 @@ impl Memory {
     pub(in crate::partition) fn bodies_after(&self, after: GlobalNumber) -> impl Iterator<Item = Arc<Global>> + '_ {
         let from = key(after.next());
         let all = self.store.scan(BODIES, Bound::Included(&from[..]), Bound::Unbounded);
-        all.map(|(_, bytes)| decoded(bytes)).collect::<Vec<_>>().into_iter()
+        all.map(|(_, bytes)| decoded(bytes))
     }
 
     /// Drops the bodies for which this holds.

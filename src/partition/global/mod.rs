@@ -25,6 +25,14 @@
 //!   (`forget_below`, stamped by the sequencer into later entries, so that all replicas forget at the same place; rules A4).
 //! - Whether a participant that needs values of others can finish, and so its vote and all that it remembers, depends on what they
 //!   have sent at all, not on what was heard first: a follower, told the decision and the values, comes to the same bytes.
+//! - A *read* over several partitions ([`GlobalBody::Read`]) is ordered like a write, and nobody stands still for it (rules A10). At
+//!   its place each participant freezes its rows for it, votes, and goes on executing. What it keeps instead is *silence*: until all
+//!   votes are known, nobody is told anything of what lies behind that place: no replies, no answers to other reads, no votes
+//!   on later commands ([`Reads`]). All participants are silent at one common instant, and that is the read's place in real
+//!   time; without the silence somebody could see a write behind it here, and then write before it there.
+//! - Which reads are *open* (taken, and without their `Decision` in the log) is replicated state: who comes to lead is silent until it
+//!   has heard of them anew. A follower says nothing, so it goes on past them, and so does whoever executes the log again.
+//! - Votes on reads are Yes or Replan, and of all participants the same: where definitions stand in the order is the same for all.
 //! - A body is kept by the sequencer until all its participants have it in a committed log.
 //! - Timestamp and seed are the sequencer's; all participants use them as they are (rules B5).
 //!
@@ -33,10 +41,10 @@
 //!   slower (`scenarios/regressions/guesses_mislead_votes.toml`).
 //! - A group without a quorum stops every partition that shares an undecided command with it; nothing new is ordered for a
 //!   group whose leader has not been heard for [`HEARD_WITHIN`] (rules B2).
-//! - Reads over several partitions stand still like writes, where they could fork and go on (rules A10).
 
 mod exchange;
 mod memory;
+mod reads;
 mod sequencer;
 #[cfg(test)]
 mod tests;
@@ -44,6 +52,7 @@ mod tests;
 pub(super) use exchange::{DELIVERED_AT_ONCE, Exchanges, Heard, Report};
 pub use exchange::{Exchange, HEARD_WITHIN, Said};
 pub(super) use memory::{Memory, Remembered};
+pub(super) use reads::{Reads, Showing};
 pub(super) use sequencer::Sequencer;
 
 use crate::partition::message::{Commitment, Settings, Statement, StatementResult};
@@ -108,16 +117,34 @@ pub enum GlobalBody {
         /// Version under which it was checked.
         catalog_version: CatalogVersion,
     },
+    /// Queries. They change nothing, so nobody stands still for them.
+    Read {
+        /// Catalog version they were planned under.
+        catalog_version: CatalogVersion,
+        /// Data partitions of the cluster.
+        partitions: u32,
+        /// In order.
+        statements: Vec<Placed>,
+        /// Settings of the session in force.
+        settings: Arc<Settings>,
+    },
 }
 
 impl GlobalBody {
+    /// Does it change nothing, whatever comes of it?
+    #[must_use]
+    pub const fn only_reads(&self) -> bool {
+        matches!(self, Self::Read { .. })
+    }
+
     /// Catalog version it was planned under.
     #[must_use]
     pub const fn catalog_version(&self) -> CatalogVersion {
         match self {
             Self::Execute { catalog_version, .. }
             | Self::Commit { catalog_version, .. }
-            | Self::Define { catalog_version, .. } => *catalog_version,
+            | Self::Define { catalog_version, .. }
+            | Self::Read { catalog_version, .. } => *catalog_version,
         }
     }
 }

@@ -109,6 +109,8 @@ struct World {
     /// What each command came to, by whoever was first to say.
     decisions: BTreeMap<GlobalNumber, bool>,
     ordered: BTreeMap<RequestId, GlobalNumber>,
+    /// Reads of all partitions: what each has shown; `None`: nothing any more.
+    reads: BTreeMap<RequestId, BTreeMap<PartitionId, Option<i64>>>,
     rng: Rng,
 }
 
@@ -154,6 +156,7 @@ impl World {
             catalog: CatalogVersion(0),
             decisions: BTreeMap::new(),
             ordered: BTreeMap::new(),
+            reads: BTreeMap::new(),
             rng: Rng::seed_from_u64(seed),
         };
         for group in 0..=partitions as usize {
@@ -238,6 +241,49 @@ impl World {
         self.order(vec![Placed { gathers, ..placed(text, at) }])
     }
 
+    /// The money that there is, in all partitions at once.
+    fn read(&mut self) -> u64 {
+        let at: Vec<_> = (1..=self.partitions).map(PartitionId).collect();
+        let statements = vec![placed("SELECT sum(n)::bigint FROM a", at.clone())];
+        let (catalog_version, partitions) = (self.catalog, self.partitions);
+        let settings = Arc::new(Settings::default());
+        let number = self.request(at, GlobalBody::Read { catalog_version, partitions, statements, settings });
+        self.reads.insert(id(number), BTreeMap::new());
+        number
+    }
+
+    /// A session asks a partition's leader what its reads have come to.
+    fn collect_reads(&mut self, group: usize) {
+        let partition = PartitionId(group as u32);
+        if partition == PartitionId::CLUSTER {
+            return;
+        }
+        let missing = self.reads.iter().filter(|(_, parts)| !parts.contains_key(&partition));
+        let missing: Vec<_> = missing.filter_map(|(id, _)| Some((*id, *self.ordered.get(id)?))).collect();
+        for (id, number) in missing {
+            let body = RequestBody::Collect { number };
+            let request = Request { id, acked_below: Sequence(1), attempt: 1, body };
+            let (now, leader) = (self.now, self.groups[group].leader);
+            self.groups[group].members[leader].replica.request(now, Timestamp(1), ORIGIN, request);
+            self.pump(group, leader);
+        }
+    }
+
+    /// A partition has said what it shows. Of whatever moment the read is, the money is the same.
+    fn shown(&mut self, id: RequestId, partition: PartitionId, shown: Option<i64>) {
+        let Some(parts) = self.reads.get_mut(&id) else { return };
+        let first = *parts.entry(partition).or_insert(shown);
+        assert!(
+            first == shown || first.is_none() || shown.is_none(),
+            "one read is shown two things: {first:?} {shown:?}"
+        );
+        if parts.len() == self.partitions as usize
+            && let Some(parts) = parts.values().copied().collect::<Option<Vec<i64>>>()
+        {
+            assert_eq!(parts.iter().sum::<i64>(), 24, "{} shows a sum that never was: {parts:?}", self.ordered[&id]);
+        }
+    }
+
     fn pump(&mut self, group: usize, member: usize) {
         let at = &mut self.groups[group];
         let leads = at.leader == member;
@@ -246,13 +292,25 @@ impl World {
         while member.replica.ready(self.now, Timestamp(1)).is_some() {}
         let output = member.replica.take_output();
         self.network.extend(output.exchanges);
+        let mut shown = Vec::new();
         for (_, reply) in output.replies {
             match reply.body {
                 ReplyBody::Done(Outcome::Ordered { number, .. }) => {
                     let before = self.ordered.insert(reply.id, number);
                     assert!(before.is_none_or(|before| before == number), "ordered twice");
                 }
-                ReplyBody::Done(Outcome::Global(_)) | ReplyBody::Overloaded | ReplyBody::Lost => {}
+                ReplyBody::Done(Outcome::Global(outcome)) if self.reads.contains_key(&reply.id) => {
+                    assert!(outcome.committed, "a read is refused: {outcome:?}");
+                    let sum = match outcome.results[0].rows[0].as_slice() {
+                        [Value::Int8(sum), ..] => *sum,
+                        [Value::Null, ..] => 0,
+                        other => panic!("not expected: {other:?}"),
+                    };
+                    shown.push((reply.id, reply.partition, Some(sum)));
+                }
+                ReplyBody::Done(Outcome::ResultNotKept) => shown.push((reply.id, reply.partition, None)),
+                ReplyBody::Done(Outcome::Global(_) | Outcome::Results(_)) | ReplyBody::Overloaded | ReplyBody::Lost => {
+                }
                 ReplyBody::NotLeader { .. } | ReplyBody::Unreachable { .. } | ReplyBody::Replan { .. } => {}
                 other => panic!("not expected: {other:?}"),
             }
@@ -260,6 +318,9 @@ impl World {
         let proposals = std::mem::take(&mut member.script.lock().unwrap().proposals);
         if leads {
             at.tail.extend(proposals);
+        }
+        for (id, partition, shown) in shown {
+            self.shown(id, partition, shown);
         }
         self.check_decisions(group);
     }
@@ -342,12 +403,14 @@ impl World {
             (50..=79, Some(message)) => self.deliver(message),
             (80..=83, Some(message)) => drop(self.network.swap_remove(message)),
             (84..=86, Some(message)) => self.network.push(self.network[message].clone()),
-            (87..=90, _) => self.tick(group),
+            (87..=88, _) => self.collect_reads(group),
+            (89..=90, _) => self.tick(group),
             (91, _) => {
                 let kept = below(&mut self.rng, 3) as usize;
                 self.change_leader(group, member, kept);
             }
-            (92, _) => drop(self.levelling_beyond()),
+            (92, _) if below(&mut self.rng, 2) == 0 => drop(self.levelling_beyond()),
+            (92, _) => drop(self.read()),
             (93, _) => drop(self.levelling()),
             (94..=99, _) => {
                 let (from, to) = (below(&mut self.rng, 8) as i32, below(&mut self.rng, 8) as i32);
@@ -379,6 +442,17 @@ impl World {
         }
     }
 
+    /// What is committed is executed, and nothing is said.
+    fn feed_all(&mut self) {
+        for group in 0..self.groups.len() {
+            while !self.groups[group].tail.is_empty() {
+                self.commit(group);
+            }
+            let leader = self.groups[group].leader;
+            while self.feed(group, leader) {}
+        }
+    }
+
     fn describe(&self) -> String {
         let mut text = String::new();
         for (number, group) in self.groups.iter().enumerate() {
@@ -403,13 +477,21 @@ impl World {
     /// Everything that was ordered is decided everywhere, replicas agree, the money is there.
     fn check(&mut self) {
         self.heal();
+        for group in 0..self.groups.len() {
+            self.collect_reads(group);
+        }
+        let unanswered = self
+            .reads
+            .iter()
+            .find(|(id, parts)| self.ordered.contains_key(*id) && parts.len() < self.partitions as usize);
+        assert!(unanswered.is_none(), "{unanswered:?} is never answered: {}", self.describe());
         let mut total = 0;
         for group in &self.groups {
             let states: Vec<_> = group.members.iter().map(|member| member.replica.state_digest()).collect();
             assert!(states.iter().all(|state| *state == states[0]), "replicas differ: {states:?}");
             let member = &group.members[0];
             let machine = member.replica.machine();
-            assert!(machine.standing().is_none(), "{}", self.describe());
+            assert!(machine.standing().is_none() && machine.open().is_empty(), "{}", self.describe());
             assert_eq!(machine.executed().0 as usize, group.log.len());
             if machine.partition() != PartitionId::CLUSTER {
                 total += machine.sum_for_test("SELECT sum(n) FROM a");
@@ -454,6 +536,75 @@ fn schedules_of_loss_and_failover_lose_no_money() {
         }
         world.check();
     }
+}
+
+#[test]
+fn a_read_is_of_one_moment_and_nobody_stands_for_it() {
+    let mut world = World::new(3, 2, 1);
+    let first = world.read();
+    world.transfer(0, 1);
+    world.feed_all();
+    assert!(world.groups[1..].iter().all(|group| !group.members[group.leader].replica.machine().stands()));
+    world.transfer(1, 2);
+    let second = world.read();
+    world.check();
+    for read in [first, second] {
+        let parts = &world.reads[&id(read)];
+        assert!(parts.values().all(Option::is_some), "no leader has died: {parts:?}");
+    }
+}
+
+#[test]
+fn what_lies_behind_a_read_is_not_told_before_all_have_come_to_it() {
+    let mut world = World::new(2, 1, 1);
+    world.read();
+    // The first partition comes to it, the second does not.
+    world.commit(0);
+    world.feed(0, 0);
+    let to_first =
+        |(to, exchange): &(PartitionId, Exchange)| *to == PartitionId(1) && matches!(exchange, Exchange::Deliver(_));
+    let at = world.network.iter().position(to_first).expect("it is delivered");
+    world.deliver(at);
+    world.commit(1);
+    world.feed(1, 0);
+    let machine = world.groups[1].members[0].replica.machine();
+    assert_eq!((machine.open().len(), machine.stands()), (1, false), "it has gone on");
+    let account = (0..).find(|id| sql::partition_of(&[Value::Int4(*id)], 2) == PartitionId(1)).unwrap();
+    let answered = |world: &mut World| {
+        let statement = Statement {
+            text: format!("SELECT n FROM a WHERE id = {account}").into(),
+            parameter_types: vec![],
+            parameters: vec![],
+            max_rows: 0,
+        };
+        let batch = crate::partition::message::Batch {
+            catalog_version: world.catalog,
+            statements: vec![statement],
+            settings: Arc::new(Settings::default()),
+            wall: Timestamp(1),
+        };
+        let request = Request { id: id(1_000), acked_below: Sequence(1), attempt: 1, body: RequestBody::Query(batch) };
+        let replica = &mut world.groups[1].members[0].replica;
+        replica.request(world.now, Timestamp(1), ORIGIN, request);
+        while replica.ready(world.now, Timestamp(1)).is_some() {}
+        let mut script = world.groups[1].members[0].script.lock().unwrap();
+        let index = LogIndex(world.groups[1].members[0].fed as u64);
+        let read_states = std::mem::take(&mut script.barriers)
+            .into_iter()
+            .map(|token| crate::consensus::ReadState { token, index })
+            .collect();
+        script.ready.push_back(Ready { read_states, ..Ready::default() });
+        drop(script);
+        let replica = &mut world.groups[1].members[0].replica;
+        while replica.ready(world.now, Timestamp(1)).is_some() {}
+        let output = replica.take_output();
+        world.network.extend(output.exchanges);
+        !output.replies.is_empty()
+    };
+    assert!(!answered(&mut world), "the second partition may not have come to the read");
+    world.heal();
+    assert!(answered(&mut world));
+    world.check();
 }
 
 #[test]

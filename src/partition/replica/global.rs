@@ -59,6 +59,7 @@ impl Replica {
     pub(super) fn work(&mut self, now: Instant, wall: Timestamp) -> bool {
         let mut worked = false;
         loop {
+            worked |= self.follow_reads(now);
             if self.machine.stands() {
                 if !self.settle(now) {
                     // Planted 102: reads are answered all the same, from what is not decided yet.
@@ -109,11 +110,12 @@ impl Replica {
                 values_of(standing, self.partition, |round, from| self.exchanges.value(number, round, from).cloned())
             }
         };
-        self.decisions = self.decisions.split_off(&number.next());
+        let open = self.machine.open();
+        self.decisions.retain(|decided, _| *decided > number || open.contains_key(decided));
         sometimes!("global.decided_by_votes", logged.is_none());
         sometimes!("global.decided_by_the_log", logged.is_some());
         let executed = self.machine.settle(committed, values.clone());
-        self.exchanges.forget_through(number);
+        self.exchanges.forget_through(number, |open| self.machine.open().contains_key(open));
         self.executed(executed);
         if self.leads && logged.is_none() {
             self.declare(now, number, committed, values);
@@ -128,6 +130,9 @@ impl Replica {
     /// its vote, must not depend on what was heard first, but on what was sent at all.
     fn verdict(&self, standing: &Standing) -> Option<bool> {
         let number = standing.global.number;
+        if self.is_silent() {
+            return None;
+        }
         let others = standing.global.others(self.partition).filter_map(|other| self.exchanges.heard(number, other));
         let others: Vec<&Heard> = others.collect();
         let refuses = |heard: &&&Heard| heard.vote.as_ref().is_some_and(|vote| !vote.is_yes());
@@ -155,7 +160,7 @@ impl Replica {
     }
 
     /// Logs a decision that is made.
-    fn declare(&mut self, now: Instant, number: GlobalNumber, committed: bool, values: Values) {
+    pub(super) fn declare(&mut self, now: Instant, number: GlobalNumber, committed: bool, values: Values) {
         let command = Command::Decision { number, committed, values };
         if self.log(now, &command).is_ok() {
             self.exchanges.declared.insert(number);
@@ -182,7 +187,7 @@ impl Replica {
 
     /// Tells the other participants what this one has to say and has not said yet.
     fn tell(&mut self) {
-        if !self.leads {
+        if !self.leads || self.is_silent() {
             return;
         }
         let Some(standing) = self.machine.standing() else { return };
@@ -211,7 +216,15 @@ impl Replica {
 
     /// What came of an entry goes to whoever waits for it.
     pub(super) fn executed(&mut self, executed: Executed) {
-        let Executed { reply, collected, ordered, catalog } = executed;
+        let Executed { reply, collected, ordered, catalog, read, declared } = executed;
+        if let Some(number) = declared {
+            self.decisions.remove(&number);
+            self.reads.forget(number);
+            self.exchanges.forget(number);
+        }
+        if let Some(showing) = read {
+            self.read_placed(*showing);
+        }
         if let Some(catalog) = catalog
             && self.partition == PartitionId::CLUSTER
         {
@@ -223,7 +236,7 @@ impl Replica {
             self.reply(origin, id, attempt, body);
         }
         if let Some((id, body)) = collected
-            && let Some((origin, attempt, _)) = self.exchanges.collectors.remove(&id)
+            && let Some((origin, attempt)) = self.exchanges.collectors.remove(&id)
         {
             self.reply(origin, id, attempt, body);
         }
@@ -247,7 +260,7 @@ impl Replica {
             Exchange::Ask { from, global } => return self.asked(now, from, global, leads),
             // What was said holds for everybody; but only a leader is sure to need it.
             Exchange::Said { number, from, said } if leads => {
-                if number > self.machine.received() || self.stands_at(number) {
+                if number > self.machine.received() || self.stands_at(number) || !self.may_declare(number) {
                     self.exchanges.hear(number, from, said);
                 }
             }
@@ -282,14 +295,18 @@ impl Replica {
     }
 
     fn asked(&mut self, now: Instant, to: PartitionId, global: Arc<Global>, leads: bool) -> Option<Exchange> {
-        let (number, from) = (global.number, self.partition);
+        let (number, from, silent) = (global.number, self.partition, self.is_silent());
+        let of_read = self.said_of_read(number);
         let mut answer = |said| self.exchanges.out.push((to, Exchange::Said { number, from, said }));
         match self.machine.position(number) {
             Position::Decided(outcome) => {
                 sometimes!("global.asked_when_decided");
                 answer(Said::Decided { vote: outcome.vote, committed: outcome.committed, sent: outcome.sent });
             }
-            Position::Standing(standing) if standing.vote.is_some() || leads => {
+            Position::Open if leads => of_read.into_iter().for_each(answer),
+            // It is said when it may be.
+            Position::Standing(_) if silent && leads => {}
+            Position::Standing(standing) if !silent && (standing.vote.is_some() || leads) => {
                 for (round, bytes) in &standing.sent {
                     answer(Said::Value { round: *round, bytes: bytes.clone() });
                 }
@@ -307,7 +324,9 @@ impl Replica {
             }
             // Whoever asks has not settled, so nobody forgets: an old question.
             Position::Forgotten => {}
-            Position::Standing(_) | Position::Ahead => return Some(Exchange::Ask { from: to, global }),
+            Position::Standing(_) | Position::Open | Position::Ahead => {
+                return Some(Exchange::Ask { from: to, global });
+            }
         }
         None
     }
@@ -375,6 +394,9 @@ impl Replica {
 
     /// A session wants to know what its command came to.
     pub(super) fn collect(&mut self, origin: Origin, request: &Request, number: GlobalNumber) {
+        if self.answer_read(origin, request.id, request.attempt) {
+            return;
+        }
         if let Some(body) = self.machine.collect(request.id, number) {
             return self.answer(origin, request, body);
         }
@@ -382,7 +404,7 @@ impl Replica {
             sometimes!("partition.overloaded");
             return self.answer(origin, request, ReplyBody::Overloaded);
         }
-        self.exchanges.collectors.insert(request.id, (origin, request.attempt, number));
+        self.exchanges.collectors.insert(request.id, (origin, request.attempt));
     }
 
     /// A participant that cannot be ordered for, if there is one.
@@ -398,9 +420,10 @@ impl Replica {
 
     /// Leadership has been won or lost.
     pub(super) fn exchanges_begin(&mut self, now: Instant) {
-        for (id, (origin, attempt, _)) in std::mem::take(&mut self.exchanges.collectors) {
+        for (id, (origin, attempt)) in std::mem::take(&mut self.exchanges.collectors) {
             self.reply(origin, id, attempt, ReplyBody::Lost);
         }
+        self.reads_begin();
         // Whatever of the order stands in the log already need not be proposed again; if it is, it is nothing.
         let logged = self.backlog.iter().filter_map(|entry| match &entry.payload {
             Payload::Command(bytes) => Command::global_number(bytes),
@@ -457,7 +480,7 @@ impl Replica {
         }
         let open: Vec<_> = self.machine.undeclared().collect();
         for (number, committed, values) in open {
-            if !self.exchanges.declared.contains(&number) {
+            if !self.exchanges.declared.contains(&number) && self.may_declare(number) {
                 sometimes!("global.decision_declared_by_another_leader");
                 self.declare(now, number, committed, values);
             }
@@ -466,6 +489,7 @@ impl Replica {
 
     /// Asks the participants that have not voted, if this one stands.
     fn ask_again(&mut self) {
+        self.ask_for_reads();
         let Some(standing) = self.machine.standing() else { return };
         let (global, from) = (Arc::clone(&standing.global), self.partition);
         let awaited = standing.sent.last().map(|(round, _)| *round).filter(|_| standing.vote.is_none());
@@ -522,7 +546,8 @@ impl Replica {
     #[cfg(test)]
     pub(in crate::partition) fn volatile_for_test(&self) -> String {
         let pending: Vec<_> = self.pending.keys().collect();
-        format!("{pending:?} {} {} {}", self.exchanges.fingerprint(), self.backlog.len(), self.proved_reads.len())
+        let (exchanges, reads) = (self.exchanges.fingerprint(), self.reads.fingerprint());
+        format!("{pending:?} {exchanges} {reads} {} {}", self.backlog.len(), self.proved_reads.len())
     }
 
     /// For tests: the state.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub(in crate::partition) struct Standing {
     pub(in crate::partition) global: Arc<Global>,
     /// Where it stands in the log.
-    index: LogIndex,
+    pub(super) index: LogIndex,
     mark: Mark,
     /// Digest of the state before it.
     pub(super) digest: u128,
@@ -90,6 +90,8 @@ pub(in crate::partition) enum Position<'a> {
     Ahead,
     /// It stands at it.
     Standing(&'a Standing),
+    /// It is a read that is open.
+    Open,
     /// It is decided.
     Decided(Box<Remembered>),
     /// It is forgotten: settled everywhere.
@@ -146,6 +148,9 @@ impl StateMachine {
         if let Some(standing) = self.standing.as_ref().filter(|standing| standing.global.number == number) {
             return Position::Standing(standing);
         }
+        if self.globals.open.contains_key(&number) {
+            return Position::Open;
+        }
         // Planted 103: votes are forgotten once the own decision is made.
         if let Some(outcome) = self.memory.outcome(number).filter(|_| !planted!(103)) {
             return Position::Decided(Box::new(outcome));
@@ -163,24 +168,34 @@ impl StateMachine {
             return match self.position(number) {
                 Position::Decided(outcome) => Some(ReplyBody::Done(Outcome::Global(Box::new(told(*outcome))))),
                 Position::Forgotten => Some(ReplyBody::Done(Outcome::ResultNotKept)),
-                Position::Standing(_) | Position::Ahead => None,
+                Position::Standing(_) | Position::Open | Position::Ahead => None,
             };
         }
         match self.dedup.look_up(id) {
             Seen::Executed(outcome) => Some(ReplyBody::Done(outcome)),
             Seen::Stale => Some(ReplyBody::Stale),
-            Seen::New => None,
+            // A read's rows were another leader's, or have been let go.
+            Seen::New => match self.position(number) {
+                Position::Open | Position::Decided(_) | Position::Forgotten => {
+                    sometimes!("global.read_lost");
+                    Some(ReplyBody::Done(Outcome::ResultNotKept))
+                }
+                Position::Standing(_) | Position::Ahead => None,
+            },
         }
     }
 
-    /// Comes to a global entry. Afterwards it stands, or the entry was nothing.
-    pub(super) fn come_to(&mut self, first: LogIndex, index: LogIndex, global: Arc<Global>) {
-        let Some(previous) = global.previous(self.partition) else { return };
+    /// Comes to a global entry of so many bytes. Afterwards it stands, or it was a read that does not wait, or nothing.
+    pub(super) fn come_to(&mut self, first: LogIndex, index: LogIndex, bytes: usize, global: Arc<Global>) -> Executed {
+        let Some(previous) = global.previous(self.partition) else { return Executed::default() };
         let follows = previous == self.globals.last || (planted!(104) && global.number > self.globals.last);
         if !follows {
             sometimes!("global.entry_repeated", global.number <= self.globals.last);
             sometimes!("global.entry_out_of_order", global.number > self.globals.last);
-            return;
+            return Executed::default();
+        }
+        if self.globals.opens(&global, bytes) {
+            return self.open_read(index, global);
         }
         let digest = self.digest();
         self.executed = first.previous();
@@ -190,11 +205,12 @@ impl StateMachine {
         sometimes!("global.duplicate", matches!(vote, Some(Vote::Duplicate)));
         self.standing = Some(Standing::new(global, index, mark, digest, vote));
         self.go_on(&|_, _| None);
+        Executed::default()
     }
 
     /// Why a command cannot be executed at all.
     fn refusal(&self, global: &Global) -> Option<Vote> {
-        if self.dedup.look_up(global.id) != Seen::New && !planted!(105) {
+        if !global.body.only_reads() && self.dedup.look_up(global.id) != Seen::New && !planted!(105) {
             return Some(Vote::Duplicate);
         }
         let version = self.catalog.version;
@@ -212,6 +228,8 @@ impl StateMachine {
             }
             GlobalBody::Commit { lists, only_validate, .. } => Some(self.execute_list(lists, *only_validate)),
             GlobalBody::Define { text, settings, .. } => self.define_tentatively(&mut standing, text, settings, values),
+            // It is executed when it is everywhere.
+            GlobalBody::Read { .. } => Some(Vote::Yes),
         };
         let keeps = vote.as_ref().is_none_or(Vote::is_yes);
         if !keeps {
@@ -471,6 +489,9 @@ impl StateMachine {
     /// If it does not stand, or is told to keep what it could not execute.
     pub(in crate::partition) fn settle(&mut self, committed: bool, values: Values) -> Executed {
         let standing = self.standing.take().expect("what is settled stands");
+        if standing.global.body.only_reads() {
+            return self.settle_read(standing, committed);
+        }
         let vote = standing.vote.unwrap_or(Vote::Unfinished);
         assert!(
             !committed || vote.is_yes() || planted!(101) || planted!(110),
@@ -515,7 +536,7 @@ impl StateMachine {
             ReplyBody::Done(outcome)
         };
         let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
-        Executed { reply: None, collected: Some((id, body)), catalog, ordered: None }
+        Executed { collected: Some((id, body)), catalog, ..Executed::default() }
     }
 
     /// Passes the entry of a decision.
@@ -524,7 +545,7 @@ impl StateMachine {
             self.sequencer.report(self.partition, number, number);
             self.sequencer.definition = None;
         }
-        let executed = match &self.standing {
+        let mut executed = match &self.standing {
             // The cluster partition's catalog changes here.
             Some(standing) if standing.global.number == number => self.settle(committed, Vec::new()),
             _ => Executed::default(),
@@ -532,7 +553,9 @@ impl StateMachine {
         if let Some(own) = self.memory.outcome(number) {
             assert_eq!(own.committed, committed, "global command {number} was decided in two ways");
             self.globals.undeclared.remove(&number);
+            self.globals.open.remove(&number);
         }
+        executed.declared = Some(number);
         executed
     }
 
@@ -557,7 +580,7 @@ impl StateMachine {
     }
 
     /// Forgets what is settled everywhere.
-    fn forget(&mut self, below: GlobalNumber) {
+    pub(super) fn forget(&mut self, below: GlobalNumber) {
         // Planted 111: forgotten by age, whoever may still ask.
         let below = if planted!(111) { GlobalNumber(self.globals.last.0.saturating_sub(2)) } else { below };
         if below > self.globals.forgotten {

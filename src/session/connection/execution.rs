@@ -110,7 +110,8 @@ impl Connection {
         let batch = self.batch(turn, items);
         match route {
             Route::Several(sites) => {
-                let order = order_of(batch, sites, turn.shared.config.partitions);
+                let reads = items.iter().all(|item| item.plan.is_read_only());
+                let order = order_of(batch, sites, turn.shared.config.partitions, reads);
                 (PartitionId::CLUSTER, order)
             }
             Route::One(partition) if items.iter().any(|item| !item.plan.is_read_only()) => {
@@ -313,7 +314,7 @@ pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> 
 }
 
 /// The order for a batch over several partitions.
-fn order_of(batch: Batch, sites: &[Site], partitions: u32) -> RequestBody {
+fn order_of(batch: Batch, sites: &[Site], partitions: u32, reads: bool) -> RequestBody {
     let participants: BTreeSet<_> = sites.iter().flat_map(Site::participants).collect();
     let placed = |(statement, site): (Statement, &Site)| Placed {
         statement,
@@ -323,10 +324,12 @@ fn order_of(batch: Batch, sites: &[Site], partitions: u32) -> RequestBody {
     };
     let Batch { catalog_version, statements, settings, .. } = batch;
     let statements = statements.into_iter().zip(sites).map(placed).collect();
-    RequestBody::Order {
-        participants: participants.into_iter().collect(),
-        body: Arc::new(GlobalBody::Execute { catalog_version, partitions, statements, settings }),
-    }
+    let body = if reads {
+        GlobalBody::Read { catalog_version, partitions, statements, settings }
+    } else {
+        GlobalBody::Execute { catalog_version, partitions, statements, settings }
+    };
+    RequestBody::Order { participants: participants.into_iter().collect(), body: Arc::new(body) }
 }
 
 /// It was executed, and its result is gone.

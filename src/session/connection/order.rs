@@ -122,17 +122,21 @@ impl Connection {
     }
 
     fn batch_decided(&mut self, turn: &mut Turn<'_>, job: BatchJob, collecting: &Collecting) {
+        if collecting.lost && !collecting.changes {
+            sometimes!("session.read_again");
+            return self.execute_again(turn, job);
+        }
         if collecting.is_refused() {
             return self.batch_refused(turn, job, collecting);
         }
         if collecting.lost {
-            if collecting.changes {
-                return self.fail(turn, result_lost());
-            }
-            sometimes!("session.read_again");
-            return self.execute_again(turn, job);
+            return self.fail(turn, result_lost());
         }
-        let GlobalBody::Execute { statements, settings, .. } = &*collecting.body else { return self.broken(turn) };
+        let (GlobalBody::Execute { statements, settings, .. } | GlobalBody::Read { statements, settings, .. }) =
+            &*collecting.body
+        else {
+            return self.broken(turn);
+        };
         let mut results = Vec::with_capacity(job.items.len());
         for (number, (item, placed)) in job.items.iter().zip(statements).enumerate() {
             match collecting.result_of(number, item, placed, &settings.time_zone) {

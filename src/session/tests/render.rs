@@ -148,6 +148,10 @@ pub(super) fn request(request: &Request) -> String {
                     let placed = statements.iter().map(|placed| placed.statement.clone()).collect::<Vec<_>>();
                     format!("Execute {{{}}}", texts(&placed))
                 }
+                GlobalBody::Read { statements, .. } => {
+                    let placed = statements.iter().map(|placed| placed.statement.clone()).collect::<Vec<_>>();
+                    format!("Read {{{}}}", texts(&placed))
+                }
                 GlobalBody::Commit { only_validate, lists, .. } => {
                     let lists: Vec<_> = lists.iter().map(|(at, own)| format!("{at} {}", list(own))).collect();
                     format!("{} {}", if *only_validate { "Validate" } else { "Commit" }, lists.join(" and "))

@@ -29,6 +29,8 @@ const PARTITIONS: u32 = 2;
 const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
 /// Session of the requests that make the table.
 const SETUP: u64 = 100;
+/// What a request that is begun anew is numbered by.
+const AGAIN: u64 = 1000;
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ enum Ask {
     AddBothBelow(i64),
     /// One more in the first, a command of that partition alone.
     AddFirst,
+    /// The same in the second.
+    AddSecond,
     /// Both, in one command.
     ReadBoth,
     /// The second, by a read of that partition alone.
@@ -87,6 +91,8 @@ struct World {
     catalog: CatalogVersion,
     /// Of each request: the parts that have come, by partition; asked when; answered when and what.
     clients: Vec<Client>,
+    /// Clients whose read has to be begun anew.
+    lost: Vec<usize>,
     moment: u32,
     drops: usize,
     failures: usize,
@@ -95,6 +101,8 @@ struct World {
 #[derive(Default)]
 struct Client {
     asked: Option<u32>,
+    /// How often a read was begun anew: its rows died with a leader.
+    again: u64,
     collecting: Option<(crate::types::GlobalNumber, BTreeMap<PartitionId, Outcome>)>,
     answered: Option<(u32, Answer)>,
 }
@@ -147,7 +155,17 @@ impl World {
         let groups = (0..).zip(logs).map(|(partition, log)| Group::over(PartitionId(partition), log)).collect();
         let clients = (0..clients).map(|_| Client::default()).collect();
         let now = Instant(1_000_000_000);
-        let mut world = Self { groups, network: Vec::new(), now, catalog, clients, moment: 0, drops: 0, failures: 0 };
+        let mut world = Self {
+            groups,
+            network: Vec::new(),
+            now,
+            catalog,
+            clients,
+            lost: Vec::new(),
+            moment: 0,
+            drops: 0,
+            failures: 0,
+        };
         for group in 0..world.groups.len() {
             world.feed(group);
         }
@@ -159,6 +177,11 @@ impl World {
         let settings = Arc::new(Settings::default());
         let statements = vec![statement(text.to_owned())];
         Batch { catalog_version: self.catalog, statements, settings, wall: Timestamp(1) }
+    }
+
+    /// What a client's request is known by: each new beginning is another request.
+    fn session(&self, client: usize) -> u64 {
+        client as u64 + AGAIN * self.clients[client].again
     }
 
     fn request(&mut self, group: usize, session: u64, body: RequestBody) {
@@ -174,7 +197,7 @@ impl World {
         if let Some((number, parts)) = &self.clients[client].collecting {
             let (number, missing) = (*number, [at_first, at_second].into_iter().filter(|at| !parts.contains_key(at)));
             for at in missing.collect::<Vec<_>>() {
-                self.request(at.0 as usize, client as u64, RequestBody::Collect { number });
+                self.request(at.0 as usize, self.session(client), RequestBody::Collect { number });
             }
             return;
         }
@@ -188,15 +211,24 @@ impl World {
                 let batch = self.batch(&add(first));
                 return self.request(at_first.0 as usize, client as u64, RequestBody::Execute(batch));
             }
+            Ask::AddSecond => {
+                let batch = self.batch(&add(second));
+                return self.request(at_second.0 as usize, client as u64, RequestBody::Execute(batch));
+            }
             Ask::ReadSecond => {
                 let batch = self.batch(&read(second));
                 return self.request(at_second.0 as usize, client as u64, RequestBody::Query(batch));
             }
         };
         let (settings, partitions) = (Arc::new(Settings::default()), PARTITIONS);
-        let body = GlobalBody::Execute { catalog_version: self.catalog, partitions, statements, settings };
+        let catalog_version = self.catalog;
+        let body = if scope.asks[client] == Ask::ReadBoth {
+            GlobalBody::Read { catalog_version, partitions, statements, settings }
+        } else {
+            GlobalBody::Execute { catalog_version, partitions, statements, settings }
+        };
         let participants = vec![at_first, at_second];
-        self.request(0, client as u64, RequestBody::Order { participants, body: Arc::new(body) });
+        self.request(0, self.session(client), RequestBody::Order { participants, body: Arc::new(body) });
     }
 
     fn feed(&mut self, group: usize) {
@@ -233,17 +265,27 @@ impl World {
     }
 
     fn replied(&mut self, from: PartitionId, reply: Reply) {
-        let number = reply.id.session.counter as usize;
+        let (number, again) = ((reply.id.session.counter % AGAIN) as usize, reply.id.session.counter / AGAIN);
         let Some(client) = self.clients.get_mut(number).filter(|client| client.answered.is_none()) else { return };
+        if client.again != again {
+            return;
+        }
         self.moment += 1;
         let answer = match reply.body {
             ReplyBody::Done(Outcome::Ordered { number: place, .. }) => {
                 if client.collecting.is_none() {
                     client.collecting = Some((place, BTreeMap::new()));
                     for (_, at) in keys() {
-                        self.request(at.0 as usize, number as u64, RequestBody::Collect { number: place });
+                        let session = self.session(number);
+                        self.request(at.0 as usize, session, RequestBody::Collect { number: place });
                     }
                 }
+                return;
+            }
+            ReplyBody::Done(Outcome::ResultNotKept) => {
+                client.again += 1;
+                client.collecting = None;
+                self.lost.push(number);
                 return;
             }
             ReplyBody::Done(outcome @ Outcome::Global(_)) => {
@@ -304,6 +346,9 @@ impl World {
                 self.groups[group].replica.handle_timeout(self.now);
                 self.pump(group);
             }
+        }
+        for client in std::mem::take(&mut self.lost) {
+            self.send(scope, client);
         }
         // What is said twice is no more than what is said once.
         let mut said: Vec<_> = std::mem::take(&mut self.network);
@@ -387,7 +432,7 @@ impl World {
         let rank = |moment: u32| moments.binary_search(&moment).unwrap_or_default();
         for client in &self.clients {
             let answered = client.answered.map(|(moment, answer)| (rank(moment), answer));
-            bytes += &format!("{:?} {:?} {answered:?}", client.asked.map(rank), client.collecting);
+            bytes += &format!("{:?} {:?} {answered:?}", client.asked.map(rank), (client.again, &client.collecting));
         }
         xxh3_128(bytes.as_bytes())
     }
@@ -423,6 +468,8 @@ fn done(ask: Ask, (first, second): (i64, i64)) -> ((i64, i64), Answer) {
     match ask {
         Ask::AddBoth | Ask::AddBothBelow(_) if first >= 1 || second >= 1 => ((first, second), Answer::Refused),
         Ask::AddBoth | Ask::AddBothBelow(_) => ((first + 1, second + 1), Answer::Done),
+        Ask::AddSecond if second >= 1 => ((first, second), Answer::Refused),
+        Ask::AddSecond => ((first, second + 1), Answer::Done),
         Ask::AddFirst if first >= 1 => ((first, second), Answer::Refused),
         Ask::AddFirst => ((first + 1, second), Answer::Done),
         Ask::ReadBoth => ((first, second), Answer::Read(Some(first), Some(second))),
@@ -566,4 +613,21 @@ fn every_schedule_of_a_write_and_reads_has_an_order() {
     );
     explore("two writes, one refuses", Scope { asks: &[Ask::AddFirst, Ask::AddBothBelow(1)], drops: 0, failures: 0 });
     explore("a write and a read of both", Scope { asks: &[Ask::AddBoth, Ask::ReadBoth], drops: 0, failures: 0 });
+}
+
+/// Clients write one partition after the other while somebody reads both: the models r3, r6 and r7.
+#[test]
+fn every_schedule_of_a_read_that_nobody_stands_for_has_an_order() {
+    let (drops, failures) = (0, 0);
+    explore(
+        "a read of both, a write of each",
+        Scope { asks: &[Ask::ReadBoth, Ask::AddFirst, Ask::AddSecond], drops, failures },
+    );
+    explore(
+        "a read of both and one of the second",
+        Scope { asks: &[Ask::ReadBoth, Ask::AddBoth, Ask::ReadSecond], drops, failures },
+    );
+    explore("two reads of both", Scope { asks: &[Ask::ReadBoth, Ask::AddFirst, Ask::ReadBoth], drops, failures });
+    explore("a read of both, one leader dies", Scope { asks: &[Ask::ReadBoth, Ask::AddFirst], drops, failures: 1 });
+    explore("a read of both, a message is lost", Scope { asks: &[Ask::ReadBoth, Ask::AddFirst], drops: 1, failures });
 }
