@@ -10,6 +10,9 @@
 //!   are known. A read's own answer is held only behind those before it: its participants are asked one by one, and its
 //!   session waits for all of them itself.
 //! - A new leader knows nothing but what its log decides: it is silent from its first moment, and asks.
+//! - Who is asked about a read that it knows to be everywhere says so, however it has come to know: a new leader that had found
+//!   the decision ahead in its log had never said its vote, stood at the next command, and waited for the asker, who waited
+//!   for it (`participant_dies.toml`, seed 0x0).
 //! - What is held back is bounded by the bound on what may be pending; when it is full, requests are refused.
 
 use super::{Origin, Replica};
@@ -116,10 +119,15 @@ impl Replica {
         }
     }
 
-    /// The vote on an open read, if it may be said.
+    /// What may be said of an open read to who asks: that it is everywhere, or the vote.
     pub(super) fn said_of_read(&self, number: GlobalNumber) -> Option<Said> {
-        let vote = self.machine.vote_on(number).filter(|_| self.reads.told.contains(&number))?;
-        Some(Said::Vote { vote, rounds: Vec::new() })
+        let open = self.machine.open().contains_key(&number);
+        let vote = self.machine.vote_on(number).filter(|_| open)?;
+        if self.is_known(number) {
+            let committed = vote.is_yes();
+            return Some(Said::Decided { vote, committed, sent: Vec::new() });
+        }
+        self.reads.told.contains(&number).then_some(Said::Vote { vote, rounds: Vec::new() })
     }
 
     /// A read has its place here.
