@@ -368,6 +368,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/undecided_reads.toml",
     ),
     planted(
+        134,
+        "a transaction that reads at one cut is shown what each partition has when it is asked",
+        "model E2: read-only over two partitions not validated; rules A10",
+        GLOBALS,
+        "scenarios/transactions/list_append.toml",
+    ),
+    planted(
         140,
         "a fork is taken at once: of what is undecided, or was never proved to be the present",
         "rules A3, A8",

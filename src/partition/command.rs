@@ -33,6 +33,8 @@ pub enum Command {
         /// Everything below is settled everywhere.
         forget_below: GlobalNumber,
     },
+    /// Transactions that read at these cuts are over: what replicas have frozen for them may be let go. No state is changed.
+    LetGo(Vec<GlobalNumber>),
 }
 
 /// First format of a session's command.

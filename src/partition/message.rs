@@ -46,6 +46,19 @@ pub enum RequestBody {
         /// Its number in its session.
         transaction: u64,
     },
+    /// A statement of a transaction that reads at one cut ([`GlobalBody::Cut`]): executed on what was frozen there, by whoever
+    /// leads. Answers [`Outcome::ForkLost`] if that is gone.
+    Look {
+        /// The cut's number in the order.
+        cut: GlobalNumber,
+        /// The statement, as if it were the first on a fork.
+        step: Step,
+    },
+    /// A transaction that reads at this cut is over. Not answered.
+    LetGo {
+        /// Which cut.
+        cut: GlobalNumber,
+    },
     /// A command over several partitions. Cluster partition only; logged, executed once. Answers [`Outcome::Ordered`]; what it
     /// comes to is asked of each participant by [`RequestBody::Collect`].
     Order {

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
-use crate::partition::global::{Exchange, Exchanges, Reads, Values};
+use crate::partition::global::{Cuts, Exchange, Exchanges, Reads, Values};
 use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody, Step};
 use crate::partition::parcel::{self, Assembler, Whole};
 use crate::partition::state_machine::StateMachine;
@@ -70,6 +70,10 @@ pub struct Replica {
     exchanges: Exchanges,
     /// Reads over several partitions, and what may not be said before they are everywhere.
     reads: Reads,
+    /// What is frozen for transactions that read at one cut.
+    cuts: Cuts,
+    /// Cuts below were taken before this replica led.
+    cuts_of_this_leader: GlobalNumber,
     exchange_every: Duration,
     led_since: Instant,
     /// Proposed here and not yet executed.
@@ -143,6 +147,8 @@ impl Replica {
             slice: 0,
             exchanges: Exchanges::default(),
             reads: Reads::default(),
+            cuts: Cuts::default(),
+            cuts_of_this_leader: GlobalNumber(0),
             exchange_every: config.exchange_every,
             led_since: Instant(0),
             pending: BTreeMap::new(),
@@ -182,7 +188,8 @@ impl Replica {
         if self.has_work() {
             return Instant(0);
         }
-        let others = self.keeping.next_timeout().into_iter().chain(self.next_exchange());
+        let others =
+            self.keeping.next_timeout().into_iter().chain(self.next_exchange()).chain(self.cuts.next_timeout());
         others.fold(self.consensus.next_timeout(), Instant::min)
     }
 
@@ -190,6 +197,7 @@ impl Replica {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.consensus.handle_timeout(now);
         self.keeping_timeout(now);
+        self.cuts.expire(now);
         self.exchange_timeout(now);
     }
 
@@ -216,7 +224,10 @@ impl Replica {
             return self.answer(origin, &request, ReplyBody::Stale);
         }
         let leads = self.consensus.status().role == Role::Leader;
-        if leads && self.reads.holds() >= self.max_pending && !matches!(request.body, RequestBody::Abandon { .. }) {
+        if leads
+            && self.reads.holds() >= self.max_pending
+            && !matches!(request.body, RequestBody::Abandon { .. } | RequestBody::LetGo { .. })
+        {
             sometimes!("partition.overloaded_while_silent");
             return self.answer(origin, &request, ReplyBody::Overloaded);
         }
@@ -229,6 +240,17 @@ impl Replica {
             }
             RequestBody::Abandon { transaction } => self.forks.forget(request.id.session, *transaction),
             RequestBody::Collect { number } if leads => self.collect(origin, &request, *number),
+            // A new leader may not have come to the cut yet: then it waits like a read.
+            RequestBody::Look { .. } if leads => {
+                if !self.look(origin, &request) {
+                    self.arriving_reads.push((origin, request));
+                }
+            }
+            RequestBody::LetGo { cut } => {
+                if leads {
+                    self.cuts.end(*cut);
+                }
+            }
             RequestBody::Step(_) if leads => self.step_requested(origin, request),
             RequestBody::Commit(commitment) if leads => {
                 // Its work is done, and while it is there every leaf that is written has to be copied.
@@ -346,6 +368,8 @@ impl Replica {
                 | RequestBody::Step(_)
                 | RequestBody::Commit(_)
                 | RequestBody::Validate(_)
+                | RequestBody::Look { .. }
+                | RequestBody::LetGo { .. }
                 | RequestBody::Abandon { .. }
         );
         matches!(body, RequestBody::Collect { .. }) || for_rows != (self.partition == PartitionId::CLUSTER)
@@ -450,9 +474,9 @@ impl Replica {
         parcel::propose(&mut *self.consensus, now, command.encode(), self.piece_bytes)
     }
 
-    fn execute(&mut self, wall: Timestamp, Whole { first, last, payload }: Whole) {
+    fn execute(&mut self, now: Instant, wall: Timestamp, Whole { first, last, payload }: Whole) {
         let executed = self.machine.execute_through(wall, first, last, payload);
-        self.executed(executed);
+        self.executed(now, executed);
         self.digest_passed();
     }
 
@@ -530,6 +554,13 @@ impl Replica {
     fn run_read(&mut self, wall: Timestamp, origin: Origin, request: &Request) {
         let body = match &request.body {
             RequestBody::Query(batch) => self.machine.query(wall, batch, &mut self.rng),
+            RequestBody::Look { .. } => {
+                if self.look(origin, request) {
+                    return;
+                }
+                sometimes!("partition.cut_lost");
+                ReplyBody::Done(Outcome::ForkLost)
+            }
             RequestBody::Step(step) => self.make_fork(request, step),
             RequestBody::Validate(list) => self.machine.validate(list),
             RequestBody::ReadCatalog { have } => {
@@ -571,6 +602,8 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
         | RequestBody::Validate(_)
         | RequestBody::ReadCatalog { .. }
         | RequestBody::Step(_)
+        | RequestBody::Look { .. }
+        | RequestBody::LetGo { .. }
         | RequestBody::Abandon { .. } => return None,
     })
 }

@@ -86,6 +86,8 @@ pub struct Executed {
     pub(super) read: Option<Box<Showing>>,
     /// The decision on this command has been passed.
     pub(super) declared: Option<GlobalNumber>,
+    /// What is frozen for these cuts is of no more use.
+    pub(super) let_go: Vec<GlobalNumber>,
 }
 
 impl Executed {
@@ -295,6 +297,7 @@ impl StateMachine {
             Ok(Command::V1(command)) => self.execute_command(own_clock, command),
             Ok(Command::Global(global)) => self.come_to(first, index, bytes.len(), global),
             Ok(Command::Decision { number, committed, .. }) => self.declared(number, committed),
+            Ok(Command::LetGo(let_go)) => Executed { let_go, ..Executed::default() },
             Ok(Command::Tick { reports, forget_below }) => {
                 self.ticked(reports, forget_below);
                 Executed::default()
@@ -403,6 +406,13 @@ impl StateMachine {
     /// Executes statements of an open transaction on its fork.
     pub(super) fn step(&mut self, fork: &mut Fork, step: &Step) -> Outcome {
         fork.step(&mut self.plans, step)
+    }
+
+    /// Executes a statement on a copy of what was frozen at a cut.
+    pub(super) fn look(&mut self, rows: Store, catalog: Arc<Catalog>, step: &Step) -> Outcome {
+        // Planted 134: each partition shows what it has when it is asked.
+        let rows = if planted!(134) { self.store.snapshot().into_store() } else { rows };
+        Fork::new(self.partition, rows, catalog).step(&mut self.plans, step)
     }
 
     /// Would a transaction be shown the same again?

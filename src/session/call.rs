@@ -150,7 +150,7 @@ fn allowance(body: &RequestBody) -> Duration {
                 statements.iter().map(|placed| size(&placed.statement)).sum()
             }
             GlobalBody::Commit { lists, .. } => lists.iter().map(|(_, commitment)| list(commitment)).sum(),
-            GlobalBody::Define { .. } => 0,
+            GlobalBody::Define { .. } | GlobalBody::Cut { .. } => 0,
         },
         _ => return Duration::ZERO,
     };
@@ -165,6 +165,8 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
         | RequestBody::Collect { .. }
         | RequestBody::Step(_)
         | RequestBody::Validate(_)
+        | RequestBody::Look { .. }
+        | RequestBody::LetGo { .. }
         | RequestBody::Abandon { .. } => false,
         RequestBody::Execute(_)
         | RequestBody::Commit(_)
@@ -397,6 +399,8 @@ impl Call {
             RequestBody::Collect { .. }
             | RequestBody::ReadCatalog { .. }
             | RequestBody::RegisterGateway { .. }
+            | RequestBody::Look { .. }
+            | RequestBody::LetGo { .. }
             | RequestBody::Abandon { .. } => None,
         };
         match planned {

@@ -66,7 +66,7 @@ const SETTINGS: &[Setting] = &[
     setting("default_tablespace", "", Domain::Text, "Accepted; there are no tablespaces."),
     setting("default_transaction_deferrable", "off", Domain::Bool, "Accepted."),
     setting("default_transaction_isolation", "serializable", Domain::OneOf(&["serializable", "repeatable read", "read committed", "read uncommitted"]), "Accepted: every transaction is strictly serializable."),
-    reported("default_transaction_read_only", "off", Domain::OneOf(&["off"]), "Transactions may write."),
+    reported("default_transaction_read_only", "off", Domain::Bool, "Transactions may not write unless they say so."),
     setting("extra_float_digits", "1", Domain::Integer(-15, 3), "Accepted: floats are printed with the fewest digits that read back the same."),
     setting("idle_in_transaction_session_timeout", "0", Domain::Milliseconds, "A session that is idle in a transaction block for so long is closed; 0: never."),
     setting("idle_session_timeout", "0", Domain::Milliseconds, "A session that is idle outside of a block for so long is closed; 0: never."),
@@ -232,6 +232,11 @@ impl Settings {
     /// `statement_timeout`; `None`: not set.
     pub(super) fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
+    }
+
+    /// May transactions not write unless they say so?
+    pub(super) fn reads_only(&self) -> bool {
+        self.values.get("default_transaction_read_only").is_some_and(|value| value == "on")
     }
 
     /// How long the session may be idle, in a transaction block or outside; `None`: for ever.

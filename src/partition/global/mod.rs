@@ -42,6 +42,7 @@
 //! - A group without a quorum stops every partition that shares an undecided command with it; nothing new is ordered for a
 //!   group whose leader has not been heard for [`HEARD_WITHIN`] (rules B2).
 
+mod cuts;
 mod exchange;
 mod memory;
 mod reads;
@@ -49,6 +50,7 @@ mod sequencer;
 #[cfg(test)]
 mod tests;
 
+pub(super) use cuts::Cuts;
 pub(super) use exchange::{DELIVERED_AT_ONCE, Exchanges, Heard, Report};
 pub use exchange::{Exchange, HEARD_WITHIN, Said};
 pub(super) use memory::{Memory, Remembered};
@@ -128,13 +130,18 @@ pub enum GlobalBody {
         /// Settings of the session in force.
         settings: Arc<Settings>,
     },
+    /// What all participants have is frozen, for a transaction that only reads.
+    Cut {
+        /// Catalog version its first statement was planned under.
+        catalog_version: CatalogVersion,
+    },
 }
 
 impl GlobalBody {
     /// Does it change nothing, whatever comes of it?
     #[must_use]
     pub const fn only_reads(&self) -> bool {
-        matches!(self, Self::Read { .. })
+        matches!(self, Self::Read { .. } | Self::Cut { .. })
     }
 
     /// Catalog version it was planned under.
@@ -144,7 +151,8 @@ impl GlobalBody {
             Self::Execute { catalog_version, .. }
             | Self::Commit { catalog_version, .. }
             | Self::Define { catalog_version, .. }
-            | Self::Read { catalog_version, .. } => *catalog_version,
+            | Self::Read { catalog_version, .. }
+            | Self::Cut { catalog_version } => *catalog_version,
         }
     }
 }

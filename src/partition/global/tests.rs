@@ -6,7 +6,7 @@ mod explore;
 
 use super::{Exchange, GlobalBody, Placed, Vote};
 use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, Ready, Role, Status};
-use crate::partition::message::{Outcome, ReplyBody, Request, RequestBody, Settings, Statement};
+use crate::partition::message::{Action, Outcome, Piece, ReplyBody, Request, RequestBody, Settings, Statement, Step};
 use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
 use crate::sql;
 use crate::types::random::{SeedableRng, below};
@@ -109,6 +109,9 @@ struct World {
     /// What each command came to, by whoever was first to say.
     decisions: BTreeMap<GlobalNumber, bool>,
     ordered: BTreeMap<RequestId, GlobalNumber>,
+    /// Cuts, what each partition shows of them, and the requests that look at them.
+    cuts: BTreeMap<RequestId, BTreeMap<PartitionId, i64>>,
+    looks: BTreeMap<RequestId, RequestId>,
     /// More reads and more leaders that die.
     reads_often: bool,
     /// Reads of all partitions: what each has shown; `None`: nothing any more.
@@ -158,6 +161,8 @@ impl World {
             catalog: CatalogVersion(0),
             decisions: BTreeMap::new(),
             ordered: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            looks: BTreeMap::new(),
             reads_often: false,
             reads: BTreeMap::new(),
             rng: Rng::seed_from_u64(seed),
@@ -255,6 +260,54 @@ impl World {
         number
     }
 
+    /// The same, to be looked at again and again.
+    fn cut(&mut self) -> u64 {
+        let at = (1..=self.partitions).map(PartitionId).collect();
+        let number = self.request(at, GlobalBody::Cut { catalog_version: self.catalog });
+        self.cuts.insert(id(number), BTreeMap::new());
+        number
+    }
+
+    /// A session looks at its cuts in one partition.
+    fn look(&mut self, group: usize) {
+        let cuts = self.cuts.keys().filter_map(|cut| Some((*cut, *self.ordered.get(cut)?)));
+        for (cut, number) in cuts.collect::<Vec<_>>() {
+            let piece = Piece {
+                statement: placed("SELECT sum(n)::bigint FROM a", vec![]).statement,
+                number: 0,
+                partitions: 3,
+                settles: 0,
+            };
+            let step = Step {
+                transaction: 1,
+                done: 0,
+                shown: 0,
+                began: Timestamp(1),
+                seed: 1,
+                catalog_version: self.catalog,
+                settings: Arc::new(Settings::default()),
+                actions: vec![Action::Statement(piece)],
+                before: None,
+            };
+            self.sequence += 1;
+            let body = RequestBody::Look { cut: number, step };
+            let request = Request { id: id(self.sequence), acked_below: Sequence(1), attempt: 1, body };
+            self.looks.insert(id(self.sequence), cut);
+            let (now, leader) = (self.now, self.groups[group].leader);
+            self.groups[group].members[leader].replica.request(now, Timestamp(1), ORIGIN, request);
+            self.pump(group, leader);
+        }
+    }
+
+    /// A partition has shown what it had at a cut: always the same, and with the others' the money that there is.
+    fn looked(&mut self, cut: RequestId, partition: PartitionId, sum: i64) {
+        let parts = self.cuts.entry(cut).or_default();
+        assert_eq!(*parts.entry(partition).or_insert(sum), sum, "a cut does not change");
+        if parts.len() == self.partitions as usize {
+            assert_eq!(parts.values().sum::<i64>(), 24, "the cut {} is torn: {parts:?}", self.ordered[&cut]);
+        }
+    }
+
     /// A session asks a partition's leader what its reads have come to.
     fn collect_reads(&mut self, group: usize) {
         let partition = PartitionId(group as u32);
@@ -295,7 +348,7 @@ impl World {
         while member.replica.ready(self.now, Timestamp(1)).is_some() {}
         let output = member.replica.take_output();
         self.network.extend(output.exchanges);
-        let mut shown = Vec::new();
+        let (mut shown, mut looked) = (Vec::new(), Vec::new());
         for (_, reply) in output.replies {
             match reply.body {
                 ReplyBody::Done(Outcome::Ordered { number, .. }) => {
@@ -311,6 +364,10 @@ impl World {
                     };
                     shown.push((reply.id, reply.partition, Some(sum)));
                 }
+                ReplyBody::Done(Outcome::Results(results)) if self.looks.contains_key(&reply.id) => {
+                    let sum = if let Value::Int8(sum) = results[0].rows[0][0] { sum } else { 0 };
+                    looked.push((self.looks[&reply.id], reply.partition, sum));
+                }
                 ReplyBody::Done(Outcome::ResultNotKept) => shown.push((reply.id, reply.partition, None)),
                 ReplyBody::Done(Outcome::Global(_) | Outcome::Results(_)) | ReplyBody::Overloaded | ReplyBody::Lost => {
                 }
@@ -324,6 +381,9 @@ impl World {
         }
         for (id, partition, shown) in shown {
             self.shown(id, partition, shown);
+        }
+        for (cut, partition, sum) in looked {
+            self.looked(cut, partition, sum);
         }
         self.check_decisions(group);
     }
@@ -414,7 +474,9 @@ impl World {
             }
             (92, _) if below(&mut self.rng, 2) == 0 => drop(self.levelling_beyond()),
             (92, _) => drop(self.read()),
-            (95, _) if self.reads_often => drop(self.read()),
+            (94, _) if self.reads_often && self.cuts.len() < 5 => drop(self.cut()),
+            (95, _) if self.reads_often && below(&mut self.rng, 2) == 0 => drop(self.read()),
+            (95, Some(_)) if self.reads_often && group > 0 => self.look(group),
             (96, _) if self.reads_often => {
                 let kept = below(&mut self.rng, 3) as usize;
                 self.change_leader(group, member, kept);
@@ -626,6 +688,10 @@ fn schedules_of_reads_and_failover_show_no_torn_sum() {
         world.check();
         let whole = world.reads.values().filter(|parts| parts.len() == 3 && parts.values().all(Option::is_some));
         assert!(seed > 0 || whole.count() > 0, "some read is answered");
+        // Nobody has died since: every replica has every cut still, whoever led when it was taken.
+        (1..4).for_each(|group| world.look(group));
+        let mut ordered = world.cuts.iter().filter(|(cut, _)| world.ordered.contains_key(*cut));
+        assert!(ordered.all(|(_, parts)| parts.len() == 3), "{:?}", world.cuts);
     }
 }
 

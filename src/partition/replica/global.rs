@@ -79,7 +79,7 @@ impl Replica {
             let Some(entry) = self.backlog.pop_front() else { break };
             self.slice -= 1;
             worked = true;
-            self.execute(wall, entry);
+            self.execute(now, wall, entry);
         }
         worked | self.conclude_definition(now)
     }
@@ -116,7 +116,7 @@ impl Replica {
         sometimes!("global.decided_by_the_log", logged.is_some());
         let executed = self.machine.settle(committed, values.clone());
         self.exchanges.forget_through(number, |open| self.machine.open().contains_key(open));
-        self.executed(executed);
+        self.executed(now, executed);
         if self.leads && logged.is_none() {
             self.declare(now, number, committed, values);
         }
@@ -215,15 +215,16 @@ impl Replica {
     }
 
     /// What came of an entry goes to whoever waits for it.
-    pub(super) fn executed(&mut self, executed: Executed) {
-        let Executed { reply, collected, ordered, catalog, read, declared } = executed;
+    pub(super) fn executed(&mut self, now: Instant, executed: Executed) {
+        let Executed { reply, collected, ordered, catalog, read, declared, let_go } = executed;
+        let_go.into_iter().for_each(|cut| self.cuts.let_go(cut));
         if let Some(number) = declared {
             self.decisions.remove(&number);
             self.reads.forget(number);
             self.exchanges.forget(number);
         }
         if let Some(showing) = read {
-            self.read_placed(*showing);
+            self.read_placed(now, *showing);
         }
         if let Some(catalog) = catalog
             && self.partition == PartitionId::CLUSTER
@@ -394,7 +395,7 @@ impl Replica {
 
     /// A session wants to know what its command came to.
     pub(super) fn collect(&mut self, origin: Origin, request: &Request, number: GlobalNumber) {
-        if self.answer_read(origin, request.id, request.attempt) {
+        if self.answer_read(origin, request.id, request.attempt) || self.answer_cut(origin, request, number) {
             return;
         }
         if let Some(body) = self.machine.collect(request.id, number) {
@@ -442,7 +443,7 @@ impl Replica {
         // Planted 71: a member that loses the lead takes back what it had executed tentatively.
         if !self.leads && self.machine.stands() && planted!(71) {
             let executed = self.machine.settle(false, Vec::new());
-            self.executed(executed);
+            self.executed(now, executed);
         }
     }
 
@@ -462,8 +463,9 @@ impl Replica {
         // Planted 155: who has waited for long gives up, whatever the others do.
         if planted!(155) && self.machine.stands() {
             let executed = self.machine.settle(false, Vec::new());
-            self.executed(executed);
+            self.executed(now, executed);
         }
+        self.let_cuts_go(now);
         if self.partition == PartitionId::CLUSTER {
             self.order_again(now);
             return;

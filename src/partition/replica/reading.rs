@@ -16,8 +16,9 @@
 //! - What is held back is bounded by the bound on what may be pending; when it is full, requests are refused.
 
 use super::{Origin, Replica};
-use crate::partition::global::{Exchange, Global, Said, Showing};
-use crate::partition::message::{Outcome, Reply, ReplyBody};
+use crate::partition::command::Command;
+use crate::partition::global::{Exchange, Global, GlobalBody, GlobalOutcome, Said, Showing, Vote};
+use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
 use crate::types::{GlobalNumber, Instant, RequestId};
 use crate::{planted, sometimes};
 use std::sync::Arc;
@@ -131,7 +132,11 @@ impl Replica {
     }
 
     /// A read has its place here.
-    pub(super) fn read_placed(&mut self, showing: Showing) {
+    pub(super) fn read_placed(&mut self, now: Instant, showing: Showing) {
+        if matches!(*showing.global.body, GlobalBody::Cut { .. }) && showing.vote.is_yes() {
+            sometimes!("global.cut_taken");
+            self.cuts.keep(now, &showing);
+        }
         if !self.leads {
             return;
         }
@@ -149,6 +154,38 @@ impl Replica {
         let behind = self.last_unknown(Some(number));
         self.say(behind, origin, Reply { id, attempt, partition: self.partition, body });
         true
+    }
+
+    /// Answers that a cut is here, though another leader was to say so. `false`: it is not.
+    pub(super) fn answer_cut(&mut self, origin: Origin, request: &Request, cut: GlobalNumber) -> bool {
+        if !self.cuts.holds(cut) {
+            return false;
+        }
+        let outcome = GlobalOutcome { vote: Vote::Yes, committed: true, results: Vec::new(), defined: None };
+        let body = ReplyBody::Done(Outcome::Global(Box::new(outcome)));
+        let reply = Reply { id: request.id, attempt: request.attempt, partition: self.partition, body };
+        self.say(self.last_unknown(Some(cut)), origin, reply);
+        true
+    }
+
+    /// Executes a statement on what was frozen at a cut. `false`: nothing is.
+    pub(super) fn look(&mut self, origin: Origin, request: &Request) -> bool {
+        let RequestBody::Look { cut, step } = &request.body else { return false };
+        let Some((rows, catalog)) = self.cuts.copy(*cut) else { return false };
+        sometimes!("global.looked_at_a_cut");
+        sometimes!("global.looked_at_a_cut_of_another_leader", *cut < self.cuts_of_this_leader);
+        let body = ReplyBody::Done(self.machine.look(rows, catalog, step));
+        let reply = Reply { id: request.id, attempt: request.attempt, partition: self.partition, body };
+        self.say(self.last_unknown(Some(*cut)), origin, reply);
+        true
+    }
+
+    /// Tells the followers which cuts are of no more use.
+    pub(super) fn let_cuts_go(&mut self, now: Instant) {
+        if !self.cuts.ended.is_empty() {
+            let command = Command::LetGo(std::mem::take(&mut self.cuts.ended));
+            let _they_expire = self.log(now, &command);
+        }
     }
 
     /// Answers, or holds the answer back where it may speak of what lies behind an unknown read.
@@ -175,6 +212,8 @@ impl Replica {
             self.output.replies.push((origin, Reply { body: ReplyBody::Lost, ..reply }));
         }
         self.reads = crate::partition::global::Reads::default();
+        self.cuts_of_this_leader = self.machine.received().next();
+        self.cuts.ended.clear();
         sometimes!("global.leader_while_reads_are_open", self.leads && !self.machine.open().is_empty());
         // Planted 133: a new leader takes what is open for known.
         if self.leads && planted!(133) {

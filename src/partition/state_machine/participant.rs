@@ -229,7 +229,7 @@ impl StateMachine {
             GlobalBody::Commit { lists, only_validate, .. } => Some(self.execute_list(lists, *only_validate)),
             GlobalBody::Define { text, settings, .. } => self.define_tentatively(&mut standing, text, settings, values),
             // It is executed when it is everywhere.
-            GlobalBody::Read { .. } => Some(Vote::Yes),
+            GlobalBody::Read { .. } | GlobalBody::Cut { .. } => Some(Vote::Yes),
         };
         let keeps = vote.as_ref().is_none_or(Vote::is_yes);
         if !keeps {

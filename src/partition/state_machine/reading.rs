@@ -84,8 +84,9 @@ impl StateMachine {
         if !showing.vote.is_yes() {
             return refused(showing.vote.clone());
         }
+        let shown = |results| GlobalOutcome { vote: Vote::Yes, committed: true, results, defined: None };
         let GlobalBody::Read { statements, settings, partitions, .. } = &*showing.global.body else {
-            return refused(Vote::Unfinished);
+            return shown(Vec::new());
         };
         let share = sql::Share { own: self.partition, partitions: *partitions };
         let mut results = Vec::with_capacity(statements.len());
@@ -98,7 +99,7 @@ impl StateMachine {
                 }
             }
         }
-        GlobalOutcome { vote: Vote::Yes, committed: true, results, defined: None }
+        shown(results)
     }
 
     fn show_one(

@@ -8,6 +8,9 @@
 //! # Invariants
 //! - A partition's list holds each statement that was executed on its fork, in order, with a digest of what came of it: those
 //!   that failed and those that were rolled back, too (rules A8). It never becomes shorter.
+//! - A block that is READ ONLY before its first query reads at one *cut*: a place in the order of commands, at which all data
+//!   partitions freeze what they have ([`crate::partition::global`]). Nothing is compared, and it never ends with 40001. What is frozen
+//!   outlives a change of leaders, but not for ever: 72000 says that it is gone.
 //! - All lists have the savepoints of the block, by level: a partition that is touched later begins with those that are open.
 //! - After an error nothing is executed until the block ends, or goes back to a savepoint (25P02); COMMIT says ROLLBACK.
 //! - A COMMIT has one outcome: committed, 40001 and nothing changed, or 40003, and then nobody knows. What has only read in
@@ -15,7 +18,6 @@
 //!
 //! # Caveats
 //! - No definitions: they are refused with 0A000, which fails the block.
-//! - READ ONLY takes its forks one by one, like any other, and may end with 40001 when it touches several partitions.
 //! - A block may stay open for ever; leaders bound what it holds there.
 
 use super::execution::{Item, Route, route};
@@ -33,7 +35,7 @@ use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sql::{self, Discard, Kind, Modes, Transaction};
 use crate::types::random::RngCore;
-use crate::types::{CatalogVersion, PartitionId, RequestId, SqlError, SqlState, Timestamp, Value};
+use crate::types::{CatalogVersion, GlobalNumber, PartitionId, RequestId, SqlError, SqlState, Timestamp, Value};
 use crate::{planted, sometimes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,6 +175,8 @@ pub(super) struct Open {
     pub(super) unsure: bool,
     bytes: usize,
     pub(super) wrote: bool,
+    /// Where in the order of commands it reads, if it only reads.
+    pub(super) cut: Option<GlobalNumber>,
     /// Settings before it, and the values before each SET LOCAL.
     settings: Settings,
     locals: Vec<(String, String)>,
@@ -189,6 +193,11 @@ impl Open {
     /// Nothing has been asked of any partition?
     pub(super) fn is_untouched(&self) -> bool {
         self.statements == 0
+    }
+
+    /// Is its first statement to be shown what all partitions have at one moment?
+    pub(super) fn wants_cut(&self, partitions: u32) -> bool {
+        self.modes.read_only == Some(true) && self.cut.is_none() && self.is_untouched() && partitions > 1
     }
 
     /// Can it go back to anywhere but its beginning?
@@ -300,6 +309,7 @@ impl Connection {
             Err(SqlError::new(ACTIVE_TRANSACTION, format!("{what} cannot run inside a transaction block")))
         };
         match (&self.block, kind) {
+            (Block::Idle, Kind::Define) if self.settings.reads_only() => Err(read_only("a definition")),
             (Block::Idle, _) | (_, Kind::Empty) => Ok(()),
             (
                 Block::Failed(_),
@@ -336,9 +346,11 @@ impl Connection {
             }
             Block::Open(open) => {
                 let (settings, stays) = (open.settings.clone(), open.has_savepoints());
-                let unsure = open.unsure;
+                let (unsure, open_cut) = (open.unsure, open.cut);
                 self.block = Block::Open(open);
-                if unsure || !stays {
+                // What is frozen at a cut is the same however often it is asked.
+                let renews = open_cut.is_none() || !stays;
+                if (unsure || !stays) && renews {
                     self.renew_forks(turn);
                 }
                 let Block::Open(open) = std::mem::replace(&mut self.block, Block::Idle) else { return };
@@ -367,6 +379,7 @@ impl Connection {
     pub(super) fn renew_forks(&mut self, turn: &mut Turn<'_>) {
         let Block::Open(mut open) = std::mem::replace(&mut self.block, Block::Idle) else { return };
         self.forget_forks(turn, &open);
+        open.cut = None;
         self.transactions += 1;
         open.number = self.transactions;
         open.unsure = false;
@@ -379,16 +392,35 @@ impl Connection {
 
     /// Tells the leaders that forks are of no more use. Nothing hangs on its arriving.
     fn forget_forks(&mut self, turn: &mut Turn<'_>, open: &Open) {
+        if let Some(cut) = open.cut {
+            for partition in (1..=turn.shared.config.partitions).map(PartitionId) {
+                self.tell(turn, partition, RequestBody::LetGo { cut });
+            }
+            return;
+        }
         for (partition, list) in &open.lists {
-            self.attempts = self.attempts.wrapping_add(1);
-            let request = Request {
-                id: RequestId { session: self.session, sequence: self.next_sequence },
-                acked_below: self.next_sequence,
-                attempt: self.attempts,
-                body: RequestBody::Abandon { transaction: list.number },
-            };
-            let node = turn.shared.router.leader(*partition);
-            turn.shared.outputs.push(GatewayOutput::Request { node, partition: *partition, request });
+            self.tell(turn, *partition, RequestBody::Abandon { transaction: list.number });
+        }
+    }
+
+    /// Says something that is not answered.
+    fn tell(&mut self, turn: &mut Turn<'_>, partition: PartitionId, body: RequestBody) {
+        self.attempts = self.attempts.wrapping_add(1);
+        let request = Request {
+            id: RequestId { session: self.session, sequence: self.next_sequence },
+            acked_below: self.next_sequence,
+            attempt: self.attempts,
+            body,
+        };
+        let node = turn.shared.router.leader(partition);
+        turn.shared.outputs.push(GatewayOutput::Request { node, partition, request });
+    }
+
+    /// The open block reads here.
+    pub(super) fn cut_is(&mut self, cut: GlobalNumber, catalog_version: CatalogVersion) {
+        if let Block::Open(open) = &mut self.block {
+            open.cut = Some(cut);
+            open.catalog_version = catalog_version;
         }
     }
 
@@ -421,7 +453,8 @@ impl Connection {
         if let Block::Open(open) = &mut self.block {
             if std::mem::take(&mut open.implicit) {
                 sometimes!("session.begin_takes_what_was_before");
-                open.modes = modes.clone();
+                let read_only = modes.read_only.or(open.modes.read_only);
+                open.modes = Modes { read_only, ..modes.clone() };
                 return Ok(Answer::tag(tag));
             }
             return Ok(Answer::notice(tag, ACTIVE_TRANSACTION, "there is already a transaction in progress"));
@@ -437,7 +470,7 @@ impl Connection {
             number: self.transactions,
             began: turn.wall,
             seed: turn.shared.rng.next_u64(),
-            modes: modes.clone(),
+            modes: Modes { read_only: modes.read_only.or(self.settings.reads_only().then_some(true)), ..modes.clone() },
             implicit,
             queried: false,
             catalog_version: turn.shared.catalog.version,
@@ -447,6 +480,7 @@ impl Connection {
             unsure: false,
             bytes: 0,
             wrote: false,
+            cut: None,
             settings: self.settings.clone(),
             locals: Vec::new(),
         }));
@@ -545,10 +579,11 @@ impl Connection {
 
     /// Commits what was an open block.
     pub(super) fn end_block(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
-        // Several partitions are of one moment only when that has been shown; of one all is.
+        // Several partitions are of one moment only when that has been shown; of one all is, and of one cut.
         // Planted 147: what has only read is not validated.
-        let several = job.open.lists.len() > 1 && !planted!(147);
-        if several || (job.open.wrote && !job.open.lists.is_empty()) {
+        let open = &job.open;
+        let several = open.lists.len() > 1 && !planted!(147);
+        if open.cut.is_none() && (several || (open.wrote && !open.lists.is_empty())) {
             return self.send_commit(turn, job);
         }
         self.forget_forks(turn, &job.open);
@@ -680,13 +715,16 @@ impl Connection {
 
     /// Where statements are executed, in a block or not.
     pub(super) fn route_in_block(&mut self, turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> {
+        let reads_only = match &self.block {
+            Block::Open(open) => open.modes.read_only == Some(true),
+            Block::Idle | Block::Failed(_) => self.settings.reads_only(),
+        };
+        let writes = items.iter().find(|item| !item.plan.is_read_only());
+        if let Some(item) = writes.filter(|_| reads_only) {
+            return Err(read_only(item.plan.command()));
+        }
         let Block::Open(open) = &mut self.block else { return route(turn, items) };
         open.queried = true;
-        let writes = items.iter().find(|item| !item.plan.is_read_only());
-        if let (Some(true), Some(item)) = (open.modes.read_only, writes) {
-            let message = format!("cannot execute {} in a read-only transaction", item.plan.command());
-            return Err(SqlError::new(READ_ONLY_TRANSACTION, message));
-        }
         let route = route(turn, items)?;
         if matches!(route, Route::Nowhere) {
             return Ok(route);
@@ -733,6 +771,10 @@ pub(super) fn too_large() -> SqlError {
     SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "transaction is too large")
         .detail(format!("A transaction holds at most {} MiB.", MAX_TRANSACTION_BYTES >> 20))
         .hint("Make several transactions of it.")
+}
+
+fn read_only(what: &str) -> SqlError {
+    SqlError::new(READ_ONLY_TRANSACTION, format!("cannot execute {what} in a read-only transaction"))
 }
 
 fn no_savepoint(name: &str) -> SqlError {

@@ -211,7 +211,9 @@ impl Connection {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, &job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_) | Job::Cut(_)) | None => {
+                self.broken(turn);
+            }
         }
     }
 
@@ -277,6 +279,11 @@ impl Connection {
             Some(Job::Commit(_)) if call.is_in_doubt() => self.give_up_on(turn, &call),
             Some(Job::Commit(job)) => self.commit_outdated(turn, job),
             Some(Job::Step(_)) => self.fail(turn, outdated()),
+            // Nothing has been shown: it is begun anew.
+            Some(Job::Cut(job)) => {
+                self.retire(&call);
+                self.execute_again(turn, job);
+            }
             Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
         }
     }

@@ -120,6 +120,8 @@ enum Job {
     Observe(Box<ObserveJob>),
     /// A statement of a block.
     Step(Box<StepJob>),
+    /// The cut of a block that only reads is taken; then its first statement is begun again.
+    Cut(BatchJob),
     /// COMMIT of a block that has written, or has touched several partitions.
     Commit(CommitJob),
 }

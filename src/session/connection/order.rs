@@ -117,6 +117,7 @@ impl Connection {
             Some(Job::Define(job)) => self.define_decided(turn, job, &collecting),
             Some(Job::Step(job)) => self.error_validated(turn, *job, &collecting),
             Some(Job::Commit(job)) => self.commit_decided(turn, job, &collecting),
+            Some(Job::Cut(job)) => self.cut_taken(turn, job, &collecting),
             _ => self.broken(turn),
         }
     }
@@ -147,6 +148,17 @@ impl Connection {
         }
         sometimes!("session.put_together");
         self.render(turn, &job.items, job.origin, results);
+    }
+
+    /// All partitions have frozen what they have, or not.
+    fn cut_taken(&mut self, turn: &mut Turn<'_>, job: BatchJob, collecting: &Collecting) {
+        if collecting.is_refused() && !collecting.lost {
+            return self.batch_refused(turn, job, collecting);
+        }
+        if !collecting.lost {
+            self.cut_is(collecting.place.number, collecting.body.catalog_version());
+        }
+        self.execute_again(turn, job);
     }
 
     fn batch_refused(&mut self, turn: &mut Turn<'_>, job: BatchJob, collecting: &Collecting) {

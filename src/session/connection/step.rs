@@ -77,9 +77,16 @@ impl Connection {
             return self
                 .fail(turn, SqlError::unsupported(message).hint("Send it on its own, outside of BEGIN … COMMIT."));
         }
-        let (Block::Open(open), Some(item)) = (&mut self.block, job.items.pop()) else { return self.broken(turn) };
         let version = turn.shared.catalog.version;
-        if open.is_untouched() {
+        if matches!(&self.block, Block::Open(open) if open.wants_cut(turn.shared.config.partitions)) {
+            return self.order_cut(turn, job, version);
+        }
+        let (Block::Open(open), Some(item)) = (&mut self.block, job.items.pop()) else { return self.broken(turn) };
+        if open.cut.is_some() {
+            if open.catalog_version != version {
+                return self.fail(turn, snapshot_too_old("A definition has changed since the transaction began."));
+            }
+        } else if open.is_untouched() {
             open.catalog_version = version;
         } else if open.catalog_version != version {
             return self.fail(turn, outdated());
@@ -100,9 +107,35 @@ impl Connection {
         }
     }
 
+    /// The first statement of a block that only reads: all partitions freeze what they have, at one place of the order.
+    fn order_cut(&mut self, turn: &mut Turn<'_>, job: BatchJob, catalog_version: CatalogVersion) {
+        sometimes!("session.cut_ordered");
+        let participants = (1..=turn.shared.config.partitions).map(PartitionId).collect();
+        let body = Arc::new(GlobalBody::Cut { catalog_version });
+        self.job = Some(Job::Cut(job));
+        let order = RequestBody::Order { participants, body };
+        self.start_changing(turn, Role::Work, PartitionId::CLUSTER, order, false);
+    }
+
     pub(super) fn step_body(&self, turn: &Turn<'_>, job: &StepJob, partition: PartitionId) -> Option<RequestBody> {
         let Block::Open(open) = &self.block else { return None };
         let list = open.lists.get(&partition)?;
+        if let Some(cut) = open.cut {
+            return Some(RequestBody::Look {
+                cut,
+                step: Step {
+                    transaction: open.number,
+                    done: 0,
+                    shown: 0,
+                    began: open.began,
+                    seed: open.seed,
+                    catalog_version: open.catalog_version,
+                    settings: Arc::clone(self.settings.travelling()),
+                    actions: vec![Action::Statement(piece(turn, job, open.statements))],
+                    before: None,
+                },
+            });
+        }
         if list.lost {
             return Some(RequestBody::Step(open.step_again(list)));
         }
@@ -150,6 +183,11 @@ impl Connection {
                 Some(rounds) => rounds.heard(partition, Err(error)),
                 None => drop(job.parts.insert(partition, Err(error))),
             },
+            Outcome::ForkLost if open.cut.is_some() => {
+                sometimes!("session.cut_lost");
+                self.dismiss();
+                return self.fail(turn, snapshot_too_old("What was kept for the transaction has been let go."));
+            }
             Outcome::ForkLost => {
                 sometimes!("session.fork_lost");
                 self.transactions += 1;
@@ -182,7 +220,9 @@ impl Connection {
     /// All partitions have answered.
     fn step_done(&mut self, turn: &mut Turn<'_>, job: Box<StepJob>) {
         self.record_step(turn, &job);
-        self.note_size(&job.item);
+        if matches!(&self.block, Block::Open(open) if open.cut.is_none()) {
+            self.note_size(&job.item);
+        }
         let conflict = |error: &&SqlError| error.state == SqlState::SERIALIZATION_FAILURE;
         let errors = || job.parts.values().filter_map(|part| part.as_ref().err());
         if let Some(error) = errors().find(conflict).or_else(|| errors().next()).cloned() {
@@ -214,7 +254,8 @@ impl Connection {
         let Block::Open(open) = &mut self.block else { return };
         let piece = piece(turn, job, open.statements);
         let ordered = piece.partitions == 0 && job.item.plan.orders_rows();
-        for (partition, part) in &job.parts {
+        // What is seen at one cut need not be compared with anything.
+        for (partition, part) in job.parts.iter().filter(|_| open.cut.is_none()) {
             let words = job.rounds.as_ref().and_then(|rounds| rounds.words_of(*partition));
             let digest = match (part, words) {
                 (Ok(result), Some(words)) => shown_with(seen(result, ordered), seen(words, true)),
@@ -234,7 +275,8 @@ impl Connection {
     fn step_shown(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, result: StatementResult) {
         let Block::Open(open) = &self.block else { return self.broken(turn) };
         // Planted 147: what has only read is not validated.
-        if job.new.is_empty() || open.lists.len() < 2 || (planted!(147) && !open.wrote) {
+        let known = open.cut.is_some() || (planted!(147) && !open.wrote);
+        if job.new.is_empty() || open.lists.len() < 2 || known {
             return self.render(turn, std::slice::from_ref(&job.item), job.origin, vec![result]);
         }
         // Of one new partition the moment is known: its fork is the last that was made.
@@ -284,7 +326,7 @@ impl Connection {
         let error = shifted(error, job.item.parsed.offset);
         let Block::Open(open) = &self.block else { return self.broken(turn) };
         let conflict = error.state == SqlState::SERIALIZATION_FAILURE;
-        if conflict || open.lists.len() < 2 || open.has_savepoints() {
+        if conflict || open.lists.len() < 2 || open.has_savepoints() || open.cut.is_some() {
             return self.fail(turn, error);
         }
         sometimes!("session.error_validated");
@@ -363,6 +405,13 @@ impl StepJob {
     fn expected(&self) -> usize {
         if self.rounds.as_ref().is_some_and(|rounds| rounds.begun == 0) { 2 } else { 1 }
     }
+}
+
+/// `72000`: what a transaction reads is not there any more.
+fn snapshot_too_old(detail: &str) -> SqlError {
+    SqlError::new(SqlState(*b"72000"), "snapshot too old")
+        .detail(detail)
+        .hint("Begin another transaction. One that only reads is kept for ten minutes, and the oldest of very many goes first.")
 }
 
 /// 40001: the catalog is another one.

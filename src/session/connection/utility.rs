@@ -108,10 +108,11 @@ impl Connection {
     }
 
     pub(super) fn session_modes(&mut self, modes: &Modes) -> Result<Answer, SqlError> {
-        if modes.read_only == Some(true) {
-            return Err(SqlError::unsupported("read-only sessions are not supported yet"));
-        }
         let mut answer = Answer::tag("SET");
+        if let Some(read_only) = modes.read_only {
+            let value = if read_only { "on" } else { "off" };
+            answer = answer.reporting(self.settings.set("default_transaction_read_only", value)?);
+        }
         if let Some(isolation) = &modes.isolation {
             answer = answer.reporting(self.settings.set("default_transaction_isolation", isolation)?);
         }

@@ -251,7 +251,7 @@ impl Cluster {
         request: &Request,
     ) -> Vec<(NodeId, Reply)> {
         let Request { id, attempt, .. } = *request;
-        let is_abandon = matches!(request.body, RequestBody::Abandon { .. });
+        let is_abandon = matches!(request.body, RequestBody::Abandon { .. } | RequestBody::LetGo { .. });
         let fault = if is_abandon { None } else { self.faults.pop_front() };
         let answer = |body| vec![(node, Reply { id, attempt, partition, body })];
         match fault.unwrap_or(Fault::None) {

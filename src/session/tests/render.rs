@@ -157,10 +157,19 @@ pub(super) fn request(request: &Request) -> String {
                     format!("{} {}", if *only_validate { "Validate" } else { "Commit" }, lists.join(" and "))
                 }
                 GlobalBody::Define { text, .. } => format!("Define {{{text}}}"),
+                GlobalBody::Cut { .. } => "Cut".to_owned(),
             };
             format!("Order for {}, {}: {what}", participants.join(" "), body.catalog_version())
         }
         RequestBody::Collect { number } => format!("Collect {number}"),
+        RequestBody::Look { cut, step } => {
+            let text = step.actions.iter().map(|action| match action {
+                crate::partition::message::Action::Statement(piece) => piece.statement.text.to_string(),
+                other => format!("{other:?}"),
+            });
+            format!("Look at {cut}: {}", text.collect::<Vec<_>>().join("; "))
+        }
+        RequestBody::LetGo { cut } => format!("LetGo {cut}"),
         RequestBody::Abandon { transaction } => format!("Abandon transaction {transaction}"),
         RequestBody::ReadCatalog { have } => format!("ReadCatalog, have {have}"),
         RequestBody::RegisterGateway { node, worker, incarnation } => {

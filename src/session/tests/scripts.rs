@@ -1068,6 +1068,35 @@ fn a_block_over_several_partitions() {
 }
 
 #[test]
+fn a_block_that_only_reads_is_of_one_moment() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int)
+         query INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)
+         query BEGIN READ ONLY
+         query SELECT n FROM t WHERE id = 1
+         2: session
+         2: query UPDATE t SET n = n + CASE id WHEN 1 THEN -5 ELSE 5 END WHERE id < 3
+         query SELECT id, n FROM t ORDER BY id
+         lose-forks
+         query SELECT sum(n) FROM t
+         query UPDATE t SET n = 0
+         query ROLLBACK
+         query SELECT id, n FROM t ORDER BY id
+         quiet
+         query BEGIN; SET TRANSACTION READ ONLY; SELECT count(*) FROM t; COMMIT
+         query SET default_transaction_read_only = on
+         query INSERT INTO t VALUES (9, 9)
+         query CREATE TABLE u (id int PRIMARY KEY)
+         query SELECT n FROM t WHERE id = 2
+         query BEGIN; SELECT sum(n) FROM t; COMMIT
+         query BEGIN READ WRITE; UPDATE t SET n = 1 WHERE id = 1; COMMIT
+         query SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; SHOW default_transaction_read_only"
+    );
+}
+
+#[test]
 fn what_several_partitions_showed_has_changed() {
     shows!(
         "partitions 3
