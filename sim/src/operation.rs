@@ -155,6 +155,25 @@ pub enum Operation {
     },
     /// claims: reads all names.
     Names,
+    /// families: makes a parent, if it is not there.
+    Found {
+        /// Which.
+        parent: u32,
+    },
+    /// families: a child, with a toy.
+    Bear {
+        /// Unique: the child.
+        id: u64,
+        /// Whose.
+        parent: u32,
+    },
+    /// families: deletes a parent with all that hangs on it.
+    Dissolve {
+        /// Which.
+        parent: u32,
+    },
+    /// families: reads everything, at one instant.
+    Kin,
     /// schema: makes an object.
     Create {
         /// Which.
@@ -259,6 +278,7 @@ impl Operation {
                 Self::Pay { id: id + NEXT, customer, teller, branch, amount, how }
             }
             Self::Claim { id, first, second } => Self::Claim { id: id + NEXT, first, second },
+            Self::Bear { id, parent } => Self::Bear { id: id + NEXT, parent },
             other => other,
         }
     }
@@ -307,6 +327,10 @@ impl fmt::Display for Operation {
             Self::Claim { id, first, second } => write!(f, "claim {id} {first} {second}"),
             Self::Release { id } => write!(f, "release {id}"),
             Self::Names => f.write_str("names"),
+            Self::Found { parent } => write!(f, "found {parent}"),
+            Self::Bear { id, parent } => write!(f, "bear {id} {parent}"),
+            Self::Dissolve { parent } => write!(f, "dissolve {parent}"),
+            Self::Kin => f.write_str("kin"),
             Self::Create { object } => write!(f, "create_{object}"),
             Self::Drop { object } => write!(f, "drop_{object}"),
             Self::Need { object, value } => write!(f, "need_{object} {value}"),
@@ -367,6 +391,10 @@ impl FromStr for Operation {
             ("claim", &[id, first, second]) => Self::Claim { id, first: small(first)?, second: small(second)? },
             ("release", &[id]) => Self::Release { id },
             ("names", &[]) => Self::Names,
+            ("found", &[parent]) => Self::Found { parent: small(parent)? },
+            ("bear", &[id, parent]) => Self::Bear { id, parent: small(parent)? },
+            ("dissolve", &[parent]) => Self::Dissolve { parent: small(parent)? },
+            ("kin", &[]) => Self::Kin,
             ("count", &[]) => Self::Count,
             (_, &[]) if let Some(what) = verb.strip_prefix("observe_").and_then(Observed::find) => {
                 Self::Observe { what }

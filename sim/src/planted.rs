@@ -347,6 +347,41 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/order_leader_dies.toml",
     ),
     planted(
+        120,
+        "a key that has an owner gets another one",
+        "ours: a conflict in another partition that nobody looks for",
+        CONSTRAINTS,
+        "scenarios/transactions/unique_race.toml",
+    ),
+    planted(
+        121,
+        "whether what is referenced is there is not looked at where it would be",
+        "ours: a reference that nobody looks at",
+        CONSTRAINTS,
+        "scenarios/transactions/foreign_keys.toml",
+    ),
+    planted(
+        122,
+        "the owner of a key stays when its row goes",
+        "of the family of FaunaDB 2.5.4",
+        CONSTRAINTS,
+        "scenarios/transactions/unique_race.toml",
+    ),
+    planted(
+        123,
+        "what a transaction's forks had to say to each other is not compared when it is executed again",
+        "rules A8: a constraint checked on the fork alone, and not at COMMIT",
+        CONSTRAINTS,
+        "scenarios/transactions/unique_race.toml",
+    ),
+    planted(
+        124,
+        "an action on children is done by the partition of their parent alone",
+        "ours: a cascade that does not leave its partition",
+        CONSTRAINTS,
+        "scenarios/transactions/foreign_keys.toml",
+    ),
+    planted(
         130,
         "a read over several partitions waits for nobody: who has passed it speaks of what lies behind it",
         "model E1: read-only Global does not wait; rules A10",
@@ -515,6 +550,8 @@ const GLOBALS: &[&str] = &[
     "acknowledged-durable",
     "digests",
 ];
+/// Rows that break a constraint, or a constraint that tells of rows which are not there.
+const CONSTRAINTS: &[&str] = &["claims-exclusive", "no-orphans"];
 /// Likewise, or participants that wait for one another for ever.
 const ORDER: &[&str] =
     &["strictly-serializable", "money-conserved", "exactly-once", "claims-exclusive", "digests", "liveness"];

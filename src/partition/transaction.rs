@@ -274,6 +274,8 @@ impl Again<'_> {
                         let unseen = matches!(action, Action::Statement(piece) if reads(&piece.statement.text));
                         again == *digest || planted!(63) || (planted!(149) && !self.marks.is_empty()) || unseen
                     }
+                    // Planted 123: what forks had to say to each other is taken as it was.
+                    Err(_) if planted!(123) && matches!(action, Action::Settle(_)) => true,
                     Err(error) => seen_error(&error) == *digest,
                 };
                 if !same {

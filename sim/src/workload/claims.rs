@@ -1,5 +1,9 @@
 //! `claims`: clients race for names that are unique over all partitions. A claim takes two names at once, in two
 //! partitions or one, by one statement or two; it has both or neither, with one time at both, and whoever comes later is refused (23505).
+//!
+//! In `claims` the name is the primary key, and the row's place. In `owners` rows have numbers of their own, and the name is
+//! UNIQUE beside it: who has it is known in another partition than the row. There some claims are made in blocks, and some
+//! are made, taken back to a savepoint, and made again.
 
 use super::wire::{Answer, Exchange, texts};
 use super::{Kind, Place, Style};
@@ -12,11 +16,20 @@ use orrery::types::random::below;
 const HELD: usize = 4;
 
 /// See the module.
-pub(super) struct Claims;
+pub(super) struct Claims {
+    name: &'static str,
+    /// Is the name the primary key?
+    placed_by_name: bool,
+}
+
+/// The name is the row's place.
+pub(super) const CLAIMS: Claims = Claims { name: "claims", placed_by_name: true };
+/// It is not.
+pub(super) const OWNERS: Claims = Claims { name: "owners", placed_by_name: false };
 
 impl Kind for Claims {
     fn name(&self) -> &'static str {
-        "claims"
+        self.name
     }
 
     fn checkers(&self) -> &'static [&'static str] {
@@ -25,6 +38,15 @@ impl Kind for Claims {
 
     fn setup(&self, place: Place) -> Vec<String> {
         let n = place.workload;
+        if !self.placed_by_name {
+            return vec![
+                format!(
+                    "CREATE TABLE IF NOT EXISTS names_{n} (slot int8 PRIMARY KEY, name int8 NOT NULL UNIQUE, \
+                     owner int8 NOT NULL, at timestamptz NOT NULL)"
+                ),
+                format!("INSERT INTO names_{n} (slot, name, owner, at) VALUES (0, {}, 0, now())", place.keys),
+            ];
+        }
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS names_{n} (name int8 PRIMARY KEY, owner int8 NOT NULL, at timestamptz NOT NULL)"
@@ -59,6 +81,7 @@ impl Kind for Claims {
     fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange {
         let n = place.workload;
         match operation {
+            Operation::Claim { id, first, second } if !self.placed_by_name => owned(n, id, first, second),
             Operation::Claim { id, first, second } if id.is_multiple_of(2) => style.exchange(
                 "claim",
                 &format!("INSERT INTO names_{n} (name, owner, at) VALUES ($1, $3, now()), ($2, $3, now())"),
@@ -82,6 +105,21 @@ impl Kind for Claims {
             _ => Seen::Value(answer.results.last().and_then(|last| last.affected()).map(|rows| rows as i64)),
         }
     }
+}
+
+/// A claim of names that are not the rows' places.
+fn owned(n: u32, id: u64, first: u32, second: u32) -> Exchange {
+    let insert = |rows: &str| format!("INSERT INTO names_{n} (slot, name, owner, at) VALUES {rows}");
+    let row = |at: u64, name: u32| format!("({}, {name}, {id}, now())", 2 * id + at);
+    let both = insert(&format!("{}, {}", row(0, first), row(1, second)));
+    let each = format!("{}; {}", insert(&row(0, first)), insert(&row(1, second)));
+    Exchange::Simple(match id % 4 {
+        0 => both,
+        1 => each,
+        2 => format!("BEGIN; {each}; COMMIT"),
+        // What is taken back would be in the way of the rest.
+        _ => format!("BEGIN; SAVEPOINT s; {each}; ROLLBACK TO s; {both}; COMMIT"),
+    })
 }
 
 fn claim(rng: &mut Rng, place: Place, unique: u64) -> Operation {

@@ -13,6 +13,7 @@ mod append;
 mod bank;
 mod claims;
 pub mod driver;
+mod families;
 mod indexes;
 mod insert;
 mod last_seen;
@@ -23,6 +24,7 @@ mod tpcb;
 pub mod wire;
 
 pub use bank::OPENING_BALANCE;
+pub use families::KIN;
 pub use indexes::{BATCH_ROWS, BATCH_STRIDE, WAYS};
 pub(crate) use last_seen::LastSeen;
 
@@ -127,7 +129,9 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &append::LONG_FORK,
     &bank::BRANCH_BANK,
     &tpcb::Tpcb,
-    &claims::Claims,
+    &claims::CLAIMS,
+    &claims::OWNERS,
+    &families::Families,
     &schema::Schema,
     &observer::Observer,
 ];

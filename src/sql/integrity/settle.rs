@@ -110,6 +110,8 @@ impl Settlement {
                 self.asks |= matches!(item, Item::Unreferenced { .. });
                 let mine = to == 0 || own.is_none_or(|own| own == to);
                 match mine {
+                    // Planted 124: what another one asks for is not done.
+                    true if item.acts() && planted!(124) && own.is_some_and(|own| own != from.0) => {}
                     true if item.acts() => acts.push(item),
                     true => self.held.push((from, item)),
                     false => {}
@@ -164,6 +166,7 @@ impl Round<'_> {
                 continue;
             }
             let to = |key: &[Value]| home_of_owner(table, index, key, self.partitions()).0;
+            // Planted 122: the entry of a row that goes stays.
             if let Some(key) = old.filter(|_| change.part != Part::Comes && !planted!(122)) {
                 message.push((to(&key), Item::Release { table: table.id, index: number, key }));
             }
@@ -335,7 +338,8 @@ impl Round<'_> {
                 Item::Require { child, foreign_key, key, left } => {
                     let (knot, foreign_key, parent) = self.web.foreign_key(child, foreign_key as usize)?;
                     let of_parent = converted(&key, parent, &foreign_key.parent_columns).ok_or_else(missing)?;
-                    if !has_parent(self.store, parent, &foreign_key.parent_columns, &of_parent)? {
+                    // Planted 121: nobody looks.
+                    if !has_parent(self.store, parent, &foreign_key.parent_columns, &of_parent)? && !planted!(121) {
                         let (table, zone) = (&knot.target.table, &self.context.time.zone);
                         return Err(match left {
                             true => still_referenced(table, foreign_key, parent, &of_parent, zone),
@@ -387,6 +391,8 @@ impl Round<'_> {
             let (table, index, _) = self.owners(table, index)?;
             match owners.iter().next() {
                 None => drop(self.store.remove(tree, &at)),
+                // Planted 120: whoever comes last has it.
+                Some((owner, _)) if planted!(120) => drop(self.store.put(tree, &at, &owner.0.to_be_bytes())),
                 Some((owner, 1)) if owners.len() == 1 => drop(self.store.put(tree, &at, &owner.0.to_be_bytes())),
                 Some(_) if owners.values().all(|rows| *rows > 0) => {
                     sometimes!("integrity.key_is_taken");

@@ -12,6 +12,7 @@ mod indexes;
 mod internal;
 mod money;
 mod observed;
+mod orphans;
 mod registers;
 mod schema;
 mod serializable;
@@ -47,6 +48,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &serializable::StrictlySerializable,
     &sums::SumsAgree,
     &claims::ClaimsExclusive,
+    &orphans::NoOrphans,
     &schema::SchemaAgrees,
     &observed::SystemTablesSound,
     &internal::NoInternalErrors,

@@ -310,6 +310,25 @@ fn claims() {
     bad(CLAIMS, "given-back-yet-there", &format!("{given_back}\nc2 4..5 names => rows 1,7;2,7"));
 }
 
+const ORPHANS: &str = "no-orphans";
+
+#[test]
+fn orphans() {
+    let born = "c1 0..1 found 2 => ok\nc1 2..3 bear 7 2 => ok";
+    good(ORPHANS, &format!("{born}\nc2 4..5 kin => rows parent,2;child,7,2;toy,7"));
+    good(ORPHANS, &format!("{born}\nc2 4..5 dissolve 2 => ok\nc2 6..7 kin => rows"));
+    good(ORPHANS, &format!("{born}\nc2 4..9 dissolve 2 => ok\nc1 5..6 bear 8 2 => !23503"));
+    good(ORPHANS, "c1 0..1 bear 7 2 => !23503");
+    bad(ORPHANS, "orphan", &format!("{born}\nc2 4..5 kin => rows child,7,2;toy,7"));
+    bad(ORPHANS, "orphan", &format!("{born}\nc2 4..5 dissolve 2 => ok\nc2 6..7 kin => rows toy,7"));
+    bad(ORPHANS, "torn", &format!("{born}\nc2 4..5 kin => rows parent,2;child,7,2"));
+    bad(ORPHANS, "two-toys", &format!("{born}\nc2 4..5 kin => rows parent,2;child,7,2;toy,7;toy,7"));
+    bad(ORPHANS, "lost", &format!("{born}\nc2 4..5 kin => rows parent,2"));
+    bad(ORPHANS, "refused-for-nothing", "c1 0..1 found 2 => ok\nc1 2..3 bear 7 2 => !23503");
+    bad(ORPHANS, "refused-yet-there", "c1 2..3 bear 7 2 => !40001\nc2 4..5 kin => rows parent,2;child,7,2;toy,7");
+    bad(ORPHANS, "from-nowhere", "c2 4..5 kin => rows parent,2;child,7,2;toy,7");
+}
+
 const SCHEMA: &str = "schema-agrees";
 
 #[test]
