@@ -347,6 +347,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/order_leader_dies.toml",
     ),
     planted(
+        115,
+        "rows that are older than a column have its newest default in it, not that with which it was added",
+        "the missing value of the wrong version of the catalog",
+        DEFINED,
+        "scenarios/transactions/ddl_under_load.toml",
+    ),
+    planted(
+        116,
+        "a new column takes the place of a dropped one, with what is still in the rows",
+        "PostgreSQL keeps the place of a dropped column for ever for this reason",
+        DEFINED,
+        "scenarios/transactions/ddl_under_load.toml",
+    ),
+    planted(
         120,
         "a key that has an owner gets another one",
         "ours: a conflict in another partition that nobody looks for",
@@ -536,6 +550,8 @@ const READS: &[&str] = &["linearizable-registers", "acknowledged-durable", "exac
 const LIVENESS: &[&str] = &["liveness"];
 /// Replicas that differ.
 const SAME: &[&str] = &["digests", "reads-agree"];
+/// A definition that is not the same for everybody, or not for all rows.
+const DEFINED: &[&str] = &["schema-agrees", "strictly-serializable", "digests"];
 /// An index that tells of other rows than its table, seen by one client.
 const INDEXES: &[&str] = &["indexes-agree"];
 /// A node that finds its own disk unusable, though nothing has harmed it; or what it has forgotten is missed.

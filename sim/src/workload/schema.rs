@@ -1,6 +1,6 @@
 //! `schema`: tables, columns and indexes come and go while others insert into the common table, read it, and use what may
 //! just not be there. Whoever is told that a table exists may count on it from then on; an index never tells of other
-//! rows than its table.
+//! rows than its table; a row that is older than a column has in it what the column was added with, or what was written.
 //!
 //! Objects are numbered by turns of ten operations, so that all clients are about the same ones at about the same time.
 //! Each is made and dropped by one client, and used by all.
@@ -98,7 +98,7 @@ impl Kind for Schema {
 
     fn interpret(&self, operation: Operation, answer: &Answer, _binary: bool) -> Seen {
         match operation {
-            Operation::Count | Operation::ReadRow { .. } | Operation::ReadRows => {
+            Operation::Count | Operation::ReadRow { .. } | Operation::ReadRows | Operation::Need { value: 0, .. } => {
                 Seen::Rows(answer.results.iter().flat_map(|result| texts(&result.rows)).collect())
             }
             _ => Seen::Nothing,
@@ -120,7 +120,10 @@ fn object(turn: u32, place: u32, keys: u32) -> Object {
 fn create(n: u32, Object { sort, number }: Object) -> String {
     match sort {
         Sort::Table => format!("CREATE TABLE side_{n}_{number} (id int8 PRIMARY KEY)"),
-        Sort::Column => format!("ALTER TABLE things_{n} ADD COLUMN c{number} int8 DEFAULT {number}"),
+        // Rows that are there have the first default for ever, whatever it becomes.
+        Sort::Column => format!(
+            "ALTER TABLE things_{n} ADD COLUMN c{number} int8 DEFAULT {number}, ALTER COLUMN c{number} SET DEFAULT -1"
+        ),
         Sort::Index => format!("CREATE INDEX things_{n}_{number} ON things_{n} (a, id)"),
     }
 }

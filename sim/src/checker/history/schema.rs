@@ -1,5 +1,6 @@
 //! `schema-agrees`: an object of the schema is there for everybody from the moment that its maker is told so, until it is
-//! dropped; and an index tells of as many rows as its table has.
+//! dropped; an index tells of as many rows as its table has; and a row that is older than a column has in it what the column was
+//! added with (its number, see the workload), or what somebody wrote there.
 
 use super::{Checker, Finding, History, Recorded};
 use crate::history::{Outcome, Seen};
@@ -16,7 +17,7 @@ impl Checker for SchemaAgrees {
     }
 
     fn doc(&self) -> &'static str {
-        "a table or column is there for everybody as soon as its maker knows, and an index has the rows of its table"
+        "a table or column is there for everybody as soon as its maker knows, with the values that it was made with; an index has the rows of its table"
     }
 
     fn check(&self, history: &History) -> Finding {
@@ -33,12 +34,21 @@ impl Checker for SchemaAgrees {
                 _ => {}
             }
         }
+        let mut written: BTreeMap<(u32, Object), Vec<&Recorded>> = BTreeMap::new();
+        for recorded in &history.operations {
+            if let Operation::Need { object, value: 1.. } = recorded.operation
+                && !matches!(recorded.outcome, Outcome::Failed(_))
+            {
+                written.entry((recorded.workload, object)).or_default().push(recorded);
+            }
+        }
         let mut finding = Finding::default();
         for recorded in &history.operations {
             let verdict = match recorded.operation {
                 Operation::Need { object, .. } => {
-                    let unknown = Life::default();
-                    made.get(&(recorded.workload, object)).unwrap_or(&unknown).judge(recorded, object)
+                    let (unknown, place) = (Life::default(), (recorded.workload, object));
+                    let there = made.get(&place).unwrap_or(&unknown).judge(recorded, object);
+                    there.and_then(|()| value(recorded, object, written.get(&place).map_or(&[], Vec::as_slice)))
                 }
                 Operation::Count => count(recorded),
                 _ => Ok(()),
@@ -107,6 +117,30 @@ impl Life<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What the oldest row has in a column: what the column was added with, or what somebody may have written by then.
+fn value(read: &Recorded, object: Object, written: &[&Recorded]) -> Judgement {
+    let Outcome::Done(Seen::Rows(rows)) = &read.outcome else { return Ok(()) };
+    if object.sort != Sort::Column {
+        return Ok(());
+    }
+    let may_be = |found: &str| {
+        let by =
+            |write: &&&Recorded| matches!(write.operation, Operation::Need { value, .. } if value.to_string() == found);
+        found == object.number.to_string()
+            || written.iter().filter(|write| write.invoked_ns <= read.latest_ns()).any(|write| by(&write))
+    };
+    match rows.as_slice() {
+        [row] if matches!(row.as_slice(), [Some(found)] if may_be(found)) => Ok(()),
+        _ => Err((
+            "another-value",
+            format!(
+                "{read} found {rows:?} in {object}, which was added with the default {} and never had that value",
+                object.number
+            ),
+        )),
     }
 }
 

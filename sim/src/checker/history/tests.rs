@@ -346,6 +346,11 @@ fn schemas() {
     bad(SCHEMA, "before-it-was-made", &format!("c2 0..1 need_table 5 0 => ok\n{made}"));
     bad(SCHEMA, "before-it-was-made", "c1 0..1 create_table 5 => !42P07\nc2 2..3 need_table 5 0 => ok");
     bad(SCHEMA, "after-it-was-dropped", &format!("{made}\nc1 4..5 drop_table 5 => ok\nc2 6..7 need_table 5 0 => ok"));
+    let column = "c1 0..1 create_column 5 => ok\nc2 2..3 need_column 5 9 => ?";
+    good(SCHEMA, &format!("{column}\nc2 4..5 need_column 5 0 => rows 5\nc2 6..7 need_column 5 0 => rows 9"));
+    bad(SCHEMA, "another-value", &format!("{column}\nc2 4..5 need_column 5 0 => rows -1"));
+    bad(SCHEMA, "another-value", &format!("{column}\nc2 4..5 need_column 5 0 => rows -"));
+    bad(SCHEMA, "another-value", "c1 0..1 create_column 5 => ok\nc2 4..5 need_column 5 0 => rows 9");
     good(SCHEMA, "c1 0..1 count => rows 5;5");
     bad(SCHEMA, "index-differs", "c1 0..1 count => rows 5;4");
 }
