@@ -731,6 +731,50 @@ fn a_primary_key_moves_rows_to_where_they_belong() {
     assert_eq!(world.decisions.values().filter(|committed| !**committed).count(), 1, "7 is there already");
 }
 
+/// A definition that waits for rows is long, and events are many: begun anew at each, it had turns of a minute (105717b).
+#[test]
+fn a_definition_begins_anew_when_all_rows_have_come_and_not_before() {
+    let mut world = World::new(3, 1, 1);
+    world.define("CREATE TABLE h (id int NOT NULL, n bigint)");
+    for id in 0..20 {
+        world.statement(&format!("INSERT INTO h VALUES ({id}, 1)"));
+    }
+    world.heal();
+    crate::env::probe::start();
+    let (settings, catalog_version) = (Arc::default(), world.catalog);
+    let participants = (0..=3).map(PartitionId).collect();
+    let text = "ALTER TABLE h ADD PRIMARY KEY (id)".into();
+    world.request(participants, GlobalBody::Define { text, settings, catalog_version });
+    world.commit(0);
+    world.feed(0, 0);
+    // It comes to the three partitions one after the other; nothing is said between them yet.
+    for group in 1..4 {
+        let is_order = |(to, exchange): &(PartitionId, Exchange)| {
+            *to == PartitionId(group as u32) && matches!(exchange, Exchange::Deliver(_))
+        };
+        let order = world.network.iter().position(is_order).expect("it is delivered");
+        world.deliver(order);
+        world.commit(group);
+        world.feed(group, 0);
+    }
+    let begun = crate::env::probe::count("global.waits_for_rows");
+    assert_eq!(begun, 3, "each has begun once, and waits for the others' rows");
+    for _ in 0..5 {
+        world.tick(1);
+    }
+    let to_first =
+        |(to, exchange): &(PartitionId, Exchange)| *to == PartitionId(1) && matches!(exchange, Exchange::Said { .. });
+    let one = world.network.iter().position(to_first).expect("the others have sent rows");
+    world.deliver(one);
+    assert_eq!(crate::env::probe::count("global.waits_for_rows"), begun, "one partition's rows are still missing");
+    assert!(world.groups[1].members[0].replica.machine().standing().is_some_and(|standing| standing.vote.is_none()));
+    drop(crate::env::probe::finish());
+    world.check();
+    let machines = world.groups[1..].iter().map(|group| group.members[0].replica.machine());
+    let rows: i64 = machines.map(|machine| machine.sum_for_test("SELECT count(*) FROM h")).sum();
+    assert_eq!(rows, 20);
+}
+
 #[test]
 fn votes_are_ordered_as_the_rules_say() {
     let error = Box::new(crate::types::SqlError::new(crate::types::SqlState::DATA_EXCEPTION, "x"));
