@@ -88,6 +88,7 @@ fn shape(cycle: &Cycle) -> &'static str {
         "aw" if one_list => " (a lost update)",
         "ar" => " (read skew: one of them is seen by half)",
         "arar" => " (a long fork: two readers saw two writers in opposite orders)",
+        "atr" => " (a torn read: something later was seen, and something earlier was not)",
         "rt" => " (a read of the future)",
         "tw" => " (appends against real time)",
         _ => "",
@@ -101,10 +102,10 @@ fn reason(
     (next, second): (usize, &Transaction),
     why: Why,
 ) -> String {
-    let shown = |of: Key| {
+    let shown = |of: Key, at: usize| {
         let known = &orders.lists[&of];
         match known.shown_to {
-            Some(reader) => format!("in {}, as {} read it", list(&known.values), transactions[reader].label),
+            Some(reader) => format!("in {}, as {} read it", around(&known.values, at), transactions[reader].label),
             None => "and nobody ever read it".to_owned(),
         }
     };
@@ -114,12 +115,12 @@ fn reason(
             let earlier = known.values[at - 1];
             match known.values.get(at) {
                 Some(later) => {
-                    format!("of their appends to {}, {earlier} stands before {later} {}", key(of), shown(of))
+                    format!("of their appends to {}, {earlier} stands before {later} {}", key(of), shown(of, at))
                 }
                 None => format!(
                     "its {earlier} is the last of {}, {}, and what {} appends to it is not there yet",
                     key(of),
-                    shown(of),
+                    shown(of, at),
                     second.label
                 ),
             }
@@ -132,7 +133,7 @@ fn reason(
             let known = &orders.lists[&of];
             let unseen = known.unseen.iter().find(|(writer, _)| *writer == next).map(|(_, value)| *value);
             let (missed, seen) = match (known.values.get(length), unseen) {
-                (Some(value), _) => (*value, format!("{}, {value} comes next", shown(of))),
+                (Some(value), _) => (*value, format!("{}, {value} comes next", shown(of, length))),
                 (None, value) => (value.unwrap_or(0), "nobody ever saw it".to_owned()),
             };
             format!(
@@ -184,10 +185,20 @@ pub(super) fn key((workload, key): Key) -> String {
 
 /// A list, its beginning left out if it is long.
 pub(super) fn list(values: &[u64]) -> String {
-    let skipped = values.len().saturating_sub(SHOWN_MAX);
-    let mut shown: Vec<String> = values[skipped..].iter().map(u64::to_string).collect();
+    around(values, values.len())
+}
+
+/// The values of a list about this position, if it is long.
+fn around(values: &[u64], at: usize) -> String {
+    let after = SHOWN_MAX / 3;
+    let end = (at + after).max(SHOWN_MAX).min(values.len());
+    let skipped = end.saturating_sub(SHOWN_MAX);
+    let mut shown: Vec<String> = values[skipped..end].iter().map(u64::to_string).collect();
     if skipped > 0 {
         shown.insert(0, format!("… {skipped} more"));
+    }
+    if end < values.len() {
+        shown.push(format!("{} more …", values.len() - end));
     }
     format!("[{}]", shown.join(", "))
 }

@@ -209,3 +209,16 @@ fn what_clients_noted() {
     assert_eq!(check(vec![lost.clone(), read(Some(""))]), None);
     assert_eq!(check(vec![lost, read(Some(",40"))]), None);
 }
+
+#[test]
+fn of_long_lists_what_matters_is_shown() {
+    let values: Vec<u64> = (1..=20).collect();
+    assert_eq!(tell::list(&values[..6]), "[1, 2, 3, 4, 5, 6]");
+    assert_eq!(tell::list(&values), "[… 14 more, 15, 16, 17, 18, 19, 20]");
+    let all = values.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    let writers: Vec<String> = values.iter().map(|value| format!("W{value} 0..1 a1:{value}")).collect();
+    let stale = format!("{}\nR1 2..3 r1=1,2,3,4,5,6,7,8,9\nR2 4..5 r1={all} r2=\nR3 6..7 a3:99", writers.join("\n"));
+    let told = bad("G-single-realtime", &stale);
+    assert!(told.contains("in [… 5 more, 6, 7, 8, 9, 10, 11, 9 more …], as R2 read it, 10 comes next"), "{told}");
+    assert!(told.contains("R1 (one statement, 0.002000 s – 0.003000 s, acknowledged): read list 1 as ["), "{told}");
+}
