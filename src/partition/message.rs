@@ -134,6 +134,36 @@ pub enum Action {
         /// Which.
         level: u32,
     },
+    /// What this partition gives the others of the rows that a write reads: the answer is one value, bytes.
+    Contribute(Piece),
+    /// A write of several partitions over rows that each of them has contributed: this partition's part of it. It comes next
+    /// after the same piece's [`Action::Contribute`].
+    Gathered {
+        /// The statement.
+        piece: Piece,
+        /// What the others have contributed, ascending. Constants: what they were made of is compared where it is.
+        others: Arc<Vec<(PartitionId, Bytes)>>,
+    },
+}
+
+impl Action {
+    /// The statement that is executed; `None`: nothing is shown.
+    #[must_use]
+    pub const fn piece(&self) -> Option<&Piece> {
+        match self {
+            Self::Statement(piece) | Self::Contribute(piece) | Self::Gathered { piece, .. } => Some(piece),
+            Self::Savepoint | Self::RollbackTo { .. } | Self::Release { .. } => None,
+        }
+    }
+
+    /// Bytes of rows that others have contributed to it.
+    #[must_use]
+    pub fn contributed(&self) -> usize {
+        match self {
+            Self::Gathered { others, .. } => others.iter().map(|(_, bytes)| bytes.len()).sum(),
+            _ => 0,
+        }
+    }
 }
 
 /// A statement of a transaction, as far as it concerns one partition.
@@ -171,7 +201,7 @@ impl Action {
     /// Does something come of it that is compared when it is executed again?
     #[must_use]
     pub const fn shows(&self) -> bool {
-        matches!(self, Self::Statement(_) | Self::Settle(_))
+        self.piece().is_some() || matches!(self, Self::Settle(_))
     }
 }
 

@@ -27,7 +27,8 @@
 //! # Caveats
 //! - Forks are bounded by number ([`MAX_FORKS`]), not by time or bytes: beyond it the one that was idle longest is dropped.
 //! - Of a statement over several partitions each one's part is compared. Where whole rows are gathered (joins on other columns than
-//!   the partition key's) these are all rows that the statement read: a change beside what was shown is 40001, too.
+//!   the partition key's, writes that read other partitions' rows) these are all rows that the statement read: a change beside what
+//!   was shown is 40001, too.
 
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
@@ -186,9 +187,9 @@ impl Again<'_> {
     /// What comes of an action, and the digest of it; `None`: it is no statement.
     fn act(&mut self, action: &Action, settings: &Settings) -> Result<Option<Shown>, SqlError> {
         match action {
-            Action::Statement(piece) => {
+            Action::Statement(piece) | Action::Contribute(piece) | Action::Gathered { piece, .. } => {
                 let mark = self.store.mark();
-                let result = self.statement(piece, settings);
+                let result = self.statement(action, piece, settings);
                 if result.is_err() {
                     self.store.rollback(mark);
                 }
@@ -230,7 +231,7 @@ impl Again<'_> {
         Ok(next.map_or_else(StatementResult::default, said))
     }
 
-    fn statement(&mut self, piece: &Piece, settings: &Settings) -> Result<Shown, SqlError> {
+    fn statement(&mut self, action: &Action, piece: &Piece, settings: &Settings) -> Result<Shown, SqlError> {
         let statement = &piece.statement;
         let plan = self.plans.prepare(self.catalog, &statement.text, settings, &statement.parameter_types)?;
         let fragment = piece.partitions > 0;
@@ -242,7 +243,17 @@ impl Again<'_> {
         context.together = piece.settles > 0;
         let (result, digest) = if fragment {
             context.share = Some(sql::Share { own: self.partition, partitions: piece.partitions });
-            let result = plan.run_fragment(self.store, &statement.parameters, &mut context)?;
+            let result = match action {
+                Action::Contribute(_) => said(plan.contribution(self.store, &statement.parameters, &mut context)?),
+                Action::Gathered { others, .. } => {
+                    // Its own was looked at just before, and its digest is in the list.
+                    let own = plan.contribution(self.store, &statement.parameters, &mut context.clone())?;
+                    let mut contributions: Vec<_> = others.iter().cloned().chain([(self.partition, own)]).collect();
+                    contributions.sort_unstable_by_key(|(partition, _)| *partition);
+                    plan.execute_gathered(self.store, &contributions, &statement.parameters, &mut context)?
+                }
+                _ => plan.run_fragment(self.store, &statement.parameters, &mut context)?,
+            };
             // What order there is in the end is made where the parts come together.
             let digest = seen(&result, false);
             (result, digest)
@@ -281,9 +292,8 @@ impl Again<'_> {
                 if !same {
                     sometimes!("partition.transaction_conflict");
                     let number = match action {
-                        Action::Statement(piece) => piece.number,
                         Action::Settle(settle) => settle.number,
-                        Action::Savepoint | Action::RollbackTo { .. } | Action::Release { .. } => 0,
+                        other => other.piece().map_or(0, |piece| piece.number),
                     };
                     let detail = format!("Statement {} of the transaction would now show something else.", number + 1);
                     return Outcome::Error { statement: number, error: could_not_serialize(detail) };

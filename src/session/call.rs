@@ -130,9 +130,8 @@ fn allowance(body: &RequestBody) -> Duration {
         statement.parameters.iter().map(bytes).sum()
     };
     let of_action = |action: &Action| match action {
-        Action::Statement(piece) => size(&piece.statement),
         Action::Settle(settle) => settle.said.iter().map(|(_, bytes)| bytes.len()).sum(),
-        Action::Savepoint | Action::RollbackTo { .. } | Action::Release { .. } => 0,
+        other => other.piece().map_or(0, |piece| size(&piece.statement)) + other.contributed(),
     };
     let list = |commitment: &Commitment| -> usize {
         let actions = commitment.parts.iter().flat_map(|part| &part.actions).map(|(action, _)| action);

@@ -26,7 +26,7 @@ use super::step::outdated;
 use super::utility::Answer;
 use super::{Connection, Job, Mode, Origin};
 use crate::partition::global::GlobalBody;
-use crate::partition::message::{Action, Commitment, Outcome, Part, Request, RequestBody, Step};
+use crate::partition::message::{Action, Commitment, Outcome, Part, Piece, Request, RequestBody, Step};
 use crate::partition::{MAX_TRANSACTION_BYTES, shown_with};
 use crate::session::connection::calls::Role;
 use crate::session::gateway::GatewayOutput;
@@ -736,6 +736,13 @@ impl Connection {
         Ok(route)
     }
 
+    /// Rows that partitions have given each other for a statement take theirs: each keeps those of all others.
+    pub(super) fn note_gathered(&mut self, bytes: usize, partitions: usize) -> Result<(), SqlError> {
+        let Block::Open(open) = &mut self.block else { return Ok(()) };
+        open.bytes += bytes * partitions.saturating_sub(1);
+        if open.bytes > MAX_TRANSACTION_BYTES { Err(too_large()) } else { Ok(()) }
+    }
+
     /// A statement of the block takes its room.
     pub(super) fn note_size(&mut self, item: &Item) {
         if let Block::Open(open) = &mut self.block {
@@ -751,9 +758,11 @@ fn size(item: &Item) -> usize {
 
 fn size_of_action(action: &Action) -> usize {
     match action {
-        Action::Statement(piece) => room(&piece.statement.text, &piece.statement.parameters),
         Action::Settle(settle) => 64 + settle.said.iter().map(|(_, bytes)| bytes.len()).sum::<usize>(),
-        _ => 64,
+        other => {
+            let room = |piece: &Piece| room(&piece.statement.text, &piece.statement.parameters);
+            other.piece().map_or(64, room) + other.contributed()
+        }
     }
 }
 

@@ -13,7 +13,8 @@
 //!   one change of leaders.)
 //!
 //! # Caveats
-//! - Writes for which rows are gathered from several partitions are refused with 0A000.
+//! - A write that reads other partitions' rows takes two rounds: each says what it has of them, then each is told what the
+//!   others have, and writes what is its own. The rows are kept in the lists: they count towards the transaction's size.
 //! - When a statement's partitions are touched for the first time by it, all of them execute it twice.
 
 use super::block::Block;
@@ -28,8 +29,9 @@ use crate::partition::message::{Action, Outcome, Piece, RequestBody, StatementRe
 use crate::partition::{dice, seen, seen_error, shown_with};
 use crate::session::shared::Turn;
 use crate::sql;
-use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState};
+use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState, Value};
 use crate::{planted, sometimes};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,12 +46,16 @@ pub(super) struct StepJob {
     /// Answers that have not come.
     pub(super) waiting: usize,
     parts: BTreeMap<PartitionId, Result<StatementResult, SqlError>>,
+    /// What each has of the rows that it reads, once they have said so.
+    gathered: BTreeMap<PartitionId, Bytes>,
     /// Its constraints concern other partitions: how far that is settled.
     pub(super) rounds: Option<Rounds>,
     phase: Phase,
 }
 
 enum Phase {
+    /// Each says what it has of the rows that the others need.
+    Contributing,
     Executing,
     /// This is its result, if what was shown before still holds.
     Validating(StatementResult),
@@ -71,12 +77,6 @@ impl Connection {
             }
             Route::Several(_) => return self.broken(turn),
         };
-        if gathers {
-            let message =
-                "a statement that reads some partitions and writes others is not supported in a transaction block";
-            return self
-                .fail(turn, SqlError::unsupported(message).hint("Send it on its own, outside of BEGIN … COMMIT."));
-        }
         let version = turn.shared.catalog.version;
         if matches!(&self.block, Block::Open(open) if open.wants_cut(turn.shared.config.partitions)) {
             return self.order_cut(turn, job, version);
@@ -92,13 +92,21 @@ impl Connection {
             return self.fail(turn, outdated());
         }
         let new = at.iter().copied().filter(|partition| open.touch(*partition)).collect();
-        open.unsure = true;
-        let (waiting, origin) = (at.len(), job.origin);
-        let phase = Phase::Executing;
+        let phase = if gathers { Phase::Contributing } else { Phase::Executing };
         let rounds = settles.then(Rounds::default);
-        let job = StepJob { item, origin, at: at.clone(), new, waiting, parts: BTreeMap::new(), rounds, phase };
+        let (parts, gathered) = (BTreeMap::new(), BTreeMap::new());
+        let job = StepJob { item, origin: job.origin, at, new, waiting: 0, parts, gathered, rounds, phase };
+        self.start_step(turn, Box::new(job));
+    }
+
+    /// Asks all partitions that execute the statement.
+    fn start_step(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
+        let Block::Open(open) = &mut self.block else { return self.broken(turn) };
+        open.unsure = true;
+        job.waiting = job.at.len();
+        let at = job.at.clone();
         let bodies: Vec<_> = at.iter().map(|partition| self.step_body(turn, &job, *partition)).collect();
-        self.job = Some(Job::Step(Box::new(job)));
+        self.job = Some(Job::Step(job));
         for (partition, body) in at.into_iter().zip(bodies) {
             match body {
                 Some(body) => self.start_call(turn, Role::Step, partition, body),
@@ -131,7 +139,7 @@ impl Connection {
                     seed: open.seed,
                     catalog_version: open.catalog_version,
                     settings: Arc::clone(self.settings.travelling()),
-                    actions: vec![Action::Statement(piece(turn, job, open.statements))],
+                    actions: vec![action(turn, job, open.statements, partition)],
                     before: None,
                 },
             });
@@ -144,7 +152,7 @@ impl Connection {
             Some(rounds) if rounds.begun > 0 => {
                 job.settle_action(open.statements.saturating_sub(1), turn.shared.config.partitions)?
             }
-            _ => Action::Statement(piece(turn, job, open.statements)),
+            _ => action(turn, job, open.statements, partition),
         });
         Some(RequestBody::Step(Step {
             transaction: list.number,
@@ -170,7 +178,8 @@ impl Connection {
                 return self.step_on(turn, job, partition);
             }
             Outcome::Results(mut results) if results.len() == job.expected() && !list.lost => {
-                if let Some(rounds) = &mut job.rounds
+                let contributes = job.contributes();
+                if let Some(rounds) = job.rounds.as_mut().filter(|_| !contributes)
                     && let Some(words) = results.pop()
                 {
                     rounds.heard(partition, Ok(words));
@@ -220,6 +229,9 @@ impl Connection {
     /// All partitions have answered.
     fn step_done(&mut self, turn: &mut Turn<'_>, job: Box<StepJob>) {
         self.record_step(turn, &job);
+        if job.contributes() && job.parts.values().all(Result::is_ok) {
+            return self.step_gathered(turn, job);
+        }
         if matches!(&self.block, Block::Open(open) if open.cut.is_none()) {
             self.note_size(&job.item);
         }
@@ -249,11 +261,28 @@ impl Connection {
         }
     }
 
+    /// All partitions have said what they have of the rows that the statement reads.
+    fn step_gathered(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
+        for (partition, part) in std::mem::take(&mut job.parts) {
+            if let Ok(result) = part
+                && let Some(Value::Bytea(bytes)) = result.rows.into_iter().flatten().next()
+            {
+                job.gathered.insert(partition, bytes);
+            }
+        }
+        let bytes = job.gathered.values().map(Bytes::len).sum();
+        if let Err(error) = self.note_gathered(bytes, job.at.len()) {
+            return self.fail(turn, error);
+        }
+        sometimes!("session.gathered_in_block");
+        job.phase = Phase::Executing;
+        self.start_step(turn, job);
+    }
+
     /// What came of the statement goes into the lists.
     fn record_step(&mut self, turn: &Turn<'_>, job: &StepJob) {
         let Block::Open(open) = &mut self.block else { return };
-        let piece = piece(turn, job, open.statements);
-        let ordered = piece.partitions == 0 && job.item.plan.orders_rows();
+        let ordered = job.at.len() == 1 && job.item.plan.orders_rows();
         // What is seen at one cut need not be compared with anything.
         for (partition, part) in job.parts.iter().filter(|_| open.cut.is_none()) {
             let words = job.rounds.as_ref().and_then(|rounds| rounds.words_of(*partition));
@@ -263,12 +292,15 @@ impl Connection {
                 (Err(error), _) => seen_error(error),
             };
             if let Some(list) = open.lists.get_mut(partition) {
-                list.record(self.settings.travelling(), Action::Statement(piece.clone()), digest);
+                list.record(self.settings.travelling(), action(turn, job, open.statements, *partition), digest);
             }
+        }
+        open.unsure = false;
+        if job.contributes() && job.parts.values().all(Result::is_ok) {
+            return; // The second half of the statement has the same number.
         }
         open.statements += 1;
         open.wrote |= !job.item.plan.is_read_only();
-        open.unsure = false;
     }
 
     /// The statement has a result; is it of one moment with what was shown before?
@@ -316,7 +348,7 @@ impl Connection {
         let StepJob { item, origin, phase, .. } = *job;
         match phase {
             Phase::Validating(result) => self.render(turn, &[item], origin, vec![result]),
-            Phase::Executing | Phase::Confirming(_) => self.broken(turn),
+            Phase::Contributing | Phase::Executing | Phase::Confirming(_) => self.broken(turn),
         }
     }
 
@@ -394,16 +426,30 @@ impl Connection {
 }
 
 /// As one partition is asked it.
-fn piece(turn: &Turn<'_>, job: &StepJob, number: u32) -> Piece {
-    let partitions = if job.at.len() > 1 { turn.shared.config.partitions } else { 0 };
-    let settles = if job.rounds.is_some() { turn.shared.config.partitions } else { 0 };
-    Piece { statement: statement(&job.item), number, partitions, settles }
+fn action(turn: &Turn<'_>, job: &StepJob, number: u32, partition: PartitionId) -> Action {
+    let all = turn.shared.config.partitions;
+    let partitions = if job.at.len() > 1 { all } else { 0 };
+    let settles = if job.rounds.is_some() && !job.contributes() { all } else { 0 };
+    let piece = Piece { statement: statement(&job.item), number, partitions, settles };
+    if job.contributes() {
+        return Action::Contribute(piece);
+    }
+    if job.gathered.is_empty() {
+        return Action::Statement(piece);
+    }
+    let others = job.gathered.iter().filter(|(other, _)| **other != partition);
+    Action::Gathered { piece, others: Arc::new(others.map(|(other, bytes)| (*other, bytes.clone())).collect()) }
 }
 
 impl StepJob {
     /// Results of an answer: the statement's, and what its partition has to say to others.
     fn expected(&self) -> usize {
-        if self.rounds.as_ref().is_some_and(|rounds| rounds.begun == 0) { 2 } else { 1 }
+        if self.rounds.as_ref().is_some_and(|rounds| rounds.begun == 0) && !self.contributes() { 2 } else { 1 }
+    }
+
+    /// Do its partitions say what they have of the rows that it reads?
+    const fn contributes(&self) -> bool {
+        matches!(self.phase, Phase::Contributing)
     }
 }
 

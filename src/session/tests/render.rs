@@ -196,6 +196,13 @@ fn action(action: &Action) -> String {
             let from: Vec<_> = settle.said.iter().map(|(from, _)| from.0.to_string()).collect();
             format!("round {} of what p{} said", settle.round, from.join(", p"))
         }
+        Action::Contribute(piece) => {
+            format!("what there is for part of {}", texts(std::slice::from_ref(&piece.statement)))
+        }
+        Action::Gathered { piece, others } => {
+            let from: Vec<_> = others.iter().map(|(other, bytes)| format!("{other} {} bytes", bytes.len())).collect();
+            format!("part of {} with {}", texts(std::slice::from_ref(&piece.statement)), from.join(", "))
+        }
         Action::Savepoint => "mark".to_owned(),
         Action::RollbackTo { level } => format!("back to mark {level}"),
         Action::Release { level } => format!("release mark {level}"),

@@ -1398,3 +1398,43 @@ fn patience_has_an_end() {
          2: sleep 1000"
     );
 }
+
+#[test]
+fn writes_that_read_other_partitions_in_a_block() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, n int)
+         query CREATE TABLE u (k int PRIMARY KEY, t_id int, v int)
+         query INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)
+         query INSERT INTO u VALUES (1, 3, 100), (2, 1, 200), (3, 11, 300)
+         query BEGIN
+         query INSERT INTO t SELECT id + 10, n FROM t
+         quiet
+         query SELECT id, n FROM t ORDER BY id
+         query UPDATE t SET n = n + u.v FROM u WHERE u.t_id = t.id
+         lose-forks
+         query SELECT id, n FROM t ORDER BY id
+         query DELETE FROM t USING u WHERE u.t_id = t.id AND u.k = 2 RETURNING id, n
+         query UPDATE t SET id = id + 100 WHERE id = 2
+         query SAVEPOINT s
+         query INSERT INTO t SELECT t_id, v FROM u
+         query ROLLBACK TO s
+         query INSERT INTO u SELECT id, id, n FROM t WHERE id > 100
+         2: session
+         2: query SELECT id, n FROM t ORDER BY id
+         lose-forks
+         query COMMIT
+         2: query SELECT id, n FROM t ORDER BY id
+         2: query SELECT k, t_id, v FROM u ORDER BY k
+         query BEGIN; INSERT INTO u SELECT id + 1000, id, n FROM t
+         2: query UPDATE t SET n = 0 WHERE id = 102
+         query COMMIT
+         query BEGIN; INSERT INTO u SELECT id + 1000, id, n FROM t
+         2: query UPDATE t SET n = n WHERE id = 102
+         query COMMIT
+         query SHOW TimeZone; INSERT INTO u SELECT k, t_id, v FROM u
+         query SHOW TimeZone; INSERT INTO u SELECT k + 5000, t_id, v FROM u WHERE k < 3
+         query SELECT count(*) FROM u"
+    );
+}
