@@ -152,7 +152,7 @@ impl Action {
     pub const fn piece(&self) -> Option<&Piece> {
         match self {
             Self::Statement(piece) | Self::Contribute(piece) | Self::Gathered { piece, .. } => Some(piece),
-            Self::Savepoint | Self::RollbackTo { .. } | Self::Release { .. } => None,
+            Self::Settle(_) | Self::Savepoint | Self::RollbackTo { .. } | Self::Release { .. } => None,
         }
     }
 

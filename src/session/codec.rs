@@ -143,6 +143,13 @@ pub(super) fn next(buffer: &mut BytesMut) -> Result<Option<Incoming>, Malformed>
     }
 }
 
+/// The first message of the buffer, if it is whole.
+pub(super) fn whole(buffer: &[u8]) -> Option<&[u8]> {
+    let mut length = buffer.get(1..5)?;
+    let length = length.get_u32() as usize;
+    buffer.get(..1 + length)
+}
+
 /// What stands in the buffer, in whole messages and the beginnings of others? Nothing is taken.
 pub(super) fn ahead(buffer: &[u8]) -> Ahead {
     let mut rest = buffer;

@@ -98,6 +98,11 @@ impl Writer {
         self.buffer.split().freeze()
     }
 
+    /// Takes back what was written since there were so many bytes.
+    pub(super) fn truncate(&mut self, bytes: usize) {
+        self.buffer.truncate(bytes);
+    }
+
     /// The one byte that declines TLS or GSSAPI encryption.
     pub(super) fn decline_encryption(&mut self) {
         self.buffer.put_u8(b'N');

@@ -452,6 +452,7 @@ impl Connection {
     fn begin_block(&mut self, turn: &mut Turn<'_>, modes: &Modes, tag: &'static str) -> Result<Answer, SqlError> {
         if let Block::Open(open) = &mut self.block {
             if std::mem::take(&mut open.implicit) {
+                self.redo = None;
                 sometimes!("session.begin_takes_what_was_before");
                 let read_only = modes.read_only.or(open.modes.read_only);
                 open.modes = Modes { read_only, ..modes.clone() };
@@ -591,6 +592,7 @@ impl Connection {
     }
 
     fn committed(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+        self.redo = None;
         let CommitJob { open, chain, after } = job;
         let mut answer = if open.implicit {
             Answer::warning("COMMIT", "there is no transaction in progress")
@@ -643,6 +645,7 @@ impl Connection {
         if chain && self.in_implicit() {
             return self.fail(turn, no_block("ROLLBACK AND CHAIN"));
         }
+        self.redo = None;
         let mut answer = Answer::tag("ROLLBACK");
         let (settings, modes) = match std::mem::replace(&mut self.block, Block::Idle) {
             Block::Idle if chain => return self.fail(turn, no_block("ROLLBACK AND CHAIN")),

@@ -62,6 +62,7 @@ impl Connection {
         {
             return self.fail(turn, error);
         }
+        self.redo = None;
         self.writer.copy_in(plan.copy_width());
         self.flush = true;
         self.copy = Some(Box::new(CopyIn {

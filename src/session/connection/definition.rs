@@ -36,16 +36,7 @@ impl Connection {
     pub(super) fn define(&mut self, turn: &mut Turn<'_>, statement: Parsed, origin: Origin) {
         if let Err(error) = self.check_definition(turn, &statement) {
             let error = shifted(error, statement.offset);
-            let task = match origin {
-                Origin::Simple(mut rest) => {
-                    rest.push_front(statement);
-                    Task::Simple(rest)
-                }
-                Origin::Portal(name, max_rows) => {
-                    self.rewind_portal(&name);
-                    Task::Execute(name, max_rows)
-                }
-            };
+            let task = self.task_of(statement, origin);
             return self.confirm(turn, task, error);
         }
         self.note_statement(turn, &statement.text);
@@ -101,7 +92,7 @@ impl Connection {
     /// All partitions have decided.
     pub(super) fn define_decided(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, collecting: &Collecting) {
         if collecting.is_refused() {
-            return self.define_refused(turn, &job, collecting);
+            return self.define_refused(turn, job, collecting);
         }
         let Some(defined) = collecting.parts.values().find_map(|part| part.defined.clone()) else {
             return self.fail(turn, result_lost());
@@ -115,17 +106,35 @@ impl Connection {
         self.read_catalog(turn);
     }
 
-    fn define_refused(&mut self, turn: &mut Turn<'_>, job: &DefineJob, collecting: &Collecting) {
+    /// Another definition came in between, and nothing was changed: begins again under the catalog in force.
+    fn define_again(&mut self, turn: &mut Turn<'_>, job: DefineJob, version: CatalogVersion) {
+        sometimes!("session.definition_begun_again");
+        self.wanted = self.wanted.max(version);
+        let task = self.task_of(job.statement, job.origin);
+        self.refresh(turn, task);
+    }
+
+    fn task_of(&mut self, statement: Parsed, origin: Origin) -> Task {
+        match origin {
+            Origin::Simple(mut rest) => {
+                rest.push_front(statement);
+                Task::Simple(rest)
+            }
+            Origin::Portal(name, max_rows) => {
+                self.rewind_portal(&name);
+                Task::Execute(name, max_rows)
+            }
+        }
+    }
+
+    fn define_refused(&mut self, turn: &mut Turn<'_>, job: Box<DefineJob>, collecting: &Collecting) {
         let error = match collecting.refusal() {
             Some(Vote::Error { error, .. }) => {
                 sometimes!("session.definition_refused_by_rows");
                 shifted((**error).clone(), job.statement.offset)
             }
             Some(Vote::Mismatch { error }) => (**error).clone(),
-            Some(Vote::Replan { .. }) => {
-                SqlError::new(SqlState::SERIALIZATION_FAILURE, "another definition came in between")
-                    .hint("Nothing was changed. Try again.")
-            }
+            Some(Vote::Replan { version }) => return self.define_again(turn, *job, *version),
             _ => {
                 let message = "a definition was refused, and nobody says why";
                 SqlError::new(SqlState::INTERNAL_ERROR, message).hint("Nothing was changed.")

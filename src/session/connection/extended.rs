@@ -33,6 +33,7 @@ pub(super) struct Statement {
 }
 
 /// A statement with its parameters.
+#[derive(Clone)]
 pub(super) struct Portal {
     pub(super) statement: Arc<Statement>,
     parameters: Vec<Value>,
@@ -40,6 +41,7 @@ pub(super) struct Portal {
     state: PortalState,
 }
 
+#[derive(Clone)]
 enum PortalState {
     /// Not run.
     Ready,

@@ -47,6 +47,7 @@ impl Connection {
         let outside = matches!(first.kind, Kind::Transaction(_) | Kind::Define | Kind::Empty);
         if matches!(self.block, Block::Idle) && statements.len() > 1 && !outside && !is_command(statements) {
             self.open_implicit(turn);
+            self.can_redo_text(statements);
         }
     }
 
@@ -69,6 +70,9 @@ impl Connection {
             Ahead::More | Ahead::Flush => {
                 sometimes!("session.pipeline");
                 self.open_implicit(turn);
+                if let Task::Execute(portal, max_rows) = &task {
+                    self.can_redo_pipeline(portal, *max_rows);
+                }
             }
             Ahead::Unknown => {
                 sometimes!("session.execute_held");

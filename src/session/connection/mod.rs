@@ -12,6 +12,7 @@
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
 //! - `block`, `step`, `settle`: transaction blocks, their statements, and what follows from those.
+//! - `redo`: those that met another one are executed again.
 //! - `implicit`: transactions without BEGIN: texts of several statements, and what comes before a Sync.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
@@ -31,6 +32,7 @@ mod extended;
 mod implicit;
 mod observe;
 mod order;
+mod redo;
 mod settle;
 mod simple;
 mod startup;
@@ -61,6 +63,7 @@ use extended::{Portal, Statement};
 use observe::{Latest, ObserveJob};
 use order::Collecting;
 use pgwire::messages::extendedquery::Parse;
+use redo::Redo;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use step::StepJob;
@@ -166,6 +169,9 @@ pub(super) struct Connection {
     /// A COPY whose data are coming.
     copy: Option<Box<CopyIn>>,
     block: Block,
+    /// How the implicit transaction that is open is executed again, if it can be, and how often it has been.
+    redo: Option<Redo>,
+    redone: u32,
     /// Number of the last transaction block.
     transactions: u64,
     /// The catalog has been read since the current statement came.
@@ -219,6 +225,8 @@ impl Connection {
             collecting: None,
             copy: None,
             block: Block::Idle,
+            redo: None,
+            redone: 0,
             transactions: 0,
             confirmed: false,
             wanted: CatalogVersion(0),
@@ -385,6 +393,7 @@ impl Connection {
 
     /// Takes one message, if one is whole.
     fn take_message(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.keep_for_redo();
         match codec::next(&mut self.input) {
             Ok(None) => {
                 if self.answered {
@@ -447,6 +456,11 @@ impl Connection {
         if error.state == SqlState::STATEMENT_COMPLETION_UNKNOWN {
             turn.shared.stats.unknown_outcomes += 1;
         }
+        if self.wants_redo(turn, &error) {
+            self.fail_block(turn);
+            return self.redo();
+        }
+        self.redo = None;
         self.writer.error(Severity::Error, &error);
         self.flush = true;
         self.copy = None;
@@ -471,6 +485,8 @@ impl Connection {
         }
         self.writer.ready_for_query(self.status());
         self.answered = true;
+        self.redo = None;
+        self.redone = 0;
         self.flush = true;
     }
 
@@ -514,12 +530,14 @@ impl Connection {
 
     fn hand_over_pieces(&mut self, turn: &mut Turn<'_>) {
         if self.writer.len() >= OUTPUT_PIECE {
+            self.redo = None;
             turn.shared.outputs.push(GatewayOutput::Client(self.id, self.writer.take()));
         }
     }
 
     fn hand_over(&mut self, turn: &mut Turn<'_>) {
         if self.flush && self.writer.len() > 0 && self.phase != Phase::Closed {
+            self.redo = None;
             turn.shared.outputs.push(GatewayOutput::Client(self.id, self.writer.take()));
         }
         self.flush = false;

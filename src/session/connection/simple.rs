@@ -76,6 +76,7 @@ impl Connection {
                 // No partition can answer what reads system tables: one after the other, then.
                 Ok(plan) if batched > 1 && plan.system_tables().next().is_some() => {
                     self.open_implicit(turn);
+                    self.can_redo_text(&statements);
                     self.task = Some(Task::Simple(statements));
                     return;
                 }

@@ -1438,3 +1438,56 @@ fn writes_that_read_other_partitions_in_a_block() {
          query SELECT count(*) FROM u"
     );
 }
+
+#[test]
+fn who_has_seen_nothing_is_not_told_of_a_conflict() {
+    shows!(
+        "session
+         2: session
+         query CREATE TABLE t (a int PRIMARY KEY)
+         fault none
+         fault none
+         fault drop
+         query SET application_name = 'x'; SELECT count(*) FROM t; INSERT INTO t VALUES (1)
+         2: query INSERT INTO t VALUES (2)
+         sleep 150
+         fault none
+         fault none
+         fault drop
+         + parse - - SELECT count(*) FROM t
+         + bind - -
+         + execute -
+         + parse - - INSERT INTO t VALUES (3)
+         + bind - -
+         + execute -
+         sync
+         2: query INSERT INTO t VALUES (4)
+         sleep 150
+         fault none
+         fault none
+         fault drop
+         + parse - - SELECT count(*) FROM t
+         + bind - -
+         + execute -
+         flush
+         + parse - - INSERT INTO t VALUES (5)
+         + bind - -
+         + execute -
+         sync
+         2: query INSERT INTO t VALUES (6)
+         sleep 150
+         fault none
+         fault none
+         fault drop
+         query SHOW TimeZone; SELECT count(*) FROM t; BEGIN; INSERT INTO t VALUES (7); COMMIT
+         2: query INSERT INTO t VALUES (8)
+         sleep 150
+         query SELECT a FROM t; SHOW application_name
+         stall 1
+         query CREATE TABLE u (a int)
+         2: query CREATE TABLE v (a int)
+         go
+         sleep 200
+         query SELECT * FROM u; SELECT * FROM v"
+    );
+}
