@@ -21,6 +21,7 @@ fn samples() -> Vec<FaultKind> {
         FaultKind::ClientCrash { target: Selector::All },
         FaultKind::Crash { target, lossy: false },
         FaultKind::Crash { target: Selector::All, lossy: true },
+        FaultKind::Stop { target },
         FaultKind::Pause { target },
         FaultKind::ClockJump { target, by_ns: -3_000_000_000 },
         FaultKind::ClockDrift { target, ppm: 400 },

@@ -181,10 +181,7 @@ impl Round<'_> {
         let table = &knot.target.table;
         for ((number, key), parent) in (0_u32..).zip(&table.foreign_keys).zip(&knot.parents) {
             let same = |old: &Vec<Value>| key.columns.iter().all(|column| old[*column] == new[*column]);
-            let set_anew = change.old.is_none()
-                || key.on_delete == ForeignAction::SetDefault
-                || key.on_update == ForeignAction::SetDefault;
-            if !set_anew && change.old.as_ref().is_some_and(same) {
+            if change.old.as_ref().is_some_and(same) {
                 continue;
             }
             let Some(values) = values_of(new, &key.columns) else {
@@ -227,6 +224,11 @@ impl Round<'_> {
             let foreign_key = u32::try_from(*number).unwrap_or(u32::MAX);
             let action = if new.is_some() { key.on_update } else { key.on_delete };
             let child = child.id;
+            if action == ForeignAction::SetDefault {
+                // The default may be the very key that goes: then the child has not changed, and is looked at like this.
+                let key = of_child.clone();
+                message.push((to, Item::Unreferenced { child, foreign_key, key, restrict: false }));
+            }
             message.push((
                 to,
                 match action {
