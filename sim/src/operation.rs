@@ -198,6 +198,30 @@ pub enum Operation {
         /// Which.
         what: Observed,
     },
+    /// sequences: draws a ticket.
+    Ticket {
+        /// Unique.
+        id: u64,
+    },
+    /// sequences: makes rows with a generated identity and a ticket.
+    Issue {
+        /// Unique: whose rows they are.
+        id: u64,
+    },
+    /// sequences: gives all rows of an issue new tickets.
+    Renew {
+        /// Unique.
+        id: u64,
+        /// Whose.
+        who: u64,
+    },
+    /// sequences: sets the sequence of tickets to a stretch of its own.
+    Jump {
+        /// Unique.
+        id: u64,
+    },
+    /// sequences: reads all rows.
+    Issued,
 }
 
 /// What the last row of a statement violates, after the others have been written.
@@ -279,6 +303,10 @@ impl Operation {
             }
             Self::Claim { id, first, second } => Self::Claim { id: id + NEXT, first, second },
             Self::Bear { id, parent } => Self::Bear { id: id + NEXT, parent },
+            Self::Ticket { id } => Self::Ticket { id: id + NEXT },
+            Self::Issue { id } => Self::Issue { id: id + NEXT },
+            Self::Renew { id, who } => Self::Renew { id: id + NEXT, who },
+            Self::Jump { id } => Self::Jump { id: id + NEXT },
             other => other,
         }
     }
@@ -336,6 +364,11 @@ impl fmt::Display for Operation {
             Self::Need { object, value } => write!(f, "need_{object} {value}"),
             Self::Count => f.write_str("count"),
             Self::Observe { what } => write!(f, "observe_{}", what.name()),
+            Self::Ticket { id } => write!(f, "ticket {id}"),
+            Self::Issue { id } => write!(f, "issue {id}"),
+            Self::Renew { id, who } => write!(f, "renew {id} {who}"),
+            Self::Jump { id } => write!(f, "jump {id}"),
+            Self::Issued => f.write_str("issued"),
         }
     }
 }
@@ -399,6 +432,11 @@ impl FromStr for Operation {
             (_, &[]) if let Some(what) = verb.strip_prefix("observe_").and_then(Observed::find) => {
                 Self::Observe { what }
             }
+            ("ticket", &[id]) => Self::Ticket { id },
+            ("issue", &[id]) => Self::Issue { id },
+            ("renew", &[id, who]) => Self::Renew { id, who },
+            ("jump", &[id]) => Self::Jump { id },
+            ("issued", &[]) => Self::Issued,
             (_, &[number]) if let Some(object) = Object::after("create_", verb, number) => Self::Create { object },
             (_, &[number]) if let Some(object) = Object::after("drop_", verb, number) => Self::Drop { object },
             (_, &[number, value]) if let Some(object) = Object::after("need_", verb, number) => {

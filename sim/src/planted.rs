@@ -514,6 +514,41 @@ pub const PLANTED: &[Planted] = &[
         LOG,
         "scenarios/chaos/clean_stops.toml",
     ),
+    planted(
+        125,
+        "a leader reserves values of a sequence without writing them into the log",
+        "issue 4: sequence block reused after failover; rules A8",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
+    planted(
+        126,
+        "values of a sequence are given to who asks before they are reserved",
+        "issue 4; rules A8",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
+    planted(
+        127,
+        "a sequence's state stays one value behind what was reserved",
+        "rules A8",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
+    planted(
+        128,
+        "participants of one statement draw the same values for rows of their own",
+        "rules A8",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
+    planted(
+        129,
+        "gateways keep values that were reserved before the sequence was set",
+        "rules A8",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.
@@ -573,3 +608,5 @@ const ORDER: &[&str] =
     &["strictly-serializable", "money-conserved", "exactly-once", "claims-exclusive", "digests", "liveness"];
 /// A checkpoint of what was not decided, which its own node can make nothing of.
 const UNDECIDED: &[&str] = &["state-kept", "digests", "money-conserved", "exactly-once", "strictly-serializable"];
+/// A value that a sequence has given twice, or that it should not give any more.
+const VALUES: &[&str] = &["values-once", "digests"];

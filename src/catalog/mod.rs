@@ -12,7 +12,10 @@
 //!   that nobody can give ([`Column::drop_it`]), and no key, index or constraint uses it.
 
 mod row;
+mod sequence;
 pub mod system;
+
+pub use sequence::{ColumnSequences, Identity, Reset, Sequence};
 
 use crate::types::{CatalogVersion, DataType, TableId, TreeId, Value};
 use serde::{Deserialize, Serialize};
@@ -62,6 +65,8 @@ pub struct Table {
     pub placement: Placement,
     /// FOREIGN KEY constraints, in order of definition.
     pub foreign_keys: Vec<ForeignKey>,
+    /// It is a sequence, and the one row of this relation its state.
+    pub sequence: Option<Box<Sequence>>,
 }
 
 /// A FOREIGN KEY: rows of this table reference rows of another one, or of its own.
@@ -124,13 +129,15 @@ pub struct Column {
     pub data_type: DataType,
     /// NOT NULL, also by being in the primary key.
     pub not_null: bool,
-    /// DEFAULT as SQL text.
+    /// DEFAULT as SQL text. Sequences in it are named with their schema, unless it is `public`.
     pub default: Option<String>,
     /// The value in rows that are too short to have the column: they are older than it. It was its default when it was
     /// added, and no later default changes it.
     pub missing: Value,
     /// It was dropped: nobody sees it. Rows go on having a place for it, with what it was in old ones and NULL in new ones.
     pub dropped: bool,
+    /// Its sequences.
+    pub sequences: ColumnSequences,
 }
 
 /// A secondary index.
@@ -289,6 +296,7 @@ impl Catalog {
                 );
             }
         }
+        self.check_sequences();
     }
 }
 

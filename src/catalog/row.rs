@@ -1,14 +1,22 @@
 //! Columns and rows over a table's life: rows that are older than a column are too short to have it, and columns that were
 //! dropped are still there.
 
-use super::{Column, Table};
+use super::{Column, ColumnSequences, Table};
 use crate::types::{DataType, SqlError, Value, row};
 
 impl Column {
     /// A column that takes NULL, has no default, and is as old as its table.
     #[must_use]
-    pub const fn new(name: String, data_type: DataType) -> Self {
-        Self { name, data_type, not_null: false, default: None, missing: Value::Null, dropped: false }
+    pub fn new(name: String, data_type: DataType) -> Self {
+        Self {
+            name,
+            data_type,
+            not_null: false,
+            default: None,
+            missing: Value::Null,
+            dropped: false,
+            sequences: ColumnSequences::default(),
+        }
     }
 
     /// From now on nobody sees it.
@@ -68,6 +76,7 @@ mod tests {
             partition_key: Vec::new(),
             placement: Placement::Hash,
             foreign_keys: Vec::new(),
+            sequence: None,
         }
     }
 

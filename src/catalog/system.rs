@@ -48,6 +48,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("type", Text, "Its type."),
             ("not_null", Bool, "Is NULL refused?"),
             ("default_value", Text, "DEFAULT as SQL text."),
+            ("identity", Text, "GENERATED … AS IDENTITY: `always` or `by default`."),
         ],
     },
     SystemTable {
@@ -143,6 +144,24 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         ],
     },
     SystemTable {
+        name: "sequences",
+        description: "Sequences. What they have come to: `SELECT * FROM` the sequence.",
+        key: 2,
+        columns: &[
+            ("schema", Text, "Schema."),
+            ("name", Text, "Name."),
+            ("type", Text, "Type of its values."),
+            ("start_value", Int8, "Where RESTART begins again."),
+            ("increment_by", Int8, "From one value to the next."),
+            ("min_value", Int8, "Least value."),
+            ("max_value", Int8, "Greatest value."),
+            ("cache_size", Int8, "CACHE: least number of values that a gateway reserves at a time."),
+            ("cycles", Bool, "Does it begin again at its end?"),
+            ("owned_by", Text, "Table and column that it goes with."),
+            ("partition", Int4, "Data partition that keeps its state."),
+        ],
+    },
+    SystemTable {
         name: "sessions",
         description: "Client sessions of all nodes that answer.",
         key: 3,
@@ -210,6 +229,7 @@ impl SystemTable {
             partition_key: vec![0],
             placement: Placement::Hash,
             foreign_keys: Vec::new(),
+            sequence: None,
         }
     }
 }

@@ -4,7 +4,8 @@ use crate::partition::global::{Global, GlobalBody, Values};
 use crate::partition::message::{Commitment, Settings, Statement};
 use crate::types::random::SeedableRng;
 use crate::types::{
-    CatalogVersion, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Rng, Sequence, Timestamp, WorkerId,
+    CatalogVersion, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Rng, Sequence, TableId, Timestamp,
+    WorkerId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,15 @@ pub enum CommandBody {
         worker: WorkerId,
         /// Which life.
         incarnation: Incarnation,
+    },
+    /// Values of a sequence are given to one gateway.
+    Reserve {
+        /// Catalog version under which they are wanted.
+        catalog_version: CatalogVersion,
+        /// Which sequence.
+        sequence: TableId,
+        /// How many at most.
+        count: u64,
     },
 }
 

@@ -4,10 +4,11 @@
 
 use crate::catalog::Catalog;
 use crate::partition::global::{GlobalBody, GlobalOutcome};
+use crate::sql::Values;
 pub use crate::sql::{Settings, StatementResult};
 use crate::types::{
-    CatalogVersion, DataType, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, Timestamp,
-    Value, WorkerId,
+    CatalogVersion, DataType, GlobalNumber, Incarnation, NodeId, PartitionId, RequestId, Sequence, SqlError, TableId,
+    Timestamp, Value, WorkerId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,16 @@ pub enum RequestBody {
         /// Its number.
         number: GlobalNumber,
     },
+    /// Values of a sequence, for the asker alone: logged, executed once. Only at the partition that keeps the sequence's
+    /// state. Answers [`Outcome::Reserved`].
+    Reserve {
+        /// Catalog version under which it is wanted.
+        catalog_version: CatalogVersion,
+        /// Which sequence.
+        sequence: TableId,
+        /// How many; fewer come where it ends.
+        count: u64,
+    },
     /// The cluster partition's catalog, linearizable. Answers [`Outcome::Catalog`].
     ReadCatalog {
         /// Version that the asker has: an equal one is not sent again.
@@ -109,7 +120,7 @@ pub struct Statement {
     pub text: Arc<str>,
     /// Types of `$1`, `$2`, … as far as the session has fixed them.
     pub parameter_types: Vec<Option<DataType>>,
-    /// Values of `$1`, `$2`, ….
+    /// Values of `$1`, `$2`, …; behind them what was drawn from sequences for it ([`crate::sql::Drawn`]).
     pub parameters: Vec<Value>,
     /// Most rows to return; 0: all. (A portal executed with a limit.)
     pub max_rows: u32,
@@ -331,4 +342,6 @@ pub enum Outcome {
     Catalog(Option<Arc<Catalog>>),
     /// The gateway's number.
     Gateway(u64),
+    /// Values of a sequence that nobody else was or will be given.
+    Reserved(Values),
 }

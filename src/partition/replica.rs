@@ -257,6 +257,13 @@ impl Replica {
                 self.forks.forget(request.id.session, commitment.transaction);
                 self.propose(now, wall, origin, request);
             }
+            RequestBody::Reserve { sequence, count, .. } if leads && (planted!(125) || planted!(126)) => {
+                let reserved = self.machine.reserve_unlogged(*sequence, *count);
+                self.answer(origin, &request, ReplyBody::Done(reserved));
+                if planted!(126) {
+                    self.propose(now, wall, origin, request);
+                }
+            }
             _ if leads => self.propose(now, wall, origin, request),
             _ => {
                 let leader = self.consensus.status().leader;
@@ -370,6 +377,7 @@ impl Replica {
                 | RequestBody::Validate(_)
                 | RequestBody::Look { .. }
                 | RequestBody::LetGo { .. }
+                | RequestBody::Reserve { .. }
                 | RequestBody::Abandon { .. }
         );
         matches!(body, RequestBody::Collect { .. }) || for_rows != (self.partition == PartitionId::CLUSTER)
@@ -596,6 +604,9 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
         RequestBody::Commit(commitment) => CommandBody::Commit(Arc::clone(commitment)),
         RequestBody::Order { participants, body } => {
             CommandBody::Order { participants: participants.clone(), body: Arc::clone(body) }
+        }
+        RequestBody::Reserve { catalog_version, sequence, count } => {
+            CommandBody::Reserve { catalog_version: *catalog_version, sequence: *sequence, count: *count }
         }
         RequestBody::Query(_)
         | RequestBody::Collect { .. }

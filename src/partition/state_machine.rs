@@ -22,8 +22,8 @@ use crate::partition::transaction::{self, Fork};
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
-    CatalogVersion, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, Timestamp,
-    WorkerId,
+    CatalogVersion, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, TableId,
+    Timestamp, WorkerId,
 };
 use crate::{planted, sometimes};
 use serde::{Deserialize, Serialize};
@@ -263,6 +263,7 @@ impl StateMachine {
             RequestBody::Step(step) => step.catalog_version,
             RequestBody::Commit(commitment) | RequestBody::Validate(commitment) => commitment.catalog_version,
             RequestBody::Order { body, .. } => body.catalog_version(),
+            RequestBody::Reserve { catalog_version, .. } => *catalog_version,
             _ => return None,
         };
         (planned != self.catalog.version).then_some(self.catalog.version)
@@ -322,7 +323,10 @@ impl StateMachine {
                 let number = self.register(*node, *worker, *incarnation);
                 return Executed::answer(id, ReplyBody::Done(Outcome::Gateway(number)));
             }
-            CommandBody::Execute { .. } | CommandBody::Commit(_) | CommandBody::Order { .. } => {}
+            CommandBody::Execute { .. }
+            | CommandBody::Commit(_)
+            | CommandBody::Order { .. }
+            | CommandBody::Reserve { .. } => {}
         }
         self.dedup.acknowledge(id.session, command.acked_below);
         match self.dedup.look_up(id) {
@@ -345,6 +349,9 @@ impl StateMachine {
                 self.execute_statements(&command, statements, settings)
             }
             CommandBody::Commit(commitment) if commitment.catalog_version == before => self.commit(commitment),
+            CommandBody::Reserve { catalog_version, sequence, count } if *catalog_version == before => {
+                self.reserve(*sequence, *count)
+            }
             CommandBody::Order { participants, body } if body.catalog_version() == before => {
                 match self.order(&command, participants, body) {
                     Some(global) => {
@@ -382,6 +389,34 @@ impl StateMachine {
         }
         self.store.commit();
         Outcome::Results(results)
+    }
+
+    /// For planted bugs: what a leader may not do. 125: it is in its rows alone. 126: it is in nobody's yet.
+    pub(super) fn reserve_unlogged(&mut self, sequence: TableId, count: u64) -> Outcome {
+        let mark = self.store.mark();
+        let reserved = sql::reserve(&mut self.store, &self.catalog, sequence, count);
+        if planted!(126) {
+            self.store.rollback(mark);
+        }
+        if !self.stands() {
+            self.store.commit();
+        }
+        match reserved {
+            Ok(values) => Outcome::Reserved(values),
+            Err(error) => Outcome::Error { statement: 0, error },
+        }
+    }
+
+    fn reserve(&mut self, sequence: TableId, count: u64) -> Outcome {
+        let reserved = sql::reserve(&mut self.store, &self.catalog, sequence, count);
+        self.store.commit();
+        match reserved {
+            Ok(values) => {
+                sometimes!("partition.values_reserved");
+                Outcome::Reserved(values)
+            }
+            Err(error) => Outcome::Error { statement: 0, error },
+        }
     }
 
     fn execute_statement(

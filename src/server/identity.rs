@@ -19,8 +19,8 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 /// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions.
-/// 3: foreign keys and owners of keys in the catalog, columns that came later than rows, and that were dropped; reads over several
-/// partitions. What was written before is not read.
+/// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
+/// over several partitions. What was written before is not read.
 pub const FORMAT: u32 = 3;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";

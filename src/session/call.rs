@@ -170,6 +170,7 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
         RequestBody::Execute(_)
         | RequestBody::Commit(_)
         | RequestBody::Order { .. }
+        | RequestBody::Reserve { .. }
         | RequestBody::RegisterGateway { .. } => true,
     }
 }
@@ -395,6 +396,7 @@ impl Call {
             RequestBody::Step(step) => Some(step.catalog_version),
             RequestBody::Commit(list) | RequestBody::Validate(list) => Some(list.catalog_version),
             RequestBody::Order { body, .. } => Some(body.catalog_version()),
+            RequestBody::Reserve { catalog_version, .. } => Some(*catalog_version),
             RequestBody::Collect { .. }
             | RequestBody::ReadCatalog { .. }
             | RequestBody::RegisterGateway { .. }

@@ -35,6 +35,7 @@ mod call;
 mod codec;
 mod connection;
 mod gateway;
+mod sequences;
 mod settings;
 mod shared;
 mod survey;

@@ -1,6 +1,7 @@
 //! What all connections of a gateway have in common, and one event's view of it.
 
 use super::gateway::{GatewayConfig, GatewayOutput, GatewayStats};
+use super::sequences::Sequences;
 use crate::catalog::Catalog;
 use crate::cluster::Router;
 use crate::sql;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) sessions: usize,
     /// For statements that read no table.
     pub(super) nothing: Store,
+    /// Values of sequences that were reserved for this gateway.
+    pub(super) sequences: Sequences,
 }
 
 impl Shared {
@@ -49,12 +52,14 @@ impl Shared {
             stopping: false,
             sessions: 0,
             nothing: Store::new(),
+            sequences: Sequences::default(),
         }
     }
 
     /// Takes a catalog if it is newer.
     pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
         if catalog.version > self.catalog.version {
+            self.sequences.keep(&catalog);
             self.catalog = catalog;
         }
     }

@@ -9,6 +9,7 @@ use crate::catalog::system::{SYSTEM_TABLES, tables};
 use crate::catalog::{Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
 use crate::consensus::Role;
+use crate::sql;
 use crate::types::{LogIndex, NodeId, PartitionId, Timestamp, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl Needs {
         let mut needs = Self::default();
         for table in tables {
             let survey = match table.name.as_str() {
-                "tables" | "columns" | "indexes" | "constraints" => {
+                "tables" | "columns" | "indexes" | "constraints" | "sequences" => {
                     needs.catalog = true;
                     continue;
                 }
@@ -68,6 +69,7 @@ pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
         "nodes" => nodes(sources),
         "partitions" => partitions(sources),
         "replicas" => replicas(sources),
+        "sequences" => sequences(sources),
         "sessions" => workers(sources).flat_map(sessions).collect(),
         "settings" => settings(sources),
         "tables" => defined(sources).map(table_row).collect(),
@@ -261,7 +263,27 @@ fn settings(sources: &Sources<'_>) -> Vec<Row> {
 
 /// Tables of the catalog, and the system's own.
 fn defined<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a Table> {
-    sources.catalog.tables.values().chain(tables()).map(Arc::as_ref)
+    sources.catalog.tables.values().chain(tables()).map(Arc::as_ref).filter(|table| !table.is_sequence())
+}
+
+fn sequences(sources: &Sources<'_>) -> Vec<Row> {
+    let row = |(table, sequence): (&Arc<Table>, &crate::catalog::Sequence)| {
+        let owner = sources.catalog.owner_of(table.id);
+        vec![
+            text(&table.schema),
+            text(&table.name),
+            text(sequence.data_type.to_string()),
+            Value::Int8(sequence.start),
+            Value::Int8(sequence.increment),
+            Value::Int8(sequence.min),
+            Value::Int8(sequence.max),
+            Value::Int8(sequence.cache),
+            Value::Bool(sequence.cycle),
+            optional_text(owner.map(|(table, column)| format!("{}.{}.{}", table.schema, table.name, column.name))),
+            int4(sql::sequence_home(table, sources.partitions).0),
+        ]
+    };
+    sources.catalog.sequences().map(row).collect()
 }
 
 fn names(table: &Table, columns: &[usize]) -> String {
@@ -293,6 +315,9 @@ fn columns(table: &Table) -> Vec<Row> {
             text(column.data_type.to_string()),
             Value::Bool(column.not_null),
             optional_text(column.default.as_ref()),
+            optional_text(
+                column.sequences.identity.map(|identity| if identity.always { "always" } else { "by default" }),
+            ),
         ]
     };
     table.live_columns().map(row).collect()

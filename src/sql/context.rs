@@ -3,6 +3,7 @@
 
 use super::integrity::Changes;
 use super::placement::Share;
+use super::sequence::Drawing;
 use crate::types::datetime::{TimeContext, TimeZone};
 use crate::types::{PartitionId, Rng, Timestamp};
 
@@ -26,6 +27,8 @@ pub struct Context {
     pub together: bool,
     /// Changes of rows from which something follows.
     pub changes: Changes,
+    /// Values of sequences that were drawn for it.
+    pub(super) drawn: Drawing,
 }
 
 /// Facts of the session that expressions can ask for.
@@ -62,6 +65,7 @@ impl Context {
             at: PartitionId(1),
             together: false,
             changes: Changes::default(),
+            drawn: Drawing::default(),
         }
     }
 }

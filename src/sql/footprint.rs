@@ -6,6 +6,7 @@ use super::execute::{Run, fitted, fitted_value};
 use super::expr::Expr;
 use super::placement::{home_of, home_of_key};
 use super::plan::{Node, Scan, Update, Write, scans_in};
+use super::sequence::Drawing;
 use crate::catalog::Table;
 use crate::storage::Store;
 use crate::types::random::SeedableRng;
@@ -130,7 +131,12 @@ impl Placement {
         }
     }
 
-    pub(super) fn footprint(&self, parameters: &[Value], partitions: u32) -> Result<Footprint, SqlError> {
+    pub(super) fn footprint(
+        &self,
+        parameters: &[Value],
+        drawn: &Drawing,
+        partitions: u32,
+    ) -> Result<Footprint, SqlError> {
         if self.touches.iter().all(|touch| matches!(touch, Touch::System(_))) {
             return Ok(Footprint::Constant);
         }
@@ -148,7 +154,7 @@ impl Placement {
                 Touch::Everywhere => found.extend((1..=partitions).map(PartitionId)),
                 Touch::Home(table) => found.push(home_of(table, partitions)),
                 Touch::Pinned(table, columns) => {
-                    for key in combinations(columns, parameters)? {
+                    for key in combinations(columns, parameters, drawn)? {
                         found.push(home_of_key(table, &key, partitions));
                     }
                 }
@@ -213,12 +219,16 @@ fn typed(table: &Table, key: impl Iterator<Item = Vec<Expr>>) -> Vec<(DataType, 
 }
 
 /// All partition keys that the alternatives allow, with their values. NULL can be inserted but not found; both go together.
-fn combinations(columns: &[(DataType, Vec<Expr>)], parameters: &[Value]) -> Result<Vec<Vec<Value>>, SqlError> {
+fn combinations(
+    columns: &[(DataType, Vec<Expr>)],
+    parameters: &[Value],
+    drawn: &Drawing,
+) -> Result<Vec<Vec<Value>>, SqlError> {
     let mut keys: Vec<Vec<Value>> = vec![Vec::with_capacity(columns.len())];
     for (data_type, alternatives) in columns {
         let mut longer = Vec::with_capacity(keys.len() * alternatives.len());
         for alternative in alternatives {
-            let Some(value) = value_of(alternative, *data_type, parameters)? else { continue };
+            let Some(value) = value_of(alternative, *data_type, parameters, drawn)? else { continue };
             for key in &keys {
                 let mut key = key.clone();
                 key.push(value.clone());
@@ -230,7 +240,12 @@ fn combinations(columns: &[(DataType, Vec<Expr>)], parameters: &[Value]) -> Resu
     Ok(keys)
 }
 
-pub(super) fn value_of(expr: &Expr, data_type: DataType, parameters: &[Value]) -> Result<Option<Value>, SqlError> {
+pub(super) fn value_of(
+    expr: &Expr,
+    data_type: DataType,
+    parameters: &[Value],
+    drawn: &Drawing,
+) -> Result<Option<Value>, SqlError> {
     // Nearly always it is a parameter: without the surroundings of a general expression.
     match expr {
         Expr::Constant(value) => return Ok(fitted_value(value.clone(), data_type)),
@@ -243,5 +258,6 @@ pub(super) fn value_of(expr: &Expr, data_type: DataType, parameters: &[Value]) -
     }
     let store = Store::new();
     let mut context = Context::new(Timestamp(0), Rng::from_seed([0; 32]), "UTC", 0);
+    context.drawn = drawn.clone();
     fitted(expr, data_type, &mut Run::new(&store, parameters, &mut context))
 }

@@ -34,7 +34,12 @@ pub fn install(
     for table in new.tables.values() {
         match same(table) {
             Some(old) if before.contains(&table.tree) && old.tree != table.tree => move_rows(store, old, table)?,
-            Some(old) if old.tree != table.tree => rows::rewrite(store, old, table, work.on(table.id), context)?,
+            // Without work on its rows, a table that has another tree has been emptied.
+            Some(old) if old.tree != table.tree => {
+                if let Some(work) = work.on(table.id) {
+                    rows::rewrite(store, old, table, Some(work), context)?;
+                }
+            }
             _ => {}
         }
     }

@@ -47,6 +47,7 @@ mod plan;
 mod plan_cache;
 mod prepared;
 mod relocate;
+mod sequence;
 mod settings;
 
 pub use context::{Context, SessionFacts};
@@ -61,4 +62,5 @@ pub use placement::{Share, partition_of};
 pub use plan_cache::PlanCache;
 pub use prepared::{OutputColumn, Prepared, prepare};
 pub use relocate::{install_moved, moves_rows, rows_to_move};
+pub use sequence::{Drawn, Draws, Drew, Needs, Placed, Set, Values, install_sequences, reserve, sequence_home, wanted};
 pub use settings::{Settings, StatementResult};

@@ -8,10 +8,12 @@ use super::footprint::{Footprint, Placement};
 use super::integrity::Web;
 use super::parse::{Copy, Kind, Parsed, character_position};
 use super::plan::{self, Node, Write};
+use super::sequence::{Drawing, Draws};
 use super::settings::{Settings, StatementResult};
 use crate::catalog::{Catalog, Table};
+use crate::planted;
 use crate::storage::Store;
-use crate::types::{DataType, SqlError, SqlState, TableId, Value};
+use crate::types::{DataType, PartitionId, SqlError, SqlState, TableId, Value};
 use sqlparser::ast;
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +35,10 @@ pub struct Prepared {
     columns: Vec<OutputColumn>,
     pub(super) plan: Plan,
     placement: Placement,
+    /// What it draws from sequences.
+    draws: Draws,
+    /// Columns that set a sequence.
+    sets: Vec<usize>,
     tag: &'static str,
     /// ORDER BY stands in the text: whether the plan needs a sort for it is another question.
     ordered: bool,
@@ -80,8 +86,9 @@ pub fn prepare(
         other => (other, false),
     };
     let ordered = matches!(tree, ast::Statement::Query(query) if query.order_by.is_some());
-    let mut binder = Binder::new(catalog, settings, &statement.text, parameter_types);
+    let mut binder = Binder::new(catalog, settings, &statement.text, parameter_types).overriding(statement.overriding);
     let bound = binder.statement(tree)?;
+    let (draws, sets) = (binder.draws(), binder.sets(tree)?);
     let parameters = binder.into_parameters()?;
     let mut prepared = match bound {
         bind::Statement::Query(bound) => {
@@ -93,6 +100,8 @@ pub fn prepare(
                 columns,
                 plan: Plan::Query(plan),
                 placement,
+                draws,
+                sets,
                 tag: "SELECT",
                 ordered,
                 division: OnceLock::new(),
@@ -116,6 +125,8 @@ pub fn prepare(
                 columns,
                 plan: Plan::Write(write),
                 placement,
+                draws,
+                sets,
                 tag,
                 ordered,
                 division: OnceLock::new(),
@@ -132,6 +143,8 @@ pub fn prepare(
         };
         prepared.plan = Plan::Explain(lines);
         prepared.placement = Placement::default();
+        prepared.draws = Draws::default();
+        prepared.sets = Vec::new();
         prepared.tag = "EXPLAIN";
         prepared.columns =
             vec![OutputColumn { name: "QUERY PLAN".to_owned(), data_type: DataType::Text, origin: None }];
@@ -165,13 +178,16 @@ fn check_explain_option(option: &ast::UtilityOption, text: &str) -> Result<(), S
 }
 
 fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy: &Copy) -> Result<Prepared, SqlError> {
-    let write = Binder::new(catalog, settings, &statement.text, &[]).copy(copy)?;
+    let mut binder = Binder::new(catalog, settings, &statement.text, &[]);
+    let write = binder.copy(copy)?;
+    let draws = binder.draws();
     let placement = Placement::of_write(&write);
     let web = web_of(catalog, settings, &write)?;
     // The data and the number of their first line.
     let parameters = vec![DataType::Bytea, DataType::Int8];
     let (columns, plan, division) = (Vec::new(), Plan::Write(write), OnceLock::new());
-    Ok(Prepared { parameters, columns, plan, placement, tag: "COPY", ordered: false, division, web })
+    let sets = Vec::new();
+    Ok(Prepared { parameters, columns, plan, placement, draws, sets, tag: "COPY", ordered: false, division, web })
 }
 
 /// What hangs together with the table that is written.
@@ -264,7 +280,48 @@ impl Prepared {
     /// # Errors
     /// When the partition key's value cannot be computed.
     pub fn footprint(&self, parameters: &[Value], partitions: u32) -> Result<Footprint, SqlError> {
-        self.placement.footprint(parameters, partitions)
+        self.placement.footprint(parameters, &self.known_drawn(parameters)?, partitions)
+    }
+
+    /// What it draws from sequences. The values that a session has drawn travel as one parameter behind the statement's
+    /// own ([`super::Drawn::to_parameter`]); what is missing is told by an error of which [`super::wanted`] speaks.
+    #[must_use]
+    pub const fn draws(&self) -> &Draws {
+        &self.draws
+    }
+
+    /// Columns of its rows that are `setval`: each holds a [`super::Set`], which the session has to carry out.
+    #[must_use]
+    pub fn sets(&self) -> &[usize] {
+        &self.sets
+    }
+
+    /// The values that are known before execution.
+    pub(super) fn known_drawn(&self, parameters: &[Value]) -> Result<Drawing, SqlError> {
+        if self.draws.is_empty() { Ok(Drawing::default()) } else { self.drawing(parameters, PartitionId(0)) }
+    }
+
+    fn drawing(&self, parameters: &[Value], partition: PartitionId) -> Result<Drawing, SqlError> {
+        Drawing::of(&self.draws, partition, parameters.get(self.parameters.len()))
+    }
+
+    /// Runs something with the values that were drawn for it.
+    pub(super) fn with_drawn(
+        &self,
+        parameters: &[Value],
+        context: &mut Context,
+        run: impl FnOnce(&mut Context) -> Result<StatementResult, SqlError>,
+    ) -> Result<StatementResult, SqlError> {
+        if self.draws.is_empty() {
+            return run(context);
+        }
+        // Who draws for rows of its own has values of its own.
+        let own = context.share.filter(|_| self.draws_by_row()).map_or(PartitionId(0), |share| share.own);
+        // Planted 128: all draw from the same.
+        let own = if planted!(128) { PartitionId(0) } else { own };
+        context.drawn = self.drawing(parameters, own)?;
+        let result = run(context);
+        context.drawn.settle(result)
     }
 
     /// Runs a read-only statement. `parameters` must have the types of [`Self::parameters`].
@@ -283,7 +340,8 @@ impl Prepared {
             return Err(SqlError::unsupported(message).hint("Send the statement on its own."));
         }
         match &self.plan {
-            Plan::Query(plan) => run_to_end(plan, &mut Run::new(store, parameters, context)),
+            Plan::Query(plan) => self
+                .with_drawn(parameters, context, |context| run_to_end(plan, &mut Run::new(store, parameters, context))),
             Plan::Explain(lines) => {
                 let rows: Vec<_> = lines.iter().map(|line| vec![Value::text(line)]).collect();
                 Ok(StatementResult { affected: rows.len() as u64, rows, suspended: false })
@@ -304,7 +362,7 @@ impl Prepared {
     ) -> Result<StatementResult, SqlError> {
         let Plan::Write(write) = &self.plan else { return self.query(store, parameters, context) };
         self.check_parameters(parameters)?;
-        let result = match write {
+        let result = self.with_drawn(parameters, context, |context| match write {
             Write::Insert(insert) => execute::insert(insert, None, store, parameters, context),
             Write::Update(update) => execute::update(update, store, parameters, context),
             Write::Delete(delete) => execute::delete(delete, store, parameters, context),
@@ -315,7 +373,7 @@ impl Prepared {
                 }
                 Ok(StatementResult::default())
             }
-        }?;
+        })?;
         self.settle_here(store, context)?;
         Ok(result)
     }

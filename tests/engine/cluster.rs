@@ -7,8 +7,8 @@
 use super::Answer;
 use orrery::catalog::{Catalog, Table};
 use orrery::sql::{
-    self, Context, Definition, Distribution, Kind, PlanCache, Prepared, Settings, Share, StatementResult, Surroundings,
-    Work,
+    self, Context, Definition, Distribution, Drew, Kind, Needs, PlanCache, Prepared, Settings, Share, StatementResult,
+    Surroundings, Work,
 };
 use orrery::storage::Store;
 use orrery::types::random::SeedableRng;
@@ -37,6 +37,7 @@ pub struct Cluster {
     /// Tables without a primary key are placed by their first column, as if PARTITION BY had said so.
     pub spread: bool,
     plans: PlanCache,
+    drew: Drew,
     statements: u64,
 }
 
@@ -49,6 +50,7 @@ impl Cluster {
             counts: Counts::default(),
             spread: false,
             plans: PlanCache::new(256),
+            drew: Drew::default(),
             statements: 0,
         }
     }
@@ -128,6 +130,7 @@ impl Cluster {
             } else {
                 sql::install(store, old, &next, work, &mut context)?;
             }
+            sql::install_sequences(store, old, &next, share(number));
         }
         self.prove(&next)?;
         self.catalog = next;
@@ -158,15 +161,32 @@ impl Cluster {
         self.statements += 1;
         let types: Vec<Option<DataType>> = vec![None; parameters.len()];
         let plan = self.plans.prepare(&self.catalog, text, &self.settings, &types)?;
-        let marks: Vec<_> = self.stores.iter().map(Store::mark).collect();
-        let result = self.distribute(&plan, parameters);
-        for (store, mark) in self.stores.iter_mut().zip(marks) {
-            if result.is_err() {
-                store.rollback(mark);
+        let mut needs = Needs::default();
+        let result = loop {
+            let (partitions, mut drew) = (self.partitions(), std::mem::take(&mut self.drew));
+            let parameters = super::drawn(&plan, parameters, &needs, &mut drew, |sequence, count| {
+                let table = self.catalog.table_by_id(sequence).expect("a plan's sequence exists");
+                let home = sql::sequence_home(table, partitions);
+                let store = &mut self.stores[home.0 as usize - 1];
+                let reserved = sql::reserve(store, &self.catalog, sequence, count);
+                store.commit();
+                reserved
+            });
+            self.drew = drew;
+            let parameters = parameters?;
+            let marks: Vec<_> = self.stores.iter().map(Store::mark).collect();
+            let result = self.distribute(&plan, &parameters);
+            for (store, mark) in self.stores.iter_mut().zip(marks) {
+                if result.is_err() {
+                    store.rollback(mark);
+                }
+                store.commit();
             }
-            store.commit();
-        }
-        let result = result?;
+            match result.as_ref().err().and_then(sql::wanted) {
+                Some(wanted) => needs.add(&wanted)?,
+                None => break result?,
+            }
+        };
         Ok(Answer { columns: plan.columns().to_vec(), tag: plan.tag(result.affected), result, notices: vec![] })
     }
 

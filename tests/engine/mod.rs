@@ -4,12 +4,15 @@
 pub mod cluster;
 pub mod generate;
 
-use orrery::catalog::Catalog;
-use orrery::sql::{self, Context, Definition, Kind, OutputColumn, PlanCache, Settings, StatementResult, Surroundings};
+use orrery::catalog::{Catalog, Table};
+use orrery::sql::{
+    self, Context, Definition, Drew, Kind, Needs, OutputColumn, PlanCache, Prepared, Settings, Share, StatementResult,
+    Surroundings, Values,
+};
 use orrery::storage::Store;
 use orrery::types::datetime::TimeZone;
 use orrery::types::random::SeedableRng;
-use orrery::types::{DataType, Rng, SqlError, Timestamp, Value, text};
+use orrery::types::{DataType, PartitionId, Rng, SqlError, TableId, Timestamp, Value, text};
 
 /// The engine's clock stands still.
 const NOW: Timestamp = Timestamp(700_000_000_000_000);
@@ -20,6 +23,7 @@ pub struct Engine {
     pub store: Store,
     pub settings: Settings,
     pub plans: PlanCache,
+    drew: Drew,
     statements: u64,
 }
 
@@ -39,6 +43,7 @@ impl Engine {
             store: Store::new(),
             settings: Settings::default(),
             plans: PlanCache::new(256),
+            drew: Drew::default(),
             statements: 0,
         }
     }
@@ -82,6 +87,7 @@ impl Engine {
         let mut catalog = self.catalog.clone();
         loop {
             sql::install(&mut self.store, &catalog, &next, &work, &mut context)?;
+            sql::install_sequences(&mut self.store, &catalog, &next, WHOLE);
             if let Some(proof) = sql::proofs(&catalog, &next) {
                 let share = sql::Share { own: orrery::types::PartitionId(1), partitions: 1 };
                 let said = proof.claims(&self.store, &next, share)?;
@@ -106,19 +112,64 @@ impl Engine {
         let types: Vec<Option<DataType>> = vec![None; parameters.len()];
         let plan = self.plans.prepare(&self.catalog, text, &self.settings, &types)?;
         let mut context = self.context();
-        let mark = self.store.mark();
-        match plan.execute(&mut self.store, parameters, &mut context) {
+        let mut needs = Needs::default();
+        let result = loop {
+            let parameters = drawn(&plan, parameters, &needs, &mut self.drew, |sequence, count| {
+                let reserved = sql::reserve(&mut self.store, &self.catalog, sequence, count);
+                self.store.commit();
+                reserved
+            })?;
+            let mark = self.store.mark();
+            let result = plan.execute(&mut self.store, &parameters, &mut context);
+            if result.is_err() {
+                self.store.rollback(mark);
+            }
+            match result.as_ref().err().and_then(sql::wanted) {
+                Some(wanted) => needs.add(&wanted)?,
+                None => break result,
+            }
+        };
+        match result {
             Ok(result) => {
                 self.store.commit();
                 let tag = plan.tag(result.affected);
                 Ok(Answer { columns: plan.columns().to_vec(), result, tag, notices: vec![] })
             }
-            Err(error) => {
-                self.store.rollback(mark);
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
+}
+
+/// One store has it all.
+const WHOLE: Share = Share { own: PartitionId(1), partitions: 1 };
+
+/// A statement's parameters with what it draws from sequences, as a session adds it. Reserved is as much as is drawn.
+pub fn drawn(
+    plan: &Prepared,
+    parameters: &[Value],
+    needs: &Needs,
+    drew: &mut Drew,
+    mut reserve: impl FnMut(TableId, u64) -> Result<Values, SqlError>,
+) -> Result<Vec<Value>, SqlError> {
+    let mut parameters = parameters.to_vec();
+    let mut failed = None;
+    if !plan.draws().is_empty() {
+        let take = |sequence: &Table, count| {
+            let (mut all, mut missing) = (Vec::new(), count);
+            while missing > 0 && failed.is_none() {
+                match reserve(sequence.id, missing) {
+                    Ok(values) => {
+                        missing -= values.count;
+                        all.push(values);
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            all
+        };
+        parameters.push(plan.draws().draw(needs, drew, take).to_parameter());
+    }
+    failed.map_or(Ok(parameters), Err)
 }
 
 /// A value as PostgreSQL prints it.

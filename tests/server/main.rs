@@ -18,5 +18,6 @@ mod node;
 mod partitions;
 mod peers;
 mod pipeline;
+mod sequences;
 mod shell;
 mod sql;

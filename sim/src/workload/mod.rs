@@ -20,6 +20,7 @@ mod last_seen;
 mod observer;
 mod registers;
 mod schema;
+mod sequences;
 mod tpcb;
 pub mod wire;
 
@@ -27,6 +28,7 @@ pub use bank::OPENING_BALANCE;
 pub use families::KIN;
 pub use indexes::{BATCH_ROWS, BATCH_STRIDE, WAYS};
 pub(crate) use last_seen::LastSeen;
+pub use sequences::{STRETCH, issued_rows};
 
 use crate::history::Seen;
 use crate::operation::Operation;
@@ -134,6 +136,7 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &families::Families,
     &schema::Schema,
     &observer::Observer,
+    &sequences::Sequences,
 ];
 
 /// Checkers that fit any workload.

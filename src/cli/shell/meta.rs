@@ -12,6 +12,7 @@ pub(super) enum Next {
 
 const HELP: &str = "\
   \\d [NAME]          tables, or one table with its columns, indexes and constraints
+  \\ds                sequences
   \\dS                system tables: what can be known of the cluster
   \\timing [on|off]   show how long each statement takes
   \\x [on|off]        a line for each value
@@ -50,6 +51,7 @@ impl Shell {
                 );
                 self.say(&text);
             }
+            "\\ds" => self.sequences()?,
             "\\dS" => self.list("schema = 'system'", "description")?,
             "\\d" | "\\dt" => match argument {
                 Some(name) => self.describe(name)?,
@@ -68,6 +70,18 @@ impl Shell {
         let rows = self.client.rows(&query, super::DESCRIBE)?;
         if rows.rows.is_empty() {
             self.say("There are no tables.");
+        } else {
+            self.draw(&rows);
+        }
+        Ok(())
+    }
+
+    fn sequences(&mut self) -> Result<(), Failure> {
+        let query = "SELECT schema, name, type, start_value, increment_by, owned_by FROM system.sequences \
+                     ORDER BY schema, name";
+        let rows = self.client.rows(query, super::DESCRIBE)?;
+        if rows.rows.is_empty() {
+            self.say("There are no sequences.");
         } else {
             self.draw(&rows);
         }
@@ -106,7 +120,8 @@ impl Shell {
         let of = format!("schema = {} AND table_name = {}", literal(schema), literal(table));
         let columns = self.client.rows(
             &format!(
-                "SELECT name, type, CASE WHEN not_null THEN 'not null' END AS nullable, default_value AS default \
+                "SELECT name, type, CASE WHEN not_null THEN 'not null' END AS nullable, \
+                 coalesce('generated ' || identity || ' as identity', default_value) AS default \
                  FROM system.columns WHERE {of} ORDER BY position"
             ),
             super::DESCRIBE,

@@ -435,6 +435,7 @@ impl StateMachine {
         let Some(share) = context.share.filter(|_| self.partition != PartitionId::CLUSTER) else { return Ok(true) };
         if share.partitions <= 1 || !sql::moves_rows(old, new) {
             sql::install(&mut self.store, old, new, work, context)?;
+            sql::install_sequences(&mut self.store, old, new, share);
             return self.prove(standing, (old, new), share, round, values);
         }
         if standing.sent.iter().all(|(sent, _)| sent != round) {
@@ -453,6 +454,7 @@ impl StateMachine {
         }
         sometimes!("global.rows_moved", !arrivals.is_empty());
         sql::install_moved(&mut self.store, old, new, share, &arrivals, context)?;
+        sql::install_sequences(&mut self.store, old, new, share);
         self.prove(standing, (old, new), share, round, values)
     }
 

@@ -26,6 +26,8 @@ pub(super) enum Role {
     Work,
     /// The catalog, at the cluster partition.
     Catalog,
+    /// Values of a sequence.
+    Draw,
     /// A statement of a block, at one of the partitions that it touches.
     Step,
     /// Whether a partition would still show a block what it has shown it.
@@ -167,6 +169,14 @@ impl Connection {
                 self.remove_call(index);
                 self.step_validated(turn, outcome);
             }
+            (End::Done(outcome), Role::Draw) => {
+                self.remove_call(index);
+                self.reserved(turn, outcome);
+            }
+            (End::PlanIsOld(version), Role::Draw) => {
+                self.remove_call(index);
+                self.draw_outdated(turn, version);
+            }
             (End::PlanIsOld(version), Role::Step | Role::Validate) => self.step_outdated(turn, version),
             (End::Done(outcome), Role::Collect) => {
                 let call = self.remove_call(index);
@@ -211,7 +221,8 @@ impl Connection {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, &job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_) | Job::Cut(_)) | None => {
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_) | Job::Cut(_) | Job::Draw(_))
+            | None => {
                 self.broken(turn);
             }
         }
@@ -284,7 +295,7 @@ impl Connection {
                 self.retire(&call);
                 self.execute_again(turn, job);
             }
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_) | Job::Draw(_)) | None => self.broken(turn),
         }
     }
 

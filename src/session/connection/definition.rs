@@ -7,6 +7,7 @@
 //! 3. This gateway must know the catalog before it goes on: its own replica tells it, or it asks.
 
 use super::calls::{Role, around};
+use super::draw::SetJob;
 use super::execution::result_lost;
 use super::extended::shifted;
 use super::order::Collecting;
@@ -19,6 +20,7 @@ use crate::session::writer::Severity;
 use crate::sometimes;
 use crate::sql::{self, Parsed};
 use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// DDL under way.
@@ -29,6 +31,8 @@ pub(super) struct DefineJob {
     checked: CatalogVersion,
     /// The statement's tag and notices, once it is in force.
     defined: Option<(String, Vec<SqlError>)>,
+    /// What is done then, if the client has not asked for the definition itself.
+    then: Option<SetJob>,
 }
 
 impl Connection {
@@ -40,7 +44,19 @@ impl Connection {
             return self.confirm(turn, task, error);
         }
         self.note_statement(turn, &statement.text);
-        let job = DefineJob { statement, origin, checked: turn.shared.catalog.version, defined: None };
+        let job = DefineJob { statement, origin, checked: turn.shared.catalog.version, defined: None, then: None };
+        let body = self.definition_body(turn, &job);
+        self.job = Some(Job::Define(Box::new(job)));
+        self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
+    }
+
+    /// A definition that the session makes to set a sequence.
+    pub(super) fn define_then(&mut self, turn: &mut Turn<'_>, statement: Parsed, then: SetJob) {
+        if let Err(error) = self.check_definition(turn, &statement) {
+            return self.fail(turn, error);
+        }
+        let (origin, checked) = (Origin::Simple(VecDeque::new()), turn.shared.catalog.version);
+        let job = DefineJob { statement, origin, checked, defined: None, then: Some(then) };
         let body = self.definition_body(turn, &job);
         self.job = Some(Job::Define(Box::new(job)));
         self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
@@ -146,6 +162,9 @@ impl Connection {
     /// In force everywhere.
     pub(super) fn finish_definition(&mut self, turn: &mut Turn<'_>) {
         let Some(Job::Define(job)) = self.job.take() else { return self.broken(turn) };
+        if let Some(then) = job.then {
+            return self.set_next(turn, then);
+        }
         let (tag, notices) = job.defined.unwrap_or_default();
         if self.settings.wants_notices() {
             for notice in &notices {

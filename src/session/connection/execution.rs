@@ -9,7 +9,7 @@ use crate::session::call::{Call, Step};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sometimes;
-use crate::sql::{Distribution, Kind, Parsed, Prepared, StatementResult};
+use crate::sql::{Distribution, Kind, Needs, Parsed, Prepared, StatementResult};
 use crate::storage::Store;
 use crate::types::{DataType, PartitionId, SqlError, SqlState, Value};
 use std::collections::BTreeSet;
@@ -22,6 +22,10 @@ pub(super) struct Item {
     pub(super) plan: Arc<Prepared>,
     pub(super) types: Vec<Option<DataType>>,
     pub(super) parameters: Vec<Value>,
+    /// How many values its rows take from sequences, as far as is known.
+    pub(super) needs: Needs,
+    /// In a block: partitions that an earlier attempt, which drew too little, has touched for the first time.
+    pub(super) touched: Vec<PartitionId>,
 }
 
 impl Item {
@@ -31,7 +35,7 @@ impl Item {
         types: Vec<Option<DataType>>,
         parameters: Vec<Value>,
     ) -> Self {
-        Self { parsed: parsed.clone(), plan, types, parameters }
+        Self { parsed: parsed.clone(), plan, types, parameters, needs: Needs::default(), touched: Vec::new() }
     }
 
     pub(super) fn plan(&self) -> &Prepared {
@@ -91,10 +95,16 @@ impl Connection {
         self.dispatch(turn, BatchJob { items, origin });
     }
 
-    /// Sends a batch where its statements belong.
-    fn dispatch(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
+    /// Sends a batch where its statements belong, with what they draw from sequences.
+    pub(super) fn dispatch(&mut self, turn: &mut Turn<'_>, mut job: BatchJob) {
+        if let Err(error) = self.refuse_set(&job.items) {
+            return self.fail(turn, error);
+        }
+        if let Some((sequence, missing)) = self.draw(turn, &mut job.items) {
+            return self.reserve(turn, job, &sequence, missing);
+        }
         match self.route_in_block(turn, &job.items) {
-            Ok(Route::Nowhere) => self.execute_here(turn, &job.items, job.origin),
+            Ok(Route::Nowhere) => self.execute_nowhere(turn, job),
             Ok(route) if self.in_block() => self.execute_step(turn, job, route),
             Ok(route) => {
                 let (partition, body) = self.batch_body(turn, &job.items, &route);
@@ -144,16 +154,26 @@ impl Connection {
         origin: Origin,
         gathered: Option<&Store>,
     ) {
+        match self.evaluate(turn, items, gathered) {
+            Ok(results) => self.render(turn, items, origin, results),
+            Err((at, error)) => self.fail(turn, shifted(error, items.get(at).map_or(0, |item| item.parsed.offset))),
+        }
+    }
+
+    /// What read-only statements come to over these rows, or over none; or which of them fails, and why.
+    pub(super) fn evaluate(
+        &self,
+        turn: &mut Turn<'_>,
+        items: &[Item],
+        gathered: Option<&Store>,
+    ) -> Result<Vec<StatementResult>, (usize, SqlError)> {
         let mut results = Vec::with_capacity(items.len());
-        for item in items {
+        for (at, item) in items.iter().enumerate() {
             let mut context = super::utility::context(turn, self.clock(turn), &self.settings, self.process);
             let store = gathered.unwrap_or(&turn.shared.nothing);
-            match item.plan.query(store, &item.parameters, &mut context) {
-                Ok(result) => results.push(result),
-                Err(error) => return self.fail(turn, shifted(error, item.parsed.offset)),
-            }
+            results.push(item.plan.query(store, &item.parameters, &mut context).map_err(|error| (at, error))?);
         }
-        self.render(turn, items, origin, results);
+        Ok(results)
     }
 
     /// The batch has been answered.
@@ -163,6 +183,7 @@ impl Connection {
                 self.render(turn, &job.items, job.origin, results);
             }
             Outcome::Error { statement, error } => {
+                let Some((job, error)) = self.draw_more(turn, job, statement, error) else { return };
                 let item = usize::try_from(statement).ok().and_then(|statement| job.items.get(statement));
                 self.fail(turn, shifted(error, item.map_or(0, |item| item.parsed.offset)));
             }
@@ -176,6 +197,10 @@ impl Connection {
         let doubtful = call.is_in_doubt();
         if let Err(error) = self.plan_again(turn, &mut job.items) {
             return if doubtful { self.give_up_on(turn, &call) } else { self.fail(turn, error) };
+        }
+        if !doubtful && job.items.iter().any(|item| !item.plan.draws().is_empty()) {
+            // Under a catalog in which a sequence was set anew nothing is used that was drawn before.
+            return self.dispatch(turn, job);
         }
         let route = match self.route_in_block(turn, &job.items) {
             Ok(Route::Nowhere) if !doubtful => return self.execute_here(turn, &job.items, job.origin),
@@ -220,6 +245,20 @@ impl Connection {
     }
 
     pub(super) fn render(
+        &mut self,
+        turn: &mut Turn<'_>,
+        items: &[Item],
+        origin: Origin,
+        results: Vec<StatementResult>,
+    ) {
+        if items.iter().any(|item| !item.plan.sets().is_empty()) {
+            return self.set_sequences(turn, items.to_vec(), origin, results);
+        }
+        self.render_results(turn, items, origin, results);
+    }
+
+    /// Shows what statements have come to.
+    pub(super) fn render_results(
         &mut self,
         turn: &mut Turn<'_>,
         items: &[Item],

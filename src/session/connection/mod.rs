@@ -9,6 +9,7 @@
 //! - `execution`: queries and writes: plan, route, call, render.
 //! - `order`: commands over several partitions: order, collect, put together.
 //! - `definition`: DDL, in several requests.
+//! - `draw`: values of sequences, before statements that draw them are sent.
 //! - `copy`: COPY … FROM STDIN.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
 //! - `block`, `step`, `settle`: transaction blocks, their statements, and what follows from those.
@@ -27,6 +28,7 @@ mod block;
 mod calls;
 mod copy;
 mod definition;
+mod draw;
 mod execution;
 mod extended;
 mod implicit;
@@ -48,7 +50,7 @@ use super::writer::{Severity, Writer};
 use crate::env::ClientEvent;
 use crate::partition::message::Reply;
 use crate::sometimes;
-use crate::sql::Parsed;
+use crate::sql::{Drew, Parsed};
 use crate::types::datetime::TimeZone;
 use crate::types::{
     CatalogVersion, ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp,
@@ -58,6 +60,7 @@ use bytes::{Bytes, BytesMut};
 use calls::Role;
 use copy::CopyIn;
 use definition::DefineJob;
+use draw::DrawJob;
 use execution::BatchJob;
 use extended::{Portal, Statement};
 use observe::{Latest, ObserveJob};
@@ -117,6 +120,8 @@ enum Job {
     Batch(BatchJob),
     /// The same, once the catalog has been read: planned under another one it was refused.
     Again(BatchJob),
+    /// Values of a sequence are reserved for it; then it is begun again.
+    Draw(Box<DrawJob>),
     /// DDL.
     Define(Box<DefineJob>),
     /// Queries of system tables.
@@ -186,6 +191,8 @@ pub(super) struct Connection {
     idle_since: Option<Instant>,
     /// The client has asked to cancel the current statement.
     cancelled: bool,
+    /// What it has drawn from sequences.
+    drew: Drew,
     /// Number of the last survey.
     surveys: u64,
     /// The latest statement, for whoever asks.
@@ -234,6 +241,7 @@ impl Connection {
             answered: false,
             idle_since: None,
             cancelled: false,
+            drew: Drew::default(),
             surveys: 0,
             latest: Latest::new(wall),
         }

@@ -143,6 +143,13 @@ impl Connection {
             match collecting.result_of(number, item, placed, &settings.time_zone) {
                 Ok(result) => results.push(result),
                 Err(error) if collecting.changes => return self.fail(turn, no_result(&error)),
+                Err(error) if sql::wanted(&error).is_some() => {
+                    let statement = u32::try_from(number).unwrap_or(u32::MAX);
+                    if let Some((job, error)) = self.draw_more(turn, job, statement, error) {
+                        self.fail(turn, shifted(error, job.items[number].parsed.offset));
+                    }
+                    return;
+                }
                 Err(error) => return self.fail(turn, shifted(error, item.parsed.offset)),
             }
         }
@@ -162,6 +169,12 @@ impl Connection {
     }
 
     fn batch_refused(&mut self, turn: &mut Turn<'_>, job: BatchJob, collecting: &Collecting) {
+        let votes = collecting.parts.values().filter_map(|part| match &part.vote {
+            Vote::Error { statement, error } => Some((*statement, &**error)),
+            _ => None,
+        });
+        let votes: Vec<_> = votes.map(|(statement, error)| (statement, error.clone())).collect();
+        let Some(job) = self.draw_for_all(turn, job, collecting.refusal(), &votes) else { return };
         match collecting.refusal() {
             Some(Vote::Error { statement, error }) => {
                 let item = usize::try_from(*statement).ok().and_then(|statement| job.items.get(statement));

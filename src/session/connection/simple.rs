@@ -80,7 +80,14 @@ impl Connection {
                     self.task = Some(Task::Simple(statements));
                     return;
                 }
-                Ok(plan) => items.push(Item::new(statement, plan, Vec::new(), Vec::new())),
+                Ok(plan) => {
+                    let sets = !plan.sets().is_empty();
+                    items.push(Item::new(statement, plan, Vec::new(), Vec::new()));
+                    if sets {
+                        // What comes behind `setval` sees what was set.
+                        break;
+                    }
+                }
                 Err(error) => return self.confirm(turn, Task::Simple(statements), error),
             }
         }

@@ -91,7 +91,8 @@ impl Connection {
         } else if open.catalog_version != version {
             return self.fail(turn, outdated());
         }
-        let new = at.iter().copied().filter(|partition| open.touch(*partition)).collect();
+        let mut new: Vec<_> = at.iter().copied().filter(|partition| open.touch(*partition)).collect();
+        new.extend(item.touched.iter().copied().filter(|partition| at.contains(partition)));
         let phase = if gathers { Phase::Contributing } else { Phase::Executing };
         let rounds = settles.then(Rounds::default);
         let (parts, gathered) = (BTreeMap::new(), BTreeMap::new());
@@ -236,6 +237,7 @@ impl Connection {
             self.note_size(&job.item);
         }
         let conflict = |error: &&SqlError| error.state == SqlState::SERIALIZATION_FAILURE;
+        let Some(job) = self.step_draws_more(turn, job) else { return };
         let errors = || job.parts.values().filter_map(|part| part.as_ref().err());
         if let Some(error) = errors().find(conflict).or_else(|| errors().next()).cloned() {
             return self.step_failed(turn, job, error);
@@ -277,6 +279,36 @@ impl Connection {
         sometimes!("session.gathered_in_block");
         job.phase = Phase::Executing;
         self.start_step(turn, job);
+    }
+
+    /// If the statement failed for want of values of sequences it is executed again with more: another statement of the block.
+    fn step_draws_more(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) -> Option<Box<StepJob>> {
+        let wanted = |part: &Result<StatementResult, SqlError>| part.as_ref().err().and_then(sql::wanted);
+        if !job.parts.values().all(|part| part.is_ok() || wanted(part).is_some()) {
+            return Some(job);
+        }
+        let wanted: Vec<_> = job.parts.values().filter_map(wanted).flatten().collect();
+        if wanted.is_empty() {
+            return Some(job);
+        }
+        let wrote = |part: &Result<StatementResult, SqlError>| part.as_ref().is_ok_and(|part| part.affected > 0);
+        if !job.item.plan.is_read_only() && job.parts.values().any(wrote) {
+            // It is written on one fork and not on another.
+            let error = SqlError::unsupported("a statement that draws from sequences for rows of several partitions")
+                .hint("Send it on its own, outside of BEGIN … COMMIT.");
+            self.fail(turn, error);
+            return None;
+        }
+        if let Err(error) = job.item.needs.add(&wanted) {
+            self.fail(turn, error);
+            return None;
+        }
+        sometimes!("session.step_drew_too_little");
+        let StepJob { mut item, origin, new, .. } = *job;
+        // What has been touched for the first time is validated with the statement that comes to an end.
+        item.touched = new;
+        self.execute_again(turn, BatchJob { items: vec![item], origin });
+        None
     }
 
     /// What came of the statement goes into the lists.

@@ -4,7 +4,7 @@ use super::Connection;
 use crate::session::settings::{Report, Settings};
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
-use crate::sql::{self, Discard, Kind, Maintain, Modes, SetScope, SetValue};
+use crate::sql::{self, Discard, Drew, Kind, Maintain, Modes, SetScope, SetValue};
 use crate::types::{SqlError, SqlState, Timestamp, Value};
 
 /// An answer that no partition was asked for.
@@ -126,11 +126,15 @@ impl Connection {
     fn discard(&mut self, what: Discard) -> Answer {
         match what {
             Discard::All => {
+                self.drew = Drew::default();
                 self.statements.clear();
                 Answer { reports: self.settings.reset_all(), ..Answer::tag("DISCARD ALL") }
             }
             Discard::Plans => Answer::tag("DISCARD PLANS"),
-            Discard::Sequences => Answer::tag("DISCARD SEQUENCES"),
+            Discard::Sequences => {
+                self.drew = Drew::default();
+                Answer::tag("DISCARD SEQUENCES")
+            }
             Discard::Temporary => Answer::tag("DISCARD TEMP"),
         }
     }

@@ -171,6 +171,9 @@ pub(super) fn request(request: &Request) -> String {
         }
         RequestBody::LetGo { cut } => format!("LetGo {cut}"),
         RequestBody::Abandon { transaction } => format!("Abandon transaction {transaction}"),
+        RequestBody::Reserve { catalog_version, sequence, count } => {
+            format!("Reserve {count} of sequence {}, {catalog_version}", sequence.0)
+        }
         RequestBody::ReadCatalog { have } => format!("ReadCatalog, have {have}"),
         RequestBody::RegisterGateway { node, worker, incarnation } => {
             format!("RegisterGateway {node} {worker} {incarnation}")

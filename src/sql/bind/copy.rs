@@ -2,9 +2,10 @@
 
 use super::scope::Scope;
 use super::{Binder, find_by_parts};
+use crate::sql::expr::Expr;
 use crate::sql::parse;
 use crate::sql::plan::{Copy, Write};
-use crate::types::{SqlError, SqlState};
+use crate::types::{SqlError, SqlState, Value};
 
 impl Binder<'_> {
     pub(in crate::sql) fn copy(&mut self, copy: &parse::Copy) -> Result<Write, SqlError> {
@@ -24,7 +25,11 @@ impl Binder<'_> {
         if columns.is_empty() {
             columns = table.live_columns().map(|(place, _)| place).collect();
         }
-        let defaults = self.defaults(&table)?;
+        let mut defaults = self.defaults(&table)?;
+        for column in &columns {
+            // Not evaluated in vain: it might draw from a sequence.
+            defaults[*column] = Expr::Constant(Value::Null);
+        }
         let (target, _) = self.target(&table, None, Scope::of_table(&table, &table.name))?;
         Ok(Write::Copy(Box::new(Copy { target, columns, defaults, format: copy.format.clone() })))
     }

@@ -42,9 +42,8 @@ pub(in crate::sql) fn data_type(name: &ast::DataType) -> Result<DataType, SqlErr
 fn custom(name: &ast::ObjectName, modifiers: &[String]) -> Result<DataType, SqlError> {
     let name = super::name_parts(name)?.pop().unwrap_or_default();
     if ["serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"].contains(&name.as_str()) {
-        return Err(SqlError::unsupported(format!("type {name} is not supported")).hint(
-            "Sequences do not exist yet: use an integer type and give the values, or uuid with gen_random_uuid().",
-        ));
+        return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+            .hint("It is a way to define a column of CREATE TABLE: an integer with a sequence."));
     }
     match (name.as_str(), modifiers) {
         ("bpchar", []) => Ok(DataType::Char(0)),

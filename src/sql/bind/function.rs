@@ -35,6 +35,9 @@ impl Binder<'_> {
             let message = format!("{what} specified, but {name} is not an aggregate function");
             return self.error(span, SqlState::WRONG_OBJECT_TYPE, message);
         }
+        if let Some(typed) = self.sequence_function(&name, &arguments, span)? {
+            return Ok(typed);
+        }
         let mut typed = Vec::with_capacity(arguments.len());
         for argument in arguments {
             typed.push(self.expression(argument)?);

@@ -15,6 +15,7 @@ mod predicate;
 mod query;
 mod scope;
 mod select;
+mod sequence;
 mod series;
 mod standalone;
 mod write;
@@ -22,14 +23,16 @@ mod write;
 pub(super) use data_type::{data_type, data_type_in};
 pub(super) use from::shifted;
 pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified};
+pub(super) use sequence::{draws, quoted_name, renamed_in, sequences_in, stored_name};
 pub(super) use standalone::{Use, column_uses, conversion, converted_default, default_value};
 pub(super) use write::output_columns;
 
 use self::scope::Scope;
 use super::cast::{self, CastContext};
 use super::expr::Expr;
-use super::parse::{character_position, parse_expression, too_complex};
+use super::parse::{Overriding, character_position, parse_expression, too_complex};
 use super::plan::{AggregateCall, Write};
+use super::sequence::Draws;
 use super::settings::Settings;
 use super::{context::Context, prepared::OutputColumn};
 use crate::catalog::{Catalog, Column, Table};
@@ -76,6 +79,14 @@ pub(super) struct Binder<'a> {
     depth: u32,
     /// Where columns are named, for whoever wants to know.
     uses: Option<Vec<Use>>,
+    /// What is drawn from sequences.
+    draws: Draws,
+    /// How often `setval` is called.
+    sets: usize,
+    /// The text is the catalog's: its names do not depend on the session.
+    stored: bool,
+    /// What stands behind the columns of an INSERT.
+    overriding: Option<Overriding>,
     /// For the values of literals: zone, and a clock that nothing may look at.
     context: Context,
 }
@@ -105,6 +116,10 @@ impl<'a> Binder<'a> {
             reached: 0,
             depth: 0,
             uses: None,
+            draws: Draws::default(),
+            sets: 0,
+            stored: false,
+            overriding: None,
             context: Context::new(Timestamp(0), Rng::from_seed([0; 32]), &settings.time_zone, 0),
         }
     }
@@ -112,13 +127,28 @@ impl<'a> Binder<'a> {
     /// Binds a statement of kind Query or Write.
     pub(super) fn statement(&mut self, statement: &ast::Statement) -> Result<Statement, SqlError> {
         match statement {
-            ast::Statement::Query(query) => Ok(Statement::Query(Box::new(self.query(query)?))),
+            ast::Statement::Query(query) => {
+                let mut query = Box::new(self.query(query)?);
+                self.place_in_query(&mut query.plan);
+                Ok(Statement::Query(query))
+            }
             ast::Statement::Insert(insert) => self.insert(insert),
             ast::Statement::Update(update) => self.update(update),
             ast::Statement::Delete(delete) => self.delete(delete),
             ast::Statement::Truncate(truncate) => self.truncate(truncate),
             _ => Err(SqlError::unsupported("this statement cannot be planned")),
         }
+    }
+
+    /// OVERRIDING stood in the text.
+    pub(super) const fn overriding(mut self, overriding: Option<Overriding>) -> Self {
+        self.overriding = overriding;
+        self
+    }
+
+    /// What it draws from sequences.
+    pub(super) fn draws(&mut self) -> Draws {
+        std::mem::take(&mut self.draws)
     }
 
     /// Types of the parameters, all of which must be known by now.
@@ -236,15 +266,6 @@ impl<'a> Binder<'a> {
             }
         }
     }
-
-    /// The default of a column, compiled.
-    fn default_of(&mut self, column: &Column) -> Result<Expr, SqlError> {
-        let Some(text) = &column.default else { return Ok(Expr::Constant(Value::Null)) };
-        compile(self.catalog, self.settings, text, &mut |binder, expression| {
-            let typed = binder.expression(expression)?;
-            binder.assign(typed, column)
-        })
-    }
 }
 
 /// Compiles an expression that stands alone: a default or a check.
@@ -291,27 +312,39 @@ pub(super) fn check_condition(table: &Table, expression: &ast::Expr, text: &str)
     Ok(used)
 }
 
-/// Checks a column's default in a definition.
-pub(super) fn check_default(column: &Column, text: &str) -> Result<(), SqlError> {
-    let (catalog, settings) = (Catalog::default(), Settings::default());
+/// Checks a column's default in a definition; returns it as the catalog keeps it, its sequences named in full.
+pub(super) fn check_default(
+    catalog: &Catalog,
+    search_path: &[String],
+    column: &Column,
+    text: &str,
+) -> Result<String, SqlError> {
+    let settings = Settings { search_path: search_path.to_vec(), ..Settings::default() };
     let strip = |mut error: SqlError| {
         error.position = None;
         error
     };
-    compile(&catalog, &settings, text, &mut |binder, expression| {
-        binder.aggregates = Aggregates::Refused("DEFAULT expressions");
-        let typed = binder.expression(expression).map_err(|error| {
+    let expression = parse_expression(text).map_err(strip)?;
+    let mut binder = Binder::new(catalog, &settings, text, &[]);
+    binder.aggregates = Aggregates::Refused("DEFAULT expressions");
+    binder.default_value(column, &expression).map_err(strip)?;
+    Ok(sequence::stored(catalog, search_path, &binder.draws, text))
+}
+
+impl Binder<'_> {
+    fn default_value(&mut self, column: &Column, expression: &ast::Expr) -> Result<Expr, SqlError> {
+        let typed = self.expression(expression).map_err(|error| {
             if error.state == SqlState::UNDEFINED_COLUMN {
                 SqlError::unsupported("cannot use column reference in DEFAULT expression")
             } else {
                 error
             }
         })?;
-        if binder.slots > 0 {
+        if self.slots > 0 {
             return Err(SqlError::unsupported("cannot use subquery in DEFAULT expression"));
         }
         let data_type = typed.data_type;
-        binder.assign(typed, column).map_err(|error| match (error.state, data_type) {
+        self.assign(typed, column).map_err(|error| match (error.state, data_type) {
             (SqlState::DATATYPE_MISMATCH, Some(data_type)) => SqlError::new(
                 SqlState::DATATYPE_MISMATCH,
                 format!(
@@ -324,7 +357,5 @@ pub(super) fn check_default(column: &Column, text: &str) -> Result<(), SqlError>
             .hint("You will need to rewrite or cast the expression."),
             _ => error,
         })
-    })
-    .map(|_| ())
-    .map_err(strip)
+    }
 }

@@ -70,6 +70,10 @@ pub(in crate::sql) fn find_by_parts<'a>(
         // 42501, insufficient_privilege.
         return Err(SqlError::new(SqlState(*b"42501"), message));
     }
+    if table.is_sequence() {
+        let message = format!("\"{}\" is not a table", table.name);
+        return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message).detail("This is a sequence."));
+    }
     Ok(table)
 }
 

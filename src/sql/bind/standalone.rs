@@ -38,9 +38,8 @@ pub(in crate::sql) fn column_uses(table: &Table, text: &str) -> Result<Vec<Use>,
 }
 
 /// The value that a column has by default.
-pub(in crate::sql) fn default_value(settings: &Settings, column: &Column) -> Result<Expr, SqlError> {
-    let catalog = Catalog::default();
-    Binder::new(&catalog, settings, column.default.as_deref().unwrap_or_default(), &[]).default_of(column)
+pub(in crate::sql) fn default_value(catalog: &Catalog, settings: &Settings, column: &Column) -> Result<Expr, SqlError> {
+    Binder::new(catalog, settings, column.default.as_deref().unwrap_or_default(), &[]).default_of(column)
 }
 
 /// The value that a column gets when it changes its type to that of `after`: of USING's expression over the row as it
@@ -84,6 +83,7 @@ pub(in crate::sql) fn conversion(
 /// The default of a column that changes its type, compiled for the new one. As in PostgreSQL an expression is taken as it was
 /// written, and an untyped literal as the value of the old type that it was.
 pub(in crate::sql) fn converted_default(
+    catalog: &Catalog,
     settings: &Settings,
     before: &Column,
     after: &Column,
@@ -95,7 +95,8 @@ pub(in crate::sql) fn converted_default(
         let message = format!("default for column \"{name}\" cannot be cast automatically to type {to}");
         SqlError::new(SqlState::DATATYPE_MISMATCH, message)
     };
-    compile(&Catalog::default(), settings, text, &mut |binder, expression| {
+    compile(catalog, settings, text, &mut |binder, expression| {
+        binder.stored = true;
         let typed = binder.expression(expression)?;
         if typed.data_type.is_some() {
             return Ok(binder.coerce(typed, to, CastContext::Assignment)?.ok_or_else(refused)?.expr);

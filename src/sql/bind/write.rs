@@ -3,9 +3,10 @@
 use super::query::BoundColumn;
 use super::scope::{Scope, ScopeColumn};
 use super::{Aggregates, Binder, Statement, Typed, find_table, fold};
-use crate::catalog::Table;
+use crate::catalog::{Column, Table};
 use crate::sql::expr::Expr;
 use crate::sql::integrity::is_watched;
+use crate::sql::parse::Overriding;
 use crate::sql::plan::{
     Access, Conflict, ConflictKey, Delete, Insert, JoinKind, Node, Rows, Scan, Target, Update, Write,
 };
@@ -13,6 +14,9 @@ use crate::sql::prepared::OutputColumn;
 use crate::types::{DataType, SqlError, SqlState};
 use sqlparser::ast::{self, Spanned, TableFactor, UpdateTableFromKind};
 use std::sync::Arc;
+
+/// 428C9, generated_always.
+const GENERATED_ALWAYS: SqlState = SqlState(*b"428C9");
 
 impl Binder<'_> {
     pub(super) fn target(
@@ -25,6 +29,9 @@ impl Binder<'_> {
             None => (None, Vec::new()),
             Some(items) => {
                 let (expressions, columns) = self.returning(items, scope)?;
+                for expr in &expressions {
+                    self.refuse_draws(expr, "RETURNING")?;
+                }
                 (Some(expressions), output_columns(&columns))
             }
         };
@@ -50,7 +57,11 @@ impl Binder<'_> {
             .clone();
         let columns = self.insert_columns(&table, &insert.columns)?;
         let source = match &insert.source {
-            None => Node::Values(vec![self.defaults(&table)?]),
+            None => {
+                let mut row = self.defaults(&table)?;
+                row.iter_mut().for_each(|value| self.place(value));
+                Node::Values(vec![row])
+            }
             Some(query) => match query.body.as_ref() {
                 ast::SetExpr::Values(values)
                     if query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() =>
@@ -100,6 +111,23 @@ impl Binder<'_> {
         table.columns.iter().map(|column| self.default_of(column)).collect()
     }
 
+    /// May INSERT give this column a value? `false`: what is given is passed over, for the sequence's.
+    fn may_be_given(&self, column: &Column, span: sqlparser::tokenizer::Span) -> Result<bool, SqlError> {
+        let Some(identity) = column.sequences.identity else { return Ok(true) };
+        match self.overriding {
+            Some(Overriding::System) => Ok(true),
+            Some(Overriding::User) => Ok(false),
+            None if !identity.always => Ok(true),
+            None => {
+                let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+                let error = SqlError::new(GENERATED_ALWAYS, message)
+                    .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+                    .hint("Use OVERRIDING SYSTEM VALUE to override.");
+                Err(self.at(span, error))
+            }
+        }
+    }
+
     fn check_width(
         &self,
         given: usize,
@@ -138,11 +166,13 @@ impl Binder<'_> {
             self.check_width(width, columns.len(), listed, span)?;
             let mut bound = defaults.clone();
             for (value, column) in row.content.iter().zip(columns) {
-                if !is_default(value) {
+                if !is_default(value) && self.may_be_given(&table.columns[*column], value.span())? {
                     let typed = self.expression(value)?;
                     bound[*column] = self.assign(typed, &table.columns[*column])?;
                 }
             }
+            // Each is evaluated once: what they draw is known before, their partition key too.
+            bound.iter_mut().for_each(|value| self.place(value));
             rows.push(bound);
         }
         Ok(Node::Values(rows))
@@ -160,6 +190,9 @@ impl Binder<'_> {
         self.check_width(bound.columns.len(), columns.len(), listed, query.span())?;
         let mut row = self.defaults(table)?;
         for (place, (column, source)) in columns.iter().zip(&bound.columns).enumerate() {
+            if !self.may_be_given(&table.columns[*column], query.span())? {
+                continue;
+            }
             let typed = Typed { expr: Expr::Column(place), data_type: Some(source.data_type), span: query.span() };
             row[*column] = self.assign(typed, &table.columns[*column])?;
         }
@@ -212,7 +245,11 @@ impl Binder<'_> {
             Ok((assignments, condition))
         });
         self.scopes.pop();
-        Ok(Conflict { key, update: Some(bound?) })
+        let (assignments, condition) = bound?;
+        for expr in assignments.iter().map(|(_, expr)| expr).chain(&condition) {
+            self.refuse_draws(expr, "ON CONFLICT DO UPDATE")?;
+        }
+        Ok(Conflict { key, update: Some((assignments, condition)) })
     }
 
     fn conflict_key(&self, table: &Table, idents: &[ast::Ident]) -> Result<ConflictKey, SqlError> {
@@ -266,6 +303,13 @@ impl Binder<'_> {
                 let expr = if is_default(value) {
                     self.default_of(&table.columns[column])?
                 } else {
+                    if table.columns[column].sequences.identity.is_some_and(|identity| identity.always) {
+                        let name = &table.columns[column].name;
+                        let message = format!("column \"{name}\" can only be updated to DEFAULT");
+                        let error = SqlError::new(GENERATED_ALWAYS, message)
+                            .detail(format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS."));
+                        return Err(self.at(value.span(), error));
+                    }
                     let typed = self.expression(value)?;
                     self.assign(typed, &table.columns[column])?
                 };
@@ -365,7 +409,7 @@ impl Binder<'_> {
         Ok((Some(node), scope))
     }
 
-    pub(super) fn truncate(&mut self, truncate: &ast::Truncate) -> Result<Statement, SqlError> {
+    pub(in crate::sql) fn truncate(&mut self, truncate: &ast::Truncate) -> Result<Statement, SqlError> {
         if truncate.partitions.is_some() || truncate.if_exists {
             return Err(SqlError::unsupported("this form of TRUNCATE is not supported"));
         }

@@ -8,6 +8,7 @@ mod foreign;
 mod index;
 mod names;
 mod placement;
+mod sequence;
 mod table;
 mod work;
 
@@ -17,10 +18,10 @@ pub(super) use work::TableWork;
 pub use work::Work;
 
 use super::bind::qualified;
-use super::parse::{Parsed, activation};
+use super::parse::{self, Parsed, activation};
 use super::settings::Settings;
 use crate::catalog::{Catalog, Index, IndexState, Table, system};
-use crate::types::{CatalogVersion, SqlError, SqlState, Timestamp, TreeId};
+use crate::types::{CatalogVersion, SqlError, SqlState, TableId, Timestamp, TreeId};
 use sqlparser::ast::{self, ObjectType, SchemaName, Statement};
 use std::sync::Arc;
 
@@ -63,10 +64,16 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
         now,
         notices: Vec::new(),
         work: Work::default(),
+        disowned: Vec::new(),
+        cascades: false,
     };
     let tag = match statement.statement.as_deref() {
         None if statement.is_internal() => next.activate(&statement.text)?,
-        None => placement::partition(&mut next)?,
+        None => match parse::sequence(&statement.text)? {
+            Some(statement) => sequence::define(&mut next, &statement)?,
+            None => placement::partition(&mut next)?,
+        },
+        Some(Statement::Truncate(truncate)) => sequence::truncate(&mut next, truncate)?,
         Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
         Some(Statement::CreateIndex(create)) => index::create(&mut next, create)?,
         Some(Statement::AlterTable(alter)) => alter::table(&mut next, alter)?,
@@ -84,6 +91,7 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
         }
     };
     if next.catalog != *catalog {
+        sequence::sweep(&mut next, catalog)?;
         next.catalog.version = CatalogVersion(catalog.version.0 + 1);
         next.catalog.check();
     }
@@ -111,6 +119,10 @@ struct Change<'a> {
     now: Timestamp,
     notices: Vec<SqlError>,
     work: Work,
+    /// Sequences that go with no column any more, and stay.
+    disowned: Vec<TableId>,
+    /// What depends on what is dropped may be dropped too.
+    cascades: bool,
 }
 
 impl Change<'_> {
@@ -182,8 +194,10 @@ impl Change<'_> {
             ObjectType::Table => (Self::drop_table, "DROP TABLE"),
             ObjectType::Index => (Self::drop_index, "DROP INDEX"),
             ObjectType::Schema => (Self::drop_schema, "DROP SCHEMA"),
+            ObjectType::Sequence => (Self::drop_sequence, "DROP SEQUENCE"),
             other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
         };
+        self.cascades |= cascade;
         if kind == ObjectType::Table {
             let found = names.iter().filter_map(|name| qualified(name).ok());
             let found = found.filter_map(|(schema, table)| {
@@ -211,6 +225,12 @@ impl Change<'_> {
             return Err(SqlError::new(SqlState(*b"42501"), message));
         }
         if let Some(found) = self.catalog.find_table(schema.as_deref(), &table, self.search_path).cloned() {
+            if found.is_sequence() {
+                let message = format!("\"{table}\" is not a table");
+                return Err(
+                    SqlError::new(SqlState::WRONG_OBJECT_TYPE, message).hint("Use DROP SEQUENCE to remove a sequence.")
+                );
+            }
             self.catalog.tables.remove(&(found.schema.clone(), found.name.clone()));
             return Ok(None);
         }

@@ -4,11 +4,11 @@ use super::Change;
 use super::foreign;
 use super::index::joined_columns;
 use super::names::Names;
-use super::placement;
-use crate::catalog::{Catalog, Check, Column, Index, IndexState, Placement, Table};
+use super::{placement, sequence};
+use crate::catalog::{Catalog, Check, Column, Identity, Index, IndexState, Placement, Sequence, Table};
 use crate::sql::bind::{self, data_type_in, fold, qualified};
-use crate::sql::parse::character_position;
-use crate::types::{SqlError, SqlState, TableId, TreeId};
+use crate::sql::parse::{Options, character_position};
+use crate::types::{DataType, SqlError, SqlState, TableId, TreeId};
 use sqlparser::ast::{self, ColumnOption, Ident, TableConstraint};
 
 /// A table being put together.
@@ -22,6 +22,16 @@ struct Draft<'a> {
     checks: Vec<(Option<String>, ast::Expr)>,
     /// Each with the column behind which it stands.
     foreign: Vec<(ast::ForeignKeyConstraint, Option<Ident>)>,
+    sequences: Vec<Wanted>,
+}
+
+/// The sequence of a SERIAL or IDENTITY column.
+struct Wanted {
+    column: usize,
+    name: String,
+    /// GENERATED, and whether ALWAYS; `None`: SERIAL.
+    identity: Option<bool>,
+    sequence: Sequence,
 }
 
 struct Key {
@@ -52,8 +62,8 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     }
     draft.resolve_keys()?;
     draft.resolve_checks()?;
-    draft.resolve_defaults()?;
-    let (mut table, next_tree, foreign) = (draft.table, draft.next_tree, draft.foreign);
+    draft.resolve_defaults(change.search_path)?;
+    let Draft { mut table, next_tree, foreign, sequences, .. } = draft;
     let text = change.text;
     let at = |ident: &Ident, error: SqlError| error.at(character_position(text, ident.span.start));
     placement::place(&mut table, create.partition_by.as_deref(), &options, &at)?;
@@ -65,6 +75,12 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
         table.foreign_keys.push(key);
     }
     change.catalog.next_table += 1;
+    for Wanted { column, name, identity, sequence } in sequences {
+        let id = sequence::add(change, sequence, table.schema.clone(), name).id;
+        let column = &mut table.columns[column].sequences;
+        column.identity = identity.map(|always| Identity { always, sequence: id });
+        column.owned.push(id);
+    }
     change.replace(table);
     Ok("CREATE TABLE")
 }
@@ -102,6 +118,7 @@ impl<'a> Draft<'a> {
             partition_key: Vec::new(),
             placement: Placement::Hash,
             foreign_keys: Vec::new(),
+            sequence: None,
         };
         let names = Names { catalog, schema, given: vec![name] };
         Draft {
@@ -112,6 +129,7 @@ impl<'a> Draft<'a> {
             keys: Vec::new(),
             checks: Vec::new(),
             foreign: Vec::new(),
+            sequences: Vec::new(),
         }
     }
 
@@ -125,8 +143,14 @@ impl<'a> Draft<'a> {
             let message = format!("column \"{name}\" specified more than once");
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
         }
-        let data_type = data_type_in(&definition.data_type, self.text)?;
-        let (mut not_null, mut null, mut default) = (false, false, None);
+        let serial = serial(&definition.data_type);
+        let data_type = serial.map_or_else(|| data_type_in(&definition.data_type, self.text), Ok)?;
+        let (mut not_null, mut null, mut default) = (serial.is_some(), false, None);
+        if serial.is_some() {
+            let sequence = self.wants(&name, None, sequence::new(&Options::default(), data_type)?);
+            default = Some(sequence::serial_default(&self.table.schema, &sequence));
+        }
+        let mut identity = false;
         for option in &definition.options {
             let constraint = option.name.as_ref().map(fold);
             match &option.option {
@@ -151,8 +175,28 @@ impl<'a> Draft<'a> {
                 ColumnOption::Check(check) => {
                     self.checks.push((constraint, check.expr.as_ref().clone()));
                 }
+                ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } => {
+                    if identity || default.is_some() {
+                        let what = if identity {
+                            "multiple identity specifications"
+                        } else {
+                            "both default and identity specified"
+                        };
+                        let message = format!("{what} for column \"{name}\" of table \"{}\"", self.table.name);
+                        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+                    }
+                    let options = sequence::options_of(sequence_options.as_deref().unwrap_or_default())?;
+                    let sequence = sequence::new(&options, sequence::identity_type(data_type)?)?;
+                    self.wants(&name, Some(*generated_as == ast::GeneratedAs::Always), sequence);
+                    (identity, not_null) = (true, true);
+                }
                 other => return Err(refused_option(other)),
             }
+        }
+        if identity && default.is_some() {
+            let table = &self.table.name;
+            let message = format!("both default and identity specified for column \"{name}\" of table \"{table}\"");
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
         }
         if null && not_null {
             let (table, state) = (&self.table.name, SqlState::SYNTAX_ERROR);
@@ -161,6 +205,15 @@ impl<'a> Draft<'a> {
         }
         self.table.columns.push(Column { not_null, default, ..Column::new(name, data_type) });
         Ok(())
+    }
+
+    /// The next column gets a sequence; returns its name.
+    fn wants(&mut self, column: &str, identity: Option<bool>, sequence: Sequence) -> String {
+        let table = self.table.name.clone();
+        let name = self.names.choose(&table, column, "seq");
+        let column = self.table.columns.len();
+        self.sequences.push(Wanted { column, name: name.clone(), identity, sequence });
+        name
     }
 
     fn constraint(&mut self, constraint: &TableConstraint) -> Result<(), SqlError> {
@@ -261,10 +314,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn resolve_defaults(&self) -> Result<(), SqlError> {
-        for column in &self.table.columns {
-            if let Some(default) = &column.default {
-                bind::check_default(column, default)?;
+    fn resolve_defaults(&mut self, search_path: &[String]) -> Result<(), SqlError> {
+        let catalog = self.names.catalog;
+        for (place, column) in self.table.columns.iter_mut().enumerate() {
+            // A serial's is made here, for a sequence that is not there yet.
+            if let Some(default) = &column.default
+                && !self.sequences.iter().any(|sequence| sequence.column == place)
+            {
+                column.default = Some(bind::check_default(catalog, search_path, column, default)?);
             }
         }
         Ok(())
@@ -304,10 +361,36 @@ pub(super) fn added(
     let mut draft = Draft::new(catalog, &table.schema, table.name.clone(), text);
     draft.table = table.clone();
     draft.column(definition)?;
+    if !draft.sequences.is_empty() {
+        return Err(no_sequence_for_rows());
+    }
     let column = draft.table.columns.pop().expect("a definition that was read has added its column");
     let keys = draft.keys.into_iter().map(|key| (key.name, key.primary)).collect();
     let foreign = draft.foreign.into_iter().map(|(key, _)| key).collect();
     Ok(Added { column, keys, checks: draft.checks, foreign })
+}
+
+/// The rows that are there would have to draw, and nobody knows how many they are.
+pub(super) fn no_sequence_for_rows() -> SqlError {
+    SqlError::unsupported("a column that is added cannot draw its values from a sequence")
+        .hint("Add the column, give it values by UPDATE, then make it NOT NULL and ADD GENERATED … AS IDENTITY.")
+}
+
+/// The integer type behind `serial` and its kin.
+fn serial(data_type: &ast::DataType) -> Option<DataType> {
+    let ast::DataType::Custom(name, modifiers) = data_type else { return None };
+    if !modifiers.is_empty() {
+        return None;
+    }
+    match bind::name_parts(name).ok()?.as_slice() {
+        [name] => match name.as_str() {
+            "serial" | "serial4" => Some(DataType::Int4),
+            "bigserial" | "serial8" => Some(DataType::Int8),
+            "smallserial" | "serial2" => Some(DataType::Int2),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 pub(super) fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, SqlError> {
@@ -322,10 +405,8 @@ pub(super) fn plain_columns(columns: &[ast::IndexColumn]) -> Result<Vec<Ident>, 
 
 fn refused_option(option: &ColumnOption) -> SqlError {
     match option {
-        ColumnOption::Generated { generation_expr: None, .. } | ColumnOption::Identity(_) => {
-            SqlError::unsupported("identity columns are not supported")
-                .hint("Give the values, or use uuid with DEFAULT gen_random_uuid().")
-        }
+        ColumnOption::Identity(_) => SqlError::unsupported("this form of identity is not supported")
+            .hint("Write GENERATED ALWAYS AS IDENTITY or GENERATED BY DEFAULT AS IDENTITY."),
         ColumnOption::Generated { .. } => SqlError::unsupported("generated columns are not supported")
             .hint("Compute the expression in the queries that need it."),
         ColumnOption::Collation(_) => {

@@ -227,21 +227,23 @@ impl Prepared {
         context: &mut Context,
     ) -> Result<StatementResult, SqlError> {
         self.check_parameters(parameters)?;
-        let mut result = StatementResult::default();
-        match self.division() {
-            Division::Split(split) => {
-                execute::run(&split.fragment, &mut Run::new(store, parameters, context), &mut |_, row| {
-                    result.rows.push(row);
-                    Ok(Flow::More)
-                })?;
+        self.with_drawn(parameters, context, |context| {
+            let mut result = StatementResult::default();
+            match self.division() {
+                Division::Split(split) => {
+                    execute::run(&split.fragment, &mut Run::new(store, parameters, context), &mut |_, row| {
+                        result.rows.push(row);
+                        Ok(Flow::More)
+                    })?;
+                }
+                Division::Gather(wants) => {
+                    let first = self.is_first(parameters, context)?;
+                    result.rows.push(vec![Value::Bytea(wants.collect(first, store, parameters, context)?)]);
+                }
+                Division::Alone | Division::Exchange { .. } => return Err(not_divided()),
             }
-            Division::Gather(wants) => {
-                let first = self.is_first(parameters, context)?;
-                result.rows.push(vec![Value::Bytea(wants.collect(first, store, parameters, context)?)]);
-            }
-            Division::Alone | Division::Exchange { .. } => return Err(not_divided()),
-        }
-        Ok(result)
+            Ok(result)
+        })
     }
 
     /// What one participant of a statement over several partitions computes, and writes, of its own rows;
@@ -299,12 +301,12 @@ impl Prepared {
             shared.put(&mut gathered, partition.0, contribution)?;
         }
         own.put_own(&mut gathered, share.own.0, store, parameters, context)?;
-        let result = match write {
+        let result = self.with_drawn(parameters, context, |context| match write {
             Write::Insert(insert) => execute::insert(insert, Some(&gathered), store, parameters, context),
             Write::Update(update) => execute::update_gathered(update, &gathered, share, store, parameters, context),
             Write::Delete(delete) => execute::delete_gathered(delete, &gathered, share, store, parameters, context),
             Write::Truncate(_) | Write::Copy(_) => Err(not_divided()),
-        }?;
+        })?;
         self.settle_here(store, context)?;
         Ok(result)
     }
@@ -321,11 +323,11 @@ impl Prepared {
     ) -> Result<StatementResult, SqlError> {
         let nowhere = Store::new();
         match self.division() {
-            Division::Split(split) => {
+            Division::Split(split) => self.with_drawn(parameters, context, |context| {
                 let mut at = Run::new(&nowhere, parameters, context);
                 at.parts = parts;
                 run_to_end(&split.merge, &mut at)
-            }
+            }),
             Division::Gather(wants) => {
                 let mut gathered = Store::new();
                 wants.create_trees(&mut gathered);

@@ -24,6 +24,8 @@ pub(in crate::sql) fn insert(
         rows.push(row);
         Ok(Flow::More)
     })?;
+    // All rows are there: how many values of sequences they take is known before one of them is in another's way.
+    context.drawn.check()?;
     let mut result = StatementResult::default();
     let mut scratch = Vec::new();
     let mut updated: HashSet<Vec<u8>> = HashSet::default();

@@ -12,6 +12,10 @@ pub(in crate::sql) fn evaluate(expr: &Expr, row: &[Value], at: &mut Run<'_>) -> 
         Expr::Constant(value) => Ok(value.clone()),
         Expr::Literal { text, to } => cast::cast_literal(at.context, text, *to, cast::CastContext::Explicit),
         Expr::Parameter(number) => at.parameters.get(*number).cloned().ok_or_else(misplanned),
+        Expr::Drawn(place, what) => at.context.drawn.placed(*place).map(Value::Int8).ok_or_else(|| {
+            let message = format!("{what} not yet defined in this session");
+            SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+        }),
         Expr::Column(column) => row.get(*column).cloned().ok_or_else(misplanned),
         Expr::Outer { level, column } => {
             let outer = at.outer.iter().rev().nth(*level).and_then(|row| row.get(*column));

@@ -21,6 +21,8 @@ pub(super) enum Expr {
         to: DataType,
     },
     Parameter(usize),
+    /// What was drawn from a sequence before execution, by its place; and what is not there, if it is not (`currval of …`).
+    Drawn(usize, std::sync::Arc<str>),
     Column(usize),
     /// A column of an enclosing query's row; level 0 is the nearest.
     Outer {
@@ -219,6 +221,7 @@ impl Expr {
             Self::Constant(_)
             | Self::Literal { .. }
             | Self::Parameter(_)
+            | Self::Drawn(..)
             | Self::Column(_)
             | Self::Outer { .. }
             | Self::Aggregate(_) => Vec::new(),
@@ -249,6 +252,7 @@ impl Expr {
             Self::Constant(_)
             | Self::Literal { .. }
             | Self::Parameter(_)
+            | Self::Drawn(..)
             | Self::Column(_)
             | Self::Outer { .. }
             | Self::Aggregate(_) => Vec::new(),

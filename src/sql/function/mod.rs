@@ -11,6 +11,7 @@
 mod datetime;
 mod math;
 mod md5;
+mod sequence;
 mod session;
 mod string;
 
@@ -77,7 +78,14 @@ pub struct Function {
 }
 
 /// All families, each a literal list.
-const FAMILIES: &[&[Function]] = &[math::FUNCTIONS, string::FUNCTIONS, datetime::FUNCTIONS, session::FUNCTIONS];
+const FAMILIES: &[&[Function]] =
+    &[math::FUNCTIONS, string::FUNCTIONS, datetime::FUNCTIONS, session::FUNCTIONS, sequence::FUNCTIONS];
+
+/// Does it draw from a sequence?
+#[must_use]
+pub fn is_nextval(call: &Call) -> bool {
+    call.function.name == "nextval"
+}
 
 /// Every entry.
 pub fn all() -> impl Iterator<Item = &'static Function> {

@@ -120,6 +120,19 @@ pub(super) fn is_watched(catalog: &Catalog, table: &Table) -> bool {
         || catalog.references_to(table.id).next().is_some()
 }
 
+/// Defaults of the columns that a foreign key can set; of the others nothing, lest they draw from a sequence.
+fn defaults_for_keys(binder: &mut Binder<'_>, table: &Arc<Table>) -> Result<Vec<Expr>, SqlError> {
+    let mut defaults = binder.defaults(table)?;
+    for (column, default) in defaults.iter_mut().enumerate() {
+        if table.foreign_keys.iter().any(|key| key.columns.contains(&column)) {
+            binder.refuse_draws(default, "the default of a foreign key that is SET DEFAULT")?;
+        } else {
+            *default = Expr::Constant(Value::Null);
+        }
+    }
+    Ok(defaults)
+}
+
 impl Web {
     /// What hangs together with a table; `None`: nothing.
     pub(super) fn of(catalog: &Catalog, settings: &Settings, table: &Arc<Table>) -> Result<Option<Self>, SqlError> {
@@ -136,7 +149,7 @@ impl Web {
             let target = binder.written(&table)?;
             let sets = |key: &ForeignKey| [key.on_delete, key.on_update].contains(&ForeignAction::SetDefault);
             let sets = table.foreign_keys.iter().any(sets);
-            let defaults = if sets { binder.defaults(&table)? } else { Vec::new() };
+            let defaults = if sets { defaults_for_keys(&mut binder, &table)? } else { Vec::new() };
             let parent = |key: &ForeignKey| catalog.table_by_id(key.parent).cloned().ok_or_else(missing);
             let parents = table.foreign_keys.iter().map(parent).collect::<Result<_, _>>()?;
             let mut children = Vec::new();

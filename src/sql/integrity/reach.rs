@@ -4,6 +4,7 @@ use super::super::expr::Expr;
 use super::super::footprint::value_of;
 use super::super::placement::Home;
 use super::super::plan::{Insert, Node, Update, Write};
+use super::super::sequence::Drawing;
 use super::{Knot, Web, converted, home_of_owner, home_of_parent, together};
 use crate::catalog::{ForeignAction, Table};
 use crate::types::{PartitionId, SqlError, TableId, Value};
@@ -37,12 +38,13 @@ pub(in crate::sql) fn reach(
     web: &Web,
     write: &Write,
     parameters: &[Value],
+    drawn: &Drawing,
     partitions: u32,
 ) -> Result<Reach, SqlError> {
     if partitions <= 1 {
         return Ok(Reach::Here);
     }
-    let mut survey = Survey { web, partitions, seen: BTreeSet::new() };
+    let mut survey = Survey { web, drawn, partitions, seen: BTreeSet::new() };
     match write {
         Write::Truncate(_) => Ok(Reach::Here),
         Write::Copy(copy) => Ok(survey.general(copy.target.table.id, Deed::Insert)),
@@ -54,6 +56,7 @@ pub(in crate::sql) fn reach(
 
 struct Survey<'a> {
     web: &'a Web,
+    drawn: &'a Drawing,
     partitions: u32,
     seen: BTreeSet<(TableId, Deed)>,
 }
@@ -174,7 +177,7 @@ impl Survey<'_> {
         if !expr.is_known_before() {
             return Ok(None);
         }
-        value_of(expr, knot.target.table.columns[column].data_type, parameters)
+        value_of(expr, knot.target.table.columns[column].data_type, parameters, self.drawn)
     }
 
     /// Where the keys of a new row are known, and the parents of its references (of those with any of these columns);

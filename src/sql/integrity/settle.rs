@@ -487,7 +487,8 @@ impl Prepared {
     /// When values cannot be computed.
     pub fn concerned(&self, parameters: &[Value], partitions: u32) -> Result<Option<Vec<PartitionId>>, SqlError> {
         let Some((web, write)) = self.woven() else { return Ok(None) };
-        Ok(match reach(web, write, parameters, partitions)? {
+        let drawn = self.known_drawn(parameters)?;
+        Ok(match reach(web, write, parameters, &drawn, partitions)? {
             Reach::Here => None,
             Reach::Known(found) => Some(found.into_iter().collect()),
             Reach::Everywhere => Some((1..=partitions).map(PartitionId).collect()),

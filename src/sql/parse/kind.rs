@@ -132,6 +132,9 @@ pub(super) fn classify(statement: &Statement) -> Result<Kind, SqlError> {
             }
             _ => Kind::Query,
         },
+        Statement::Truncate(truncate) if truncate.identity == Some(ast::TruncateIdentityOption::Restart) => {
+            Kind::Define
+        }
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Truncate(_) => Kind::Write,
         Statement::Explain { .. } => Kind::Explain,
         Statement::CreateTable(_)

@@ -7,6 +7,7 @@
 mod copy;
 mod kind;
 mod maintain;
+mod sequence;
 mod storage;
 mod text;
 mod utility;
@@ -14,7 +15,8 @@ mod utility;
 pub use copy::{Copy, CopyFormat};
 pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
 pub use maintain::Maintain;
-pub(in crate::sql) use storage::is_forgiving;
+pub(in crate::sql) use sequence::{Identity, Options, Sequence, sequence};
+pub(in crate::sql) use storage::{Overriding, is_forgiving};
 pub(in crate::sql) use text::{byte_offset, character_position};
 pub(in crate::sql) use utility::{activation, partition_table};
 
@@ -39,6 +41,8 @@ pub struct Parsed {
     pub offset: u32,
     /// What it is for.
     pub kind: Kind,
+    /// OVERRIDING … VALUE of an INSERT, which the tree does not have.
+    pub(in crate::sql) overriding: Option<Overriding>,
     /// The tree, where `sql` itself has use for it.
     pub(in crate::sql) statement: Option<Arc<ast::Statement>>,
 }
@@ -71,24 +75,32 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
         statements.push(parse_one(text, &text[from..to], offset, own)?);
     }
     if statements.is_empty() {
-        statements.push(Parsed { text: Arc::from(""), offset: 0, kind: Kind::Empty, statement: None });
+        statements.push(Parsed {
+            text: Arc::from(""),
+            offset: 0,
+            kind: Kind::Empty,
+            overriding: None,
+            statement: None,
+        });
     }
     Ok(statements)
 }
 
 fn parse_one(whole: &str, own: &str, offset: u32, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
-    let parsed = |kind, statement| Parsed { text: Arc::from(own), offset, kind, statement };
+    let parsed = |kind, statement| Parsed { text: Arc::from(own), offset, kind, overriding: None, statement };
     if let Some(kind) = utility::parse(whole, &tokens)? {
         return Ok(parsed(kind, None));
     }
     // What was split need not be read again: only its places are counted anew.
     text::count_from_first(&mut tokens);
+    let overriding = storage::overriding(&mut tokens);
+    storage::ordered_identities(&mut tokens);
     let statement = parse_tree(own, storage::rearranged(own, tokens)).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error
     })?;
     let kind = kind::classify(&statement)?;
-    Ok(parsed(kind, Some(Arc::new(statement))))
+    Ok(Parsed { overriding, ..parsed(kind, Some(Arc::new(statement))) })
 }
 
 fn parse_tree(text: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Statement, SqlError> {

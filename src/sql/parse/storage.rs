@@ -33,6 +33,73 @@ pub(super) fn rearranged(text: &str, mut tokens: Vec<TokenWithSpan>) -> Vec<Toke
     with_first(with_values(tokens))
 }
 
+/// Options of `AS IDENTITY (…)` in the one order in which `sqlparser` takes them.
+pub(super) fn ordered_identities(tokens: &mut Vec<TokenWithSpan>) {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    if !tokens.iter().any(|token| word(token) == "IDENTITY") {
+        return;
+    }
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    let mut at = 0;
+    while at < tokens.len() {
+        let opens = word(&tokens[at]) == "IDENTITY" && tokens.get(at + 1).is_some_and(|t| t.token == Token::LParen);
+        let end = if opens { closed(tokens, at + 1) } else { None };
+        if let Some(end) = end {
+            let mut options: Vec<(usize, Vec<TokenWithSpan>)> = Vec::new();
+            let mut negated = false;
+            for token in tokens.drain(at + 2..end - 1) {
+                let name = word(&token);
+                let order = ["INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE"];
+                let rank = order.iter().position(|known| *known == name);
+                match options.last_mut() {
+                    // NO stands before the word that it belongs to.
+                    Some(last) if negated && rank.is_some() => {
+                        last.0 = rank.unwrap_or_default();
+                        last.1.push(token);
+                    }
+                    Some(last) if rank.is_none() && name != "NO" => last.1.push(token),
+                    _ => options.push((rank.unwrap_or(order.len()), vec![token])),
+                }
+                negated = name == "NO";
+            }
+            options.sort_by_key(|(rank, _)| *rank);
+            let sorted: Vec<TokenWithSpan> = options.into_iter().flat_map(|(_, tokens)| tokens).collect();
+            tokens.splice(at + 2..at + 2, sorted);
+        }
+        at += 1;
+    }
+}
+
+/// Whose values an INSERT writes into identity columns, where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sql) enum Overriding {
+    /// Its own, into GENERATED ALWAYS too.
+    System,
+    /// Those of the sequence.
+    User,
+}
+
+/// Takes OVERRIDING … VALUE, which `sqlparser` does not have, out of an INSERT.
+pub(super) fn overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
+    if !tokens.first().is_some_and(|first| is(first, Keyword::INSERT)) {
+        return None;
+    }
+    let word = |token: &TokenWithSpan, name: &str| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
+    let places: Vec<usize> =
+        (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
+    let at = places.windows(3).find(|at| word(&tokens[at[0]], "overriding") && word(&tokens[at[2]], "value"))?;
+    let told = match &tokens[at[1]] {
+        token if word(token, "system") => Overriding::System,
+        token if word(token, "user") => Overriding::User,
+        _ => return None,
+    };
+    tokens.drain(at[0]..=at[2]);
+    Some(told)
+}
+
 fn is(token: &TokenWithSpan, keyword: Keyword) -> bool {
     matches!(&token.token, Token::Word(word) if word.keyword == keyword && word.quote_style.is_none())
 }

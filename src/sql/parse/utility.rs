@@ -51,6 +51,7 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             Kind::Deallocate { name: (!all).then_some(name) }
         }
         "alter" if words.activation()?.is_some() => Kind::Define,
+        "create" | "alter" if words.sequence(first == "create")?.is_some() => Kind::Define,
         "partition" => {
             words.partition_table()?;
             Kind::Define

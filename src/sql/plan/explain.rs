@@ -240,6 +240,7 @@ fn show(expr: &Expr, names: &[String]) -> String {
         Expr::Constant(value) => constant(value),
         Expr::Literal { text, to } => format!("'{text}'::{to}"),
         Expr::Parameter(number) => format!("${}", number + 1),
+        Expr::Drawn(_, what) => what.trim_end_matches(" is").to_owned(),
         Expr::Column(column) => names.get(*column).cloned().unwrap_or_else(|| format!("#{column}")),
         Expr::Outer { level, column } => format!("outer.{level}.{column}"),
         Expr::Aggregate(place) => format!("aggregate.{place}"),

@@ -17,6 +17,7 @@ mod registers;
 mod schema;
 mod serializable;
 mod sums;
+mod values;
 
 use crate::history::{HistoryEvent, OperationId, Outcome};
 use crate::operation::Operation;
@@ -52,6 +53,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &schema::SchemaAgrees,
     &observed::SystemTablesSound,
     &internal::NoInternalErrors,
+    &values::ValuesOnce,
 ];
 
 /// What a checker found.

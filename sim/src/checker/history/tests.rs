@@ -375,3 +375,25 @@ fn internal_errors() {
     good("no-internal-errors", "c1 0..1 read 1 => !40001\nc1 2..3 read 1 => ?connection lost");
     bad("no-internal-errors", "XX000 a bug", "c1 0..1 read 1 => ?XX000 a bug");
 }
+
+const VALUES: &str = "values-once";
+
+#[test]
+fn values_of_sequences() {
+    good(VALUES, "c1 0..1 issue 4 => rows 1,1\nc2 0..1 ticket 5 => rows 2\nc2 2..3 issued => rows 1,1,4");
+    good(VALUES, "c1 0..1 issue 4 => ?\nc2 2..3 issued => rows 7,9,4");
+    good(VALUES, "c1 0..1 issue 4 => rows 1,1\nc1 2..3 renew 6 4 => rows 1,2\nc2 4..5 issued => rows 1,2,4");
+    bad(VALUES, "value-twice", "c1 0..1 issue 4 => rows 1,1\nc2 0..1 ticket 5 => rows 1");
+    bad(VALUES, "value-twice", "c1 0..1 ticket 4 => rows 1\nc2 2..3 ticket 5 => rows 1");
+    bad(VALUES, "value-twice", "c1 0..1 issue 4 => ?\nc2 0..1 ticket 5 => rows 1\nc2 2..3 issued => rows 1,1,4");
+    bad(VALUES, "identity-twice", "c1 0..1 issue 4 => rows 1,1\nc2 0..1 issue 8 => rows 1,2");
+    bad(VALUES, "refused", "c1 0..1 issue 4 => !23505");
+    bad(VALUES, "rows", "c1 0..1 issue 4 => rows 1,1;2,2");
+    bad(VALUES, "from-nowhere", "c1 0..1 issue 4 => !40001\nc2 2..3 issued => rows 1,1,4");
+    bad(VALUES, "from-nowhere", "c2 0..1 ticket 5 => rows 3000001");
+    let jumped = "c3 2..3 jump 2 => ok";
+    good(VALUES, &format!("{jumped}\nc1 4..5 issue 4 => rows 1,3000001"));
+    good(VALUES, &format!("c1 1..5 issue 4 => rows 1,1\n{jumped}"));
+    good(VALUES, &format!("{jumped}\nc1 4..5 ticket 4 => rows 1"));
+    bad(VALUES, "from-before", &format!("{jumped}\nc1 4..5 issue 4 => rows 1,1"));
+}

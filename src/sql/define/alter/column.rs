@@ -6,7 +6,7 @@ use crate::planted;
 use crate::sql::bind::{self, fold};
 use crate::sql::context::Context;
 use crate::sql::define::quoted;
-use crate::sql::define::table::{Added, added};
+use crate::sql::define::table::{Added, added, no_sequence_for_rows};
 use crate::sql::distribute::is_volatile;
 use crate::sql::execute::Run;
 use crate::sql::expr::{Expr, evaluate};
@@ -43,8 +43,12 @@ impl Alteration<'_, '_> {
         }
         let place = self.table.columns.len();
         if let Some(text) = &column.default {
-            bind::check_default(&column, text)?;
-            let value = bind::default_value(self.change.settings, &column)?;
+            let stored = bind::check_default(&self.change.catalog, self.change.search_path, &column, text)?;
+            column.default = Some(stored);
+            let value = bind::default_value(&self.change.catalog, self.change.settings, &column)?;
+            if bind::draws(&value) {
+                return Err(no_sequence_for_rows());
+            }
             if is_volatile(&value) {
                 self.values.push((place, value));
                 self.rewrites = true;
@@ -139,10 +143,14 @@ impl Alteration<'_, '_> {
 
     fn set_default(&mut self, place: usize, value: &ast::Expr) -> Result<(), SqlError> {
         let column = &self.table.columns[place];
-        let text = value.to_string();
+        if column.sequences.identity.is_some() {
+            let message =
+                format!("column \"{}\" of relation \"{}\" is an identity column", column.name, self.table.name);
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        }
+        let text = bind::check_default(&self.change.catalog, self.change.search_path, column, &value.to_string())?;
         let changed = Column { default: Some(text.clone()), ..column.clone() };
-        bind::check_default(&changed, &text)?;
-        let compiled = bind::default_value(self.change.settings, &changed)?;
+        let compiled = bind::default_value(&self.change.catalog, self.change.settings, &changed)?;
         // DEFAULT NULL is no default.
         let none = matches!(&compiled, Expr::Constant(value) if value.is_null());
         self.table.columns[place].default = (!none).then_some(text);

@@ -84,10 +84,14 @@ impl Alteration<'_, '_> {
     /// The default's text for the new type.
     fn default_as(&self, old: &Column, new: &Column) -> Result<Option<String>, SqlError> {
         let settings = self.change.settings;
-        let (Some(text), Some(cast)) = (&old.default, bind::converted_default(settings, old, new)?) else {
+        let (Some(text), Some(cast)) =
+            (&old.default, bind::converted_default(&self.change.catalog, settings, old, new)?)
+        else {
             return Ok(None);
         };
-        let same = bind::default_value(settings, new).is_ok_and(|plain| plain == cast);
+        let plain = bind::default_value(&self.change.catalog, settings, new);
+        // Two draws from a sequence are never the same.
+        let same = bind::draws(&cast) || plain.is_ok_and(|plain| plain == cast);
         Ok(Some(if same { text.clone() } else { format!("CAST({text} AS {})", old.data_type) }))
     }
 }
