@@ -108,7 +108,7 @@ impl Connection {
     /// All partitions have decided.
     pub(super) fn define_decided(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, collecting: &Collecting) {
         if collecting.is_refused() {
-            return self.define_refused(turn, job, collecting);
+            return self.define_refused(turn, *job, collecting);
         }
         let Some(defined) = collecting.parts.values().find_map(|part| part.defined.clone()) else {
             return self.fail(turn, result_lost());
@@ -143,14 +143,14 @@ impl Connection {
         }
     }
 
-    fn define_refused(&mut self, turn: &mut Turn<'_>, job: Box<DefineJob>, collecting: &Collecting) {
+    fn define_refused(&mut self, turn: &mut Turn<'_>, job: DefineJob, collecting: &Collecting) {
         let error = match collecting.refusal() {
             Some(Vote::Error { error, .. }) => {
                 sometimes!("session.definition_refused_by_rows");
                 shifted((**error).clone(), job.statement.offset)
             }
             Some(Vote::Mismatch { error }) => (**error).clone(),
-            Some(Vote::Replan { version }) => return self.define_again(turn, *job, *version),
+            Some(Vote::Replan { version }) => return self.define_again(turn, job, *version),
             _ => {
                 let message = "a definition was refused, and nobody says why";
                 SqlError::new(SqlState::INTERNAL_ERROR, message).hint("Nothing was changed.")
