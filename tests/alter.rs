@@ -113,7 +113,9 @@ impl Model {
             Step::Drop { column } => {
                 let (place, name) = at(*column)?;
                 next.columns.remove(place);
-                next.rows.values_mut().for_each(|row| drop(row.remove(place)));
+                for row in next.rows.values_mut() {
+                    row.remove(place);
+                }
                 format!("ALTER TABLE t DROP COLUMN {name}")
             }
             Step::Rename { column } => {
