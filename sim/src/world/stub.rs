@@ -63,6 +63,7 @@ impl Machine for Ticker {
                 return Control::Stop(StopReason::Disk(error.to_string()));
             }
             Event::Disk { .. } => self.named = true,
+            Event::Shutdown => return Control::Stop(StopReason::Shutdown),
             _ => {}
         }
         Control::Continue
