@@ -549,6 +549,13 @@ pub const PLANTED: &[Planted] = &[
         VALUES,
         "scenarios/transactions/sequences.toml",
     ),
+    planted(
+        161,
+        "a decision ends whichever definition is under way, an earlier one's second copy too",
+        "our own",
+        SAME,
+        "scenarios/regressions/decision_twice.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.

@@ -6,6 +6,11 @@
 //!
 //! The cluster partition never stands. It takes part in definitions only, one at a time, and its part is the catalog: that
 //! changes where the decision stands in its log.
+//!
+//! # Caveats
+//! - A decision may stand in a log more than once: leaders that follow one another each log what they know. Only the one on what
+//!   is under way may end anything. (Any one once did, and a replica restored from a checkpoint no longer knew of the
+//!   definition that the others held to be under way: `regressions/decision_twice`.)
 
 use super::settling::Settling;
 use super::{Executed, StateMachine, context};
@@ -545,7 +550,8 @@ impl StateMachine {
     pub(super) fn declared(&mut self, number: GlobalNumber, committed: bool) -> Executed {
         if self.partition == PartitionId::CLUSTER {
             self.sequencer.report(self.partition, number, number);
-            self.sequencer.definition = None;
+            // Not by a second copy of the decision on an earlier one.
+            self.sequencer.definition.take_if(|under_way| *under_way == number || planted!(161));
         }
         let mut executed = match &self.standing {
             // The cluster partition's catalog changes here.
@@ -600,7 +606,11 @@ impl StateMachine {
         body: &Arc<GlobalBody>,
     ) -> Option<Arc<Global>> {
         let defines = matches!(**body, GlobalBody::Define { .. });
-        if (defines && self.standing.is_some()) || !self.sequencer.has_room() {
+        debug_assert!(
+            planted!(161) || self.sequencer.definition == self.standing.as_ref().map(|standing| standing.global.number),
+            "the order knows of the definition that is under way"
+        );
+        if (defines && self.sequencer.definition.is_some()) || !self.sequencer.has_room() {
             sometimes!("global.not_ordered");
             return None;
         }
