@@ -33,6 +33,7 @@ mod execution;
 mod extended;
 mod implicit;
 mod observe;
+mod open;
 mod order;
 mod redo;
 mod settle;

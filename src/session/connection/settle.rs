@@ -92,7 +92,7 @@ impl Connection {
         let bytes = rounds.said.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         let Block::Open(open) = &mut self.block else { return self.broken(turn) };
         if !open.take_room(bytes.saturating_mul(participants.len())) {
-            return self.step_failed(turn, job, super::block::too_large());
+            return self.step_failed(turn, job, super::open::too_large());
         }
         let touched = participants.iter().copied().filter(|partition| open.touch(*partition));
         job.new.extend(touched);
