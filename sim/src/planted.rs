@@ -553,7 +553,7 @@ pub const PLANTED: &[Planted] = &[
         161,
         "a decision ends whichever definition is under way, an earlier one's second copy too",
         "our own",
-        SAME,
+        ORDER,
         "scenarios/regressions/decision_twice.toml",
     ),
 ];

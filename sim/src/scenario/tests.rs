@@ -164,8 +164,9 @@ fn seeds_are_numbers_in_either_form() {
 
 #[test]
 fn planted_bugs_have_scenarios() {
-    let shipped = shipped();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     for planted in crate::planted::PLANTED {
-        assert!(shipped.iter().any(|file| file.ends_with(planted.scenario)), "{}", planted.scenario);
+        // A regression may be the one that reaches it.
+        assert!(root.join(planted.scenario).is_file(), "{}", planted.scenario);
     }
 }
