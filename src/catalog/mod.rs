@@ -301,6 +301,26 @@ impl Catalog {
 }
 
 impl Table {
+    /// A table that has nothing yet, and is placed by hash.
+    #[must_use]
+    pub fn new(id: TableId, tree: TreeId, schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            schema: schema.into(),
+            name: name.into(),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            primary_key_name: None,
+            tree,
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            partition_key: Vec::new(),
+            placement: Placement::Hash,
+            foreign_keys: Vec::new(),
+            sequence: None,
+        }
+    }
+
     /// Has every partition all its rows?
     #[must_use]
     pub fn is_replicated(&self) -> bool {

@@ -59,25 +59,10 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Placement;
     use crate::types::{TableId, TreeId};
 
     fn table(columns: Vec<Column>) -> Table {
-        Table {
-            id: TableId(1),
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-            columns,
-            primary_key: Vec::new(),
-            primary_key_name: None,
-            tree: TreeId(1),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            partition_key: Vec::new(),
-            placement: Placement::Hash,
-            foreign_keys: Vec::new(),
-            sequence: None,
-        }
+        Table { columns, ..Table::new(TableId(1), TreeId(1), "public", "t") }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! - `min <= start <= max`, all three in the range of the type; `increment` is not 0.
 //! - A generation only grows, and the one of the last reset is not above it.
 
-use super::{Catalog, Column, Placement, Table};
+use super::{Catalog, Column, Table};
 use crate::types::{DataType, TableId, TreeId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -78,23 +78,13 @@ impl Sequence {
     pub fn relation(self, id: TableId, tree: TreeId, schema: String, name: String) -> Table {
         let column = |name: &str, data_type| Column { not_null: true, ..Column::new(name.to_owned(), data_type) };
         Table {
-            id,
-            schema,
-            name,
             columns: vec![
                 column("last_value", DataType::Int8),
                 column("log_cnt", DataType::Int8),
                 column("is_called", DataType::Bool),
             ],
-            primary_key: Vec::new(),
-            primary_key_name: None,
-            tree,
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            partition_key: Vec::new(),
-            placement: Placement::Hash,
-            foreign_keys: Vec::new(),
             sequence: Some(Box::new(self)),
+            ..Table::new(id, tree, schema, name)
         }
     }
 }

@@ -8,7 +8,7 @@
 //! - Each has a primary key, and its rows come in that order.
 //! - Columns are only ever added, at the end: operators' queries go on working.
 
-use super::{Column, Placement, Table};
+use super::{Column, Table};
 use crate::types::{DataType, TableId, TreeId};
 use std::sync::{Arc, LazyLock};
 
@@ -217,19 +217,11 @@ impl SystemTable {
             ..Column::new((*name).to_owned(), *data_type)
         };
         Table {
-            id: TableId(number),
-            schema: SCHEMA.to_owned(),
-            name: self.name.to_owned(),
             columns: self.columns.iter().enumerate().map(column).collect(),
             primary_key: (0..self.key).collect(),
             primary_key_name: Some(format!("{}_pkey", self.name)),
-            tree: TreeId(number),
-            indexes: Vec::new(),
-            checks: Vec::new(),
             partition_key: vec![0],
-            placement: Placement::Hash,
-            foreign_keys: Vec::new(),
-            sequence: None,
+            ..Table::new(TableId(number), TreeId(number), SCHEMA, self.name)
         }
     }
 }

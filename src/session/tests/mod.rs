@@ -3,9 +3,24 @@
 //! A script has one event a line; the snapshot shows each event with what came of it, so that a newcomer can read the
 //! protocol from it. The partitions are a stand-in that executes at once, unless the script orders a fault.
 
+/// Compares what came of a script with the snapshot named like the test.
+macro_rules! shows {
+    ($script:literal) => {
+        let shown = super::dialogue::play($script);
+        insta::assert_snapshot!(shown);
+    };
+}
+
+mod blocks;
 mod cluster;
 mod constraints;
+mod copying;
+mod definitions;
 mod dialogue;
 mod fuzz;
+mod implicit;
 mod render;
-mod scripts;
+mod sequences;
+mod starting;
+mod statements;
+mod system;

@@ -5,7 +5,7 @@ use super::foreign;
 use super::index::joined_columns;
 use super::names::Names;
 use super::{placement, sequence};
-use crate::catalog::{Catalog, Check, Column, Identity, Index, IndexState, Placement, Sequence, Table};
+use crate::catalog::{Catalog, Check, Column, Identity, Index, IndexState, Sequence, Table};
 use crate::sql::bind::{self, data_type_in, fold, qualified};
 use crate::sql::parse::{Options, character_position};
 use crate::types::{DataType, SqlError, SqlState, TableId, TreeId};
@@ -105,21 +105,8 @@ fn refuse_what_is_missing(create: &ast::CreateTable) -> Result<(), SqlError> {
 
 impl<'a> Draft<'a> {
     fn new(catalog: &'a Catalog, schema: &'a str, name: String, text: &'a str) -> Self {
-        let table = Table {
-            id: TableId(catalog.next_table),
-            schema: schema.to_owned(),
-            name: name.clone(),
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            primary_key_name: None,
-            tree: TreeId(catalog.next_tree),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            partition_key: Vec::new(),
-            placement: Placement::Hash,
-            foreign_keys: Vec::new(),
-            sequence: None,
-        };
+        let (id, tree) = (TableId(catalog.next_table), TreeId(catalog.next_tree));
+        let table = Table::new(id, tree, schema, name.clone());
         let names = Names { catalog, schema, given: vec![name] };
         Draft {
             table,
