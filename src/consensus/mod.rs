@@ -23,10 +23,16 @@
 //!   its true last position and acknowledges what its log really holds, so that nothing acknowledged is outvoted; but it does
 //!   not campaign, and hands out nothing to execute, until a snapshot is installed.
 //!
-//! Their places are kept for: leases, priorities, leadership transfer (methods to come), membership change
-//! ([`Payload::Configuration`]).
+//! # Membership
+//! Who belongs to a group is a value in its log ([`Membership`], [`Payload::Configuration`]), in force at a member from the moment at
+//! which it is appended there. [`Consensus::change`] asks for another one. The state that executing the log makes includes
+//! it, as bytes: a driver hands them back with the state ([`Recovered::membership`], [`Consensus::installed`]), for the entries that
+//! said so may be gone.
 
+mod membership;
 pub mod raft;
+
+pub use membership::{Change, FollowerStatus, MAX_MEMBERS, Membership, Refused};
 
 /// What is persisted, in the log's own words.
 pub use crate::wal::{Damage, Floor, Record};
@@ -78,6 +84,8 @@ pub struct Recovered {
     pub floor: Option<Floor>,
     /// Up to here the state that was loaded reaches; `None`: it is empty. Set by the driver.
     pub state: Option<Floor>,
+    /// The membership that the loaded state names ([`Membership::encode`]); `None`: up to there none was executed. Set by the driver.
+    pub membership: Option<Bytes>,
     /// Without a hard state: something was lost here, so that this cannot be the first life. Set by the driver.
     pub amnesia: bool,
 }
@@ -85,7 +93,7 @@ pub struct Recovered {
 impl From<RecoveredGroup> for Recovered {
     fn from(group: RecoveredGroup) -> Self {
         let RecoveredGroup { records, hard_state, damaged, floor } = group;
-        Self { records, hard_state, damaged, floor, state: None, amnesia: false }
+        Self { records, hard_state, damaged, floor, state: None, membership: None, amnesia: false }
     }
 }
 
@@ -120,6 +128,20 @@ pub trait Consensus: Send {
     /// to take it over, or if that is under way.
     fn transfer(&mut self, now: Instant, to: Option<NodeId>) -> Option<NodeId>;
 
+    /// Asks for another membership, as this member leads. Accepted means: it is proposed, and in force here from now on; a change
+    /// of voters is completed by itself, by whoever leads. It may still be lost with the leadership: whether it has come about
+    /// is seen in [`Consensus::membership`] when [`Status::settled`].
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was proposed.
+    fn change(&mut self, now: Instant, change: Change) -> Result<(), Refused>;
+
+    /// Who belongs to the group, as far as this member knows: the latest membership in its log, chosen or not.
+    fn membership(&self) -> &Membership;
+
+    /// The followers as this leader sees them; empty unless it leads.
+    fn followers(&self) -> Vec<FollowerStatus>;
+
     /// Asks for proof that this member leads at some instant after this call; the answer is a [`ReadState`] carrying
     /// `token`, with the `committed` of the call's arrival. If leadership is lost the token is dropped: see
     /// [`Ready::reads_dropped`].
@@ -151,10 +173,10 @@ pub trait Consensus: Send {
     fn compact(&mut self, through: LogIndex);
 
     /// The caller holds, durably, the state that executing the log up to `floor` makes: a snapshot of another member,
-    /// published as a checkpoint here. `true`: from now on this member goes on from there (the caller puts that state in the
+    /// published as a checkpoint here; `membership` is what that state names. `true`: from now on this member goes on from there (the caller puts that state in the
     /// place of its own, and [`Ready::committed`] goes on behind it). `false`: it is no news, the state executed here reaches
     /// as far, and nothing has changed.
-    fn installed(&mut self, now: Instant, floor: Floor) -> bool;
+    fn installed(&mut self, now: Instant, floor: Floor, membership: Option<&Bytes>) -> bool;
 
     /// Where this member stands.
     fn status(&self) -> Status;
@@ -206,6 +228,8 @@ pub struct Ready {
     pub fetch: Option<Fetch>,
     /// The role has changed to this.
     pub role: Option<Role>,
+    /// The membership in force has changed to this: by an entry appended here, by one cut off, or by a snapshot.
+    pub membership: Option<Membership>,
 }
 
 /// A snapshot is wanted.
@@ -242,7 +266,7 @@ pub enum Payload {
     Empty,
     /// What was proposed.
     Command(Bytes),
-    /// A membership change. Its place: nothing proposes one yet.
+    /// A [`Membership`], encoded. It is in force already.
     Configuration(Bytes),
 }
 
@@ -295,6 +319,14 @@ pub struct Status {
     pub standing: Standing,
     /// To whom it is handing leadership over.
     pub successor: Option<NodeId>,
+    /// [`Membership::id`] of the membership in force here.
+    pub configuration: u64,
+    /// A change of voters is half done.
+    pub joint: bool,
+    /// The membership in force is known to be chosen, and not joint: nothing is under way.
+    pub settled: bool,
+    /// This member has a voice in it.
+    pub voter: bool,
 }
 
 /// How far a replica is a member of its group.
@@ -305,15 +337,18 @@ pub enum Standing {
     Member,
     /// The group has not been formed yet, as far as it knows: all members must be there once.
     Forming,
-    /// It has lost what it had promised, and asks the others what it must know before it may promise again.
+    /// It has lost what it had promised, or never was a member, and asks the others what it must know before it may promise.
     Recovering,
+    /// It knows of no group, and waits for a leader that has it among its members.
+    Outside,
 }
 
 /// What a protocol needs to be built.
 pub struct Config {
     /// This member.
     pub node: NodeId,
-    /// All voters, this member among them, sorted.
+    /// All voters of the group as it is formed, this member among them. Used as long as neither log nor state nor hard state knows
+    /// a membership. Empty: this node is no member yet, and waits for a leader that teaches it.
     pub voters: Vec<NodeId>,
     /// Leader's heartbeat interval.
     pub heartbeat: Duration,

@@ -278,8 +278,12 @@ impl Loading {
                 state = Builder::new().finish(partition, floor.index, 0).ok().map(|machine| (floor, machine));
             }
             sometimes!("node.state_loaded", state.is_some());
-            let recovered =
-                Recovered { state: state.as_ref().map(|(floor, _)| *floor), amnesia: self.amnesia, ..group.into() };
+            let recovered = Recovered {
+                state: state.as_ref().map(|(floor, _)| *floor),
+                membership: state.as_ref().and_then(|(_, machine)| machine.membership().cloned()),
+                amnesia: self.amnesia,
+                ..group.into()
+            };
             let machine = state.map_or_else(|| StateMachine::new(partition), |(_, machine)| machine);
             let refused = self.refused.remove(&partition);
             found.insert(partition, Found { recovered, machine, refused });

@@ -7,7 +7,7 @@ mod reading;
 pub use keeping::{Keep, KeepingConfig};
 
 use crate::catalog::Catalog;
-use crate::consensus::{Consensus, NotLeader, Ready, Role, Status};
+use crate::consensus::{Change, Consensus, FollowerStatus, Membership, NotLeader, Ready, Refused, Role, Status};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
 use crate::partition::global::{Cuts, Exchange, Exchanges, Reads, Values};
@@ -180,6 +180,26 @@ impl Replica {
     /// This node is to go: if this replica leads, another is to lead in its place. Returns which, when that begins.
     pub fn hand_over(&mut self, now: Instant) -> Option<NodeId> {
         self.consensus.transfer(now, None)
+    }
+
+    /// Asks for another membership of the group: see [`Consensus::change`].
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was proposed.
+    pub fn change(&mut self, now: Instant, change: Change) -> Result<(), Refused> {
+        self.consensus.change(now, change)
+    }
+
+    /// Who belongs to the group: see [`Consensus::membership`].
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.consensus.membership()
+    }
+
+    /// The followers as this leader sees them.
+    #[must_use]
+    pub fn followers(&self) -> Vec<FollowerStatus> {
+        self.consensus.followers()
     }
 
     /// When [`Replica::handle_timeout`] wants to be called.

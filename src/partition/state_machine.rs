@@ -26,6 +26,7 @@ use crate::types::{
     Timestamp, WorkerId,
 };
 use crate::{planted, sometimes};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct StateMachine {
     next_gateway: u64,
     /// Timestamp of the last command: time does not go back within a partition.
     last_timestamp: Timestamp,
+    /// Who belongs to the group, as the log last said ([`Payload::Configuration`]); `None`: who has formed it.
+    membership: Option<Bytes>,
     plans: sql::PlanCache,
 }
 
@@ -116,6 +119,7 @@ impl StateMachine {
             gateways: BTreeMap::new(),
             next_gateway: 1,
             last_timestamp: Timestamp::default(),
+            membership: None,
             plans: sql::PlanCache::new(CACHED_PLANS),
         }
     }
@@ -130,6 +134,12 @@ impl StateMachine {
     #[must_use]
     pub const fn executed(&self) -> LogIndex {
         self.executed
+    }
+
+    /// The group's membership as executed, for the consensus member that begins a life with this state.
+    #[must_use]
+    pub const fn membership(&self) -> Option<&Bytes> {
+        self.membership.as_ref()
     }
 
     /// The catalog in force.
@@ -160,6 +170,9 @@ impl StateMachine {
         scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
         scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
         digest = digest.wrapping_add(xxh3_128(&scalars));
+        if let Some(membership) = &self.membership {
+            digest = digest.wrapping_add(xxh3_128(membership));
+        }
         digest
     }
 
@@ -184,6 +197,7 @@ impl StateMachine {
             gateways_digest: _,
             next_gateway,
             last_timestamp,
+            membership,
             plans: _,
         } = self;
         let head = Head {
@@ -192,6 +206,7 @@ impl StateMachine {
             executed: if planted!(144) { self.reached() } else { *executed },
             next_gateway: *next_gateway,
             last_timestamp: *last_timestamp,
+            membership: membership.clone(),
             gateways: gateways
                 .iter()
                 .map(|((node, worker), (life, number))| (*node, *worker, *life, *number))
@@ -217,7 +232,17 @@ impl StateMachine {
     /// # Errors
     /// A sentence, if the parts cannot be of any state.
     pub(super) fn restored(head: Head, store: Store, dedup: Store, memory: Store) -> Result<Self, &'static str> {
-        let Head { partition, executed, next_gateway, last_timestamp, gateways, globals, sequencer, catalog } = head;
+        let Head {
+            partition,
+            executed,
+            next_gateway,
+            last_timestamp,
+            membership,
+            gateways,
+            globals,
+            sequencer,
+            catalog,
+        } = head;
         let mut machine = Self {
             partition,
             executed,
@@ -242,6 +267,7 @@ impl StateMachine {
             gateways_digest: 0,
             next_gateway,
             last_timestamp,
+            membership,
             plans: sql::PlanCache::new(CACHED_PLANS),
         };
         machine.gateways_digest = digest_of(&machine.gateways);
@@ -293,7 +319,14 @@ impl StateMachine {
         assert_eq!(first, self.executed.next(), "entries are executed in log order, without gaps");
         assert!(!self.stands(), "nothing is executed behind an undecided command");
         self.executed = index;
-        let Payload::Command(bytes) = payload else { return Executed::default() };
+        let bytes = match payload {
+            Payload::Command(bytes) => bytes,
+            Payload::Configuration(membership) => {
+                self.membership = Some(membership);
+                return Executed::default();
+            }
+            Payload::Empty => return Executed::default(),
+        };
         match Command::decode(&bytes) {
             Ok(Command::V1(command)) => self.execute_command(own_clock, command),
             Ok(Command::Global(global)) => self.come_to(first, index, bytes.len(), global),

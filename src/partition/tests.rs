@@ -6,7 +6,10 @@ use super::message::{
     Action, Batch, Commitment, Outcome, Part, Piece, Reply, ReplyBody, Request, RequestBody, Settings, Statement, Step,
 };
 use super::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine, seen, shown_with};
-use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
+use crate::consensus::{
+    Change, Committed, Consensus, Floor, FollowerStatus, Membership, NotLeader, Payload, ReadState, Ready, Refused,
+    Role, Status,
+};
 use crate::partition::snapshot::Builder;
 use crate::partition::transfer::FileOrder;
 use crate::sql::StatementResult;
@@ -32,6 +35,8 @@ struct Script {
 }
 
 struct Scripted(Arc<Mutex<Script>>);
+
+static NOBODY: Membership = Membership::UNKNOWN;
 
 impl Consensus for Scripted {
     fn paused(&mut self, _: Instant, _: Duration) {}
@@ -75,6 +80,10 @@ impl Consensus for Scripted {
         Status {
             standing: crate::consensus::Standing::Member,
             successor: None,
+            configuration: 1,
+            joint: false,
+            settled: true,
+            voter: true,
             role: if leads { Role::Leader } else { Role::Follower },
             era: Era(script.era),
             leader: (!leads).then_some(NodeId(2)),
@@ -89,11 +98,23 @@ impl Consensus for Scripted {
         self.0.lock().unwrap().compacted.push(through);
     }
 
-    fn installed(&mut self, _: Instant, floor: Floor) -> bool {
+    fn installed(&mut self, _: Instant, floor: Floor, _: Option<&Bytes>) -> bool {
         let mut script = self.0.lock().unwrap();
         script.last = floor.index.0;
         script.installed.push(floor);
         true
+    }
+
+    fn change(&mut self, _: Instant, _: Change) -> Result<(), Refused> {
+        Err(Refused::UnderWay)
+    }
+
+    fn membership(&self) -> &Membership {
+        &NOBODY
+    }
+
+    fn followers(&self) -> Vec<FollowerStatus> {
+        Vec::new()
     }
 
     fn position(&self, index: LogIndex) -> Option<Floor> {

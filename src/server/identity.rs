@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! orrery data directory
-//! format 3
+//! format 4
 //! cluster orrery
 //! node 1
 //! nodes 1,2,3
@@ -20,8 +20,8 @@ use thiserror::Error;
 
 /// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions.
 /// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
-/// over several partitions. What was written before is not read.
-pub const FORMAT: u32 = 3;
+/// over several partitions. 4: membership in hard states, logs and checkpoints. What was written before is not read.
+pub const FORMAT: u32 = 4;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
 
@@ -174,14 +174,14 @@ mod tests {
     fn the_file_reads_so_for_ever() {
         insta::assert_snapshot!(identity().encode(), @r"
         orrery data directory
-        format 3
+        format 4
         cluster orrery
         node 2
         nodes 1,2,3
         workers 1
         partitions 4
         log 00000000000000000123456789abcdef
-        crc32c bb454d7e
+        crc32c ef414ca9
         ");
         assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
     }
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn another_format_is_told_from_damage() {
         let text = identity().encode();
-        assert_eq!(Identity::decode(&text.replace("format 3", "format 4")), Err(Unreadable::Newer(4)));
-        assert_eq!(Identity::decode(&text.replace("format 3", "format 2")), Err(Unreadable::Older(2)));
+        assert_eq!(Identity::decode(&text.replace("format 4", "format 5")), Err(Unreadable::Newer(5)));
+        assert_eq!(Identity::decode(&text.replace("format 4", "format 3")), Err(Unreadable::Older(3)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

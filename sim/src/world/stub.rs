@@ -84,6 +84,10 @@ impl Machine for Ticker {
             lacks_state: false,
             standing: Standing::Member,
             successor: None,
+            configuration: 1,
+            joint: false,
+            settled: true,
+            voter: true,
         })
     }
 

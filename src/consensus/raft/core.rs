@@ -2,7 +2,7 @@
 
 use super::message::{Body, HardState, Memory, Message, Phase};
 use super::raft_log::RaftLog;
-use crate::consensus::{Config, Fetch, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
+use crate::consensus::{Config, Fetch, Membership, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
 use crate::types::random::{RngCore, below};
 use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
 use crate::{planted, sometimes};
@@ -41,6 +41,7 @@ pub(super) struct Settings {
 pub(super) struct Core {
     pub(super) settings: Settings,
     rng: Rng,
+    pub(super) membership: Membership,
     /// The latest time told.
     pub(super) now: Instant,
     pub(super) hard: HardState,
@@ -98,6 +99,7 @@ impl Core {
             // PySyncObj#202: term and vote are not restored, the log is.
             hard = HardState { hole: hard.hole, era: Era(0), vote: None, ..hard };
         }
+        let membership = Membership::initial(voters.iter().copied());
         Ok(Self {
             settings: Settings {
                 node,
@@ -109,6 +111,7 @@ impl Core {
                 max_inflight: max_inflight.max(1),
             },
             rng,
+            membership,
             now: Instant::default(),
             hard,
             log,
@@ -281,6 +284,7 @@ impl Core {
             reads_dropped: std::mem::take(&mut self.reads_dropped),
             fetch: self.fetch.take(),
             role: if waits { None } else { self.role_changed.take() },
+            membership: None,
         }
     }
 

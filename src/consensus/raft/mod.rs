@@ -90,7 +90,10 @@ use self::leader::Leader;
 pub(super) use self::message::describe;
 use self::message::{Body, Message, Phase, encode_entry};
 use self::recovery::Recovery;
-use super::{Config, Consensus, Floor, NotLeader, Payload, Ready, Recovered, Role, Standing, Status, Unreadable};
+use super::{
+    Change, Config, Consensus, Floor, FollowerStatus, Membership, NotLeader, Payload, Ready, Recovered, Refused, Role,
+    Standing, Status, Unreadable,
+};
 use crate::types::{Duration, Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -319,6 +322,21 @@ impl Consensus for Raft {
         to
     }
 
+    fn change(&mut self, _now: Instant, _change: Change) -> Result<(), Refused> {
+        match &self.role {
+            RoleState::Leader(_) => Err(Refused::UnderWay),
+            _ => Err(Refused::NotLeader { leader: self.leader() }),
+        }
+    }
+
+    fn membership(&self) -> &Membership {
+        &self.core.membership
+    }
+
+    fn followers(&self) -> Vec<FollowerStatus> {
+        Vec::new()
+    }
+
     fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader> {
         self.core.now = self.core.now.max(now);
         let RoleState::Leader(leader) = &mut self.role else { return Err(NotLeader { leader: self.leader() }) };
@@ -388,7 +406,7 @@ impl Consensus for Raft {
         invariants::check(self);
     }
 
-    fn installed(&mut self, now: Instant, floor: Floor) -> bool {
+    fn installed(&mut self, now: Instant, floor: Floor, _membership: Option<&Bytes>) -> bool {
         self.core.now = self.core.now.max(now);
         if !self.core.log.is_news(floor) {
             sometimes!("raft.old_snapshot_refused");
@@ -430,6 +448,10 @@ impl Consensus for Raft {
                 RoleState::Leader(leader) => leader.transfer.map(|transfer| transfer.to),
                 _ => None,
             },
+            configuration: self.core.membership.id,
+            joint: self.core.membership.is_joint(),
+            settled: true,
+            voter: self.core.membership.is_voter(self.core.settings.node),
         }
     }
 

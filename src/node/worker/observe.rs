@@ -199,6 +199,10 @@ impl Worker {
                 let text = waits(standing, &replica.awaited()).unwrap_or_default();
                 self.events.warning(wall, "recovering", Some(partition), format!("partition {number}: {text}"));
             }
+            Standing::Outside => {
+                let text = waits(standing, &[]).unwrap_or_default();
+                self.events.info(wall, "joining", Some(partition), format!("partition {number}: {text}"));
+            }
             Standing::Member if before == Some(Standing::Recovering) => {
                 let text = format!("partition {number} has recovered: this node has its vote again");
                 self.events.info(wall, "recovered", Some(partition), text);
@@ -240,6 +244,7 @@ pub(crate) fn waits(standing: Standing, awaited: &[NodeId]) -> Option<String> {
     );
     match (standing, awaited.is_empty()) {
         (Standing::Member, _) => None,
+        (Standing::Outside, _) => Some("it is no member of its group yet and waits to be taken in".to_owned()),
         (Standing::Forming, true) => Some("the cluster is being formed".to_owned()),
         (Standing::Forming, false) => Some(format!("waiting for {several} {list} to form the cluster")),
         (Standing::Recovering, true) => Some("its data was lost and is being fetched from the other nodes".to_owned()),

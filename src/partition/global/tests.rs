@@ -5,7 +5,9 @@
 mod explore;
 
 use super::{Exchange, GlobalBody, Placed, Vote};
-use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, Ready, Role, Status};
+use crate::consensus::{
+    Change, Committed, Consensus, Floor, FollowerStatus, Membership, NotLeader, Payload, Ready, Refused, Role, Status,
+};
 use crate::partition::message::{Action, Outcome, Piece, ReplyBody, Request, RequestBody, Settings, Statement, Step};
 use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
 use crate::sql;
@@ -29,6 +31,8 @@ struct Script {
 }
 
 struct Scripted(Arc<Mutex<Script>>);
+
+static NOBODY: Membership = Membership::UNKNOWN;
 
 impl Consensus for Scripted {
     fn paused(&mut self, _: Instant, _: Duration) {}
@@ -60,7 +64,7 @@ impl Consensus for Scripted {
     }
     fn persisted(&mut self, _: Instant, _: u64) {}
     fn compact(&mut self, _: LogIndex) {}
-    fn installed(&mut self, _: Instant, _: Floor) -> bool {
+    fn installed(&mut self, _: Instant, _: Floor, _: Option<&Bytes>) -> bool {
         false
     }
     fn status(&self) -> Status {
@@ -75,8 +79,24 @@ impl Consensus for Scripted {
             lacks_state: false,
             standing: crate::consensus::Standing::Member,
             successor: None,
+            configuration: 1,
+            joint: false,
+            settled: true,
+            voter: true,
         }
     }
+    fn change(&mut self, _: Instant, _: Change) -> Result<(), Refused> {
+        Err(Refused::UnderWay)
+    }
+
+    fn membership(&self) -> &Membership {
+        &NOBODY
+    }
+
+    fn followers(&self) -> Vec<FollowerStatus> {
+        Vec::new()
+    }
+
     fn position(&self, _: LogIndex) -> Option<Floor> {
         None
     }

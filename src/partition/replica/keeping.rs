@@ -159,7 +159,7 @@ impl Replica {
             }
             Work::Download(download) if download.header() == Some(header) => {
                 if let Some(machine) = download.into_built()
-                    && self.consensus.installed(now, floor)
+                    && self.consensus.installed(now, floor, machine.membership())
                 {
                     self.install(machine);
                 } else {

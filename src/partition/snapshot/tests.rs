@@ -311,4 +311,11 @@ fn what_stands_outside_the_trees_is_in_the_digest() {
     let refused = pair.step(&Step::Define(4));
     assert!(refused.contains("23505"), "b_s does not hold: {refused}");
     differs(&pair, "what a definition came to");
+    let membership = crate::consensus::Membership::initial([NodeId(7)]).encode();
+    let index = pair.data.executed().next();
+    pair.data.execute(Timestamp(0), index, Payload::Configuration(membership.clone()));
+    differs(&pair, "who belongs to the group");
+    let label = pair.data.snapshot();
+    let restored = build(&chunks(&label, 1000), label.head.partition, &label).unwrap();
+    assert_eq!((restored.membership(), restored.digest()), (Some(&membership), pair.data.digest()));
 }

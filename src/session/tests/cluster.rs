@@ -1,6 +1,9 @@
 //! Partitions with one replica each, whose consensus agrees with itself at once; or that fail as told.
 
-use crate::consensus::{Committed, Consensus, Floor, NotLeader, Payload, ReadState, Ready, Role, Status};
+use crate::consensus::{
+    Change, Committed, Consensus, Floor, FollowerStatus, Membership, NotLeader, Payload, ReadState, Ready, Refused,
+    Role, Status,
+};
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Reply, ReplyBody, Request, RequestBody};
 use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
@@ -35,6 +38,8 @@ struct Alone {
     /// The lead is to be lost, and won again.
     unseated: Arc<AtomicBool>,
 }
+
+static NOBODY: Membership = Membership::UNKNOWN;
 
 impl Consensus for Alone {
     fn paused(&mut self, _: Instant, _: Duration) {}
@@ -86,13 +91,29 @@ impl Consensus for Alone {
             lacks_state: false,
             standing: crate::consensus::Standing::Member,
             successor: None,
+            configuration: 1,
+            joint: false,
+            settled: true,
+            voter: true,
         }
     }
 
     fn compact(&mut self, _: LogIndex) {}
 
-    fn installed(&mut self, _: Instant, _: Floor) -> bool {
+    fn installed(&mut self, _: Instant, _: Floor, _: Option<&Bytes>) -> bool {
         true
+    }
+
+    fn change(&mut self, _: Instant, _: Change) -> Result<(), Refused> {
+        Err(Refused::UnderWay)
+    }
+
+    fn membership(&self) -> &Membership {
+        &NOBODY
+    }
+
+    fn followers(&self) -> Vec<FollowerStatus> {
+        Vec::new()
     }
 
     fn position(&self, index: LogIndex) -> Option<Floor> {

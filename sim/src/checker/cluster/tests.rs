@@ -40,6 +40,10 @@ fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
     let status = Status {
         standing: orrery::consensus::Standing::Member,
         successor: None,
+        configuration: 1,
+        joint: false,
+        settled: true,
+        voter: true,
         role,
         era: Era(era),
         leader: None,

@@ -189,7 +189,15 @@ impl Cluster {
         member.records.clone_from(&records);
         let (floor, state) = (member.released, member.checkpoint);
         let amnesia = member.amnesia;
-        let recovered = Recovered { records, hard_state: member.hard_state.clone(), damaged, floor, state, amnesia };
+        let recovered = Recovered {
+            records,
+            hard_state: member.hard_state.clone(),
+            damaged,
+            floor,
+            state,
+            membership: None,
+            amnesia,
+        };
         let config = Config {
             node,
             voters,
@@ -230,7 +238,7 @@ impl Cluster {
             return;
         }
         let executed = member.executed;
-        let Some(taken) = self.call_quietly(node, |raft, now| raft.installed(now, floor)) else { return };
+        let Some(taken) = self.call_quietly(node, |raft, now| raft.installed(now, floor, None)) else { return };
         if taken {
             self.member(node).executed = floor.index;
             self.member(node).wanted = None;

@@ -233,6 +233,7 @@ fn status(cluster: &Cluster, output: &mut String) {
             Standing::Member => "",
             Standing::Forming => ", waits for the group to be formed",
             Standing::Recovering => ", recovers",
+            Standing::Outside => ", waits to be taken in",
         };
         writeln!(output, "{}{standing}", if status.lacks_state { ", lacks its state" } else { "" }).unwrap();
     }
