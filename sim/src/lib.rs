@@ -15,6 +15,7 @@ pub mod fault; // what goes wrong on purpose
 pub mod history; // what clients saw
 pub mod judge; // runs a plan and judges it
 pub mod operation; // what clients do, as data
+pub mod outage; // how long nobody can write after a kill, with others beside
 pub mod plan; // everything a run will do, drawn before it begins
 pub mod planted; // the planted bugs, and who must catch each
 pub mod report; // a run as one page

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nodes of a cluster.
-pub(super) const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 /// Where clients connect.
 const PG_PORT: u16 = 5433;
 /// Where peers connect.
@@ -17,7 +17,7 @@ const PEER_PORT: u16 = 5434;
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// All nodes; they are killed when it is dropped.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     nodes: Vec<Node>,
 }
 
@@ -31,7 +31,7 @@ struct Node {
 }
 
 impl Cluster {
-    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, String> {
         let directory = &settings.directory;
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         // A network of its own for each run on a machine, and for each of several in one process: 127.64.0.0 and up.
@@ -70,22 +70,22 @@ impl Cluster {
     }
 
     /// Where clients connect, as a driver's configuration has it.
-    pub(super) fn addresses(&self) -> Vec<String> {
+    pub(crate) fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| format!("host={} port={PG_PORT}", node.host)).collect()
     }
 
     /// Starts every node that is not running.
-    pub(super) fn start_all(&mut self) -> Result<(), String> {
+    pub(crate) fn start_all(&mut self) -> Result<(), String> {
         (0..NODES).try_for_each(|place| self.start(place))
     }
 
     /// Starts a node if it is not running.
-    pub(super) fn start(&mut self, place: usize) -> Result<(), String> {
+    pub(crate) fn start(&mut self, place: usize) -> Result<(), String> {
         self.nodes[place].start()
     }
 
     /// `kill -9`.
-    pub(super) fn kill(&mut self, place: usize) -> Result<(), String> {
+    pub(crate) fn kill(&mut self, place: usize) -> Result<(), String> {
         let node = &mut self.nodes[place];
         node.signal(Signal::KILL)?;
         node.wait().map(drop)

@@ -27,12 +27,13 @@
 )]
 
 mod client;
-mod cluster;
+pub(crate) mod cluster;
 mod nemesis;
 mod outage;
 mod recorder;
 mod report;
 
+pub(crate) use nemesis::ask;
 pub use outage::Outage;
 pub use report::Report;
 

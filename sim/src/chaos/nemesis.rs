@@ -189,7 +189,7 @@ async fn view(address: &str) -> Result<String, tokio_postgres::Error> {
 }
 
 /// Rows as text.
-async fn ask(address: &str, query: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
+pub(crate) async fn ask(address: &str, query: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(&format!("{address} user=nemesis dbname=orrery"), NoTls).await?;
     let task = tokio::task::spawn_local(async move { drop(connection.await) });
     let messages = client.simple_query(query).await;

@@ -60,7 +60,7 @@ pub(super) fn chaos(arguments: &Arguments) -> Result<Exit, String> {
 }
 
 /// The product, as it is shipped.
-fn build() -> Result<PathBuf, String> {
+pub(super) fn build() -> Result<PathBuf, String> {
     let built = Command::new(env!("CARGO"))
         .current_dir(workspace())
         .args(["build", "--quiet", "--release", "--package", "orrerydb", "--bin", "orrery"])
@@ -74,6 +74,6 @@ fn build() -> Result<PathBuf, String> {
 
 /// One that has not been had before; it is printed.
 #[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real processes do not replay anyway")]
-fn new_seed() -> u64 {
+pub(super) fn new_seed() -> u64 {
     std::time::SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }

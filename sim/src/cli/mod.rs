@@ -4,6 +4,7 @@ mod chaos;
 mod diff;
 mod fuzz;
 mod mutants;
+mod outage;
 mod replay;
 mod report;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Kills, stops and restarts three real processes under load.
     Chaos(chaos::Arguments),
+    /// Measures how long nobody can write after kill -9 of the leader, with etcd and PostgreSQL beside.
+    Outage(outage::Arguments),
 }
 
 /// Runs the command line.
@@ -71,6 +74,7 @@ pub fn main() -> Exit {
         Command::Report(arguments) => report::report(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Chaos(arguments) => chaos::chaos(&arguments),
+        Command::Outage(arguments) => outage::outage(&arguments),
     };
     done.unwrap_or_else(|message| {
         // Nobody is left to tell if this fails.

@@ -1,0 +1,70 @@
+//! `sim outage`: how long nobody can write after kill -9 of the node that leads, with etcd and PostgreSQL beside.
+
+use super::chaos::{build, new_seed};
+use super::{seed, told};
+use crate::outage::{Settings, run};
+use crate::verdict::Exit;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `outage` takes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Blows at each system.
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+    /// Of the pauses between blows, like 42 or 0x2a; another each time if not given.
+    #[arg(long, value_parser = seed)]
+    seed: Option<u64>,
+    /// The program; built in release if not given.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Data and logs go into a new directory below this one. PostgreSQL's user must be able to reach it.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Keeps that directory.
+    #[arg(long)]
+    keep: bool,
+    /// Data partitions of Orrery.
+    #[arg(long, default_value_t = 4)]
+    partitions: u32,
+    /// Its workers on each node.
+    #[arg(long, default_value_t = 1)]
+    workers: u16,
+    /// Whom to measure beside it, as far as the programs are there; `none` for nobody.
+    #[arg(long, value_delimiter = ',', default_value = "etcd,postgresql")]
+    peers: Vec<String>,
+    /// Fails (exit 1) if Orrery's median is longer.
+    #[arg(long, value_parser = super::duration)]
+    median: Option<Duration>,
+    /// Fails (exit 1) if the worst of Orrery's outages is longer.
+    #[arg(long, value_parser = super::duration)]
+    worst: Option<Duration>,
+}
+
+/// Runs it.
+pub(super) fn outage(arguments: &Arguments) -> Result<Exit, String> {
+    let binary = arguments.binary.clone().map_or_else(build, Ok)?;
+    let seed = arguments.seed.unwrap_or_else(new_seed);
+    let below = arguments.directory.clone().unwrap_or_else(|| std::env::temp_dir().join("orrery-outage"));
+    let settings = Settings {
+        binary,
+        directory: below.join(format!("{seed:x}-{}", std::process::id())),
+        seed,
+        kills: arguments.kills,
+        partitions: arguments.partitions.max(1),
+        workers: arguments.workers,
+        peers: arguments.peers.clone(),
+    };
+    let report = run(&settings)?;
+    report.write(&mut io::stdout().lock()).map_err(told)?;
+    if !arguments.keep {
+        std::fs::remove_dir_all(&settings.directory).map_err(told)?;
+    }
+    let Some((median, worst)) = report.orrery() else { return Ok(Exit::Unreached) };
+    let exceeds =
+        |length: u64, limit: Option<Duration>| limit.is_some_and(|limit| Duration::from_nanos(length) > limit);
+    let broken = exceeds(median, arguments.median) || exceeds(worst, arguments.worst);
+    Ok(if broken { Exit::Broken } else { Exit::Pass })
+}
