@@ -1,9 +1,8 @@
 //! `reads-agree`: what `now()`, `random()` and `gen_random_uuid()` gave a row is the same for whoever reads it, whenever.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use std::collections::BTreeMap;
 
 /// The first that read a row, and what it saw.
@@ -23,32 +22,30 @@ impl Checker for ReadsAgree {
 
     fn check(&self, history: &History) -> Finding {
         let mut first: BTreeMap<(u32, &str), FirstReading<'_>> = BTreeMap::new();
-        let mut finding = Finding::default();
-        for read in &history.operations {
-            let Outcome::Done(Seen::Rows(rows)) = &read.outcome else { continue };
-            if !matches!(read.operation, Operation::ReadRow { .. } | Operation::ReadRows) {
-                continue;
+        Finding::first(self, &history.operations, |read| match (read.operation, &read.outcome) {
+            (Operation::ReadRow { .. } | Operation::ReadRows, Outcome::Done(Seen::Rows(rows))) => {
+                judge(&mut first, read, rows)
             }
-            for row in rows {
-                let Some(Some(id)) = row.first() else { continue };
-                let (earlier, shown) = first.entry((read.workload, id)).or_insert((read, row));
-                if *shown != row.as_slice() {
-                    finding.violations.push(Violation {
-                        checker: self.name(),
-                        kind: "row-changed".to_owned(),
-                        at_ns: read.returned_ns.unwrap_or(read.invoked_ns),
-                        message: format!(
-                            "row {id} was {} when seen by {earlier}, and is {} when seen by {read}",
-                            in_words(shown),
-                            in_words(row)
-                        ),
-                    });
-                    return finding;
-                }
-            }
-        }
-        finding
+            _ => Ok(()),
+        })
     }
+}
+
+fn judge<'h>(
+    first: &mut BTreeMap<(u32, &'h str), FirstReading<'h>>,
+    read: &'h Recorded,
+    rows: &'h [Vec<Option<String>>],
+) -> Judgement {
+    for row in rows {
+        let Some(Some(id)) = row.first() else { continue };
+        let (earlier, shown) = *first.entry((read.workload, id)).or_insert((read, row));
+        if shown != row.as_slice() {
+            let (before, after) = (in_words(shown), in_words(row));
+            let what = format!("row {id} was {before} when seen by {earlier}, and is {after} when seen by {read}");
+            return Err(("row-changed", what));
+        }
+    }
+    Ok(())
 }
 
 fn in_words(row: &[Option<String>]) -> String {

@@ -1,10 +1,9 @@
 //! `claims-exclusive`: a name has one owner, who has both names of the claim or none; what was acknowledged is there
 //! until it is given back, and who was refused had somebody in the way. `now()` is the same in both.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -20,30 +19,9 @@ impl Checker for ClaimsExclusive {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut finding = Finding::default();
-        let workloads: u32 = history.keys.len() as u32;
-        for workload in 0..workloads {
-            let claims = Claims::of(history, workload);
-            let judged = history
-                .operations
-                .iter()
-                .filter(|recorded| recorded.workload == workload)
-                .find_map(|recorded| claims.judge(recorded).err().map(|(kind, what)| (recorded, kind, what)));
-            if let Some((recorded, kind, message)) = judged {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message,
-                });
-                break;
-            }
-        }
-        finding
+        Finding::first_by_workload(self, history, Claims::of, |claims, recorded| claims.judge(recorded))
     }
 }
-
-type Judgement = Result<(), (&'static str, String)>;
 
 /// What a workload's clients did with names.
 #[derive(Default)]

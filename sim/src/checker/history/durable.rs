@@ -1,10 +1,9 @@
 //! `acknowledged-durable`: an inserted row, once acknowledged, is there for every read that begins later; a refused one
 //! never is.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded, seen_by};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
@@ -26,25 +25,15 @@ impl Checker for AcknowledgedDurable {
                 inserts.insert((recorded.workload, id), recorded);
             }
         }
-        let mut finding = Finding::default();
-        for read in &history.operations {
-            let Outcome::Done(Seen::Rows(rows)) = &read.outcome else { continue };
+        Finding::first(self, &history.operations, |read| {
+            let Outcome::Done(Seen::Rows(rows)) = &read.outcome else { return Ok(()) };
             let judged = match read.operation {
                 Operation::ReadRow { id } => judge_row(&inserts, read, id, rows),
                 Operation::ReadRows => judge_all(&inserts, read, rows),
-                _ => continue,
+                _ => Ok(()),
             };
-            if let Err((kind, what)) = judged {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: read.returned_ns.unwrap_or(read.invoked_ns),
-                    message: format!("{what}; seen by {read}"),
-                });
-                break;
-            }
-        }
-        finding
+            judged.map_err(seen_by(read))
+        })
     }
 }
 
@@ -55,7 +44,7 @@ fn id_of(row: &[Option<String>]) -> Option<u64> {
     row.first()?.as_ref()?.parse().ok()
 }
 
-fn judge_row(inserts: &Inserts<'_>, read: &Recorded, id: u64, rows: &Rows) -> Result<(), (&'static str, String)> {
+fn judge_row(inserts: &Inserts<'_>, read: &Recorded, id: u64, rows: &Rows) -> Judgement {
     let Some(insert) = inserts.get(&(read.workload, id)) else { return Ok(()) };
     match (&insert.outcome, rows.len()) {
         (Outcome::Done(_), 0) if insert.latest_ns() < read.invoked_ns => {
@@ -67,7 +56,7 @@ fn judge_row(inserts: &Inserts<'_>, read: &Recorded, id: u64, rows: &Rows) -> Re
     }
 }
 
-fn judge_all(inserts: &Inserts<'_>, read: &Recorded, rows: &Rows) -> Result<(), (&'static str, String)> {
+fn judge_all(inserts: &Inserts<'_>, read: &Recorded, rows: &Rows) -> Judgement {
     let mut shown = BTreeSet::new();
     for row in rows {
         let id = id_of(row).ok_or_else(|| ("unreadable", format!("a row is unreadable: {row:?}")))?;

@@ -1,10 +1,9 @@
 //! `exactly-once`: the ledger holds each acknowledged transfer once, no refused one, an unknown one at most once; and
 //! the balances read with it are what its entries make of the opening balances.
 
-use super::{Checker, Finding, History, Recorded, money::balances};
+use super::{Checker, Finding, History, Judgement, Recorded, money::balances, seen_by};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use crate::workload::OPENING_BALANCE;
 use std::collections::BTreeMap;
 
@@ -27,22 +26,12 @@ impl Checker for ExactlyOnce {
                 transfers.insert((recorded.workload, id), recorded);
             }
         }
-        let mut finding = Finding::default();
-        for read in &history.operations {
-            let (Operation::Ledger, Outcome::Done(Seen::Rows(rows))) = (read.operation, &read.outcome) else {
-                continue;
-            };
-            if let Err((kind, what)) = judge(&transfers, history.keys[read.workload as usize], read, rows) {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: read.returned_ns.unwrap_or(read.invoked_ns),
-                    message: format!("{what}; seen by {read}"),
-                });
-                break;
+        Finding::first(self, &history.operations, |read| match (read.operation, &read.outcome) {
+            (Operation::Ledger, Outcome::Done(Seen::Rows(rows))) => {
+                judge(&transfers, history.keys[read.workload as usize], read, rows).map_err(seen_by(read))
             }
-        }
-        finding
+            _ => Ok(()),
+        })
     }
 }
 
@@ -54,7 +43,7 @@ fn judge(
     accounts: u32,
     read: &Recorded,
     rows: &[Vec<Option<String>>],
-) -> Result<(), (&'static str, String)> {
+) -> Judgement {
     let unreadable = || ("unreadable", "the ledger has unreadable rows".to_owned());
     let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.len() == 4) {

@@ -5,10 +5,9 @@
 //! that only batches are judged: whole or absent, never there after a refusal, there after an acknowledgement unless
 //! somebody may have withdrawn them.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::{Doom, Operation};
-use crate::run::Violation;
 use crate::workload::{BATCH_ROWS, BATCH_STRIDE, WAYS};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,19 +34,9 @@ impl Checker for IndexesAgree {
                 _ => {}
             }
         }
-        let mut finding = Finding::default();
-        for recorded in &history.operations {
-            if let Err((kind, what)) = judge(&batches, recorded) {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message: format!("{what}; told to {recorded}"),
-                });
-                break;
-            }
-        }
-        finding
+        Finding::first(self, &history.operations, |recorded| {
+            judge(&batches, recorded).map_err(|(kind, what)| (kind, format!("{what}; told to {recorded}")))
+        })
     }
 }
 
@@ -56,8 +45,6 @@ struct Batches<'h> {
     stocked: BTreeMap<(u32, u64), &'h Recorded>,
     withdrawn: BTreeMap<(u32, u64), Vec<&'h Recorded>>,
 }
-
-type Judgement = Result<(), (&'static str, String)>;
 
 fn judge(batches: &Batches<'_>, recorded: &Recorded) -> Judgement {
     let is_ours = matches!(

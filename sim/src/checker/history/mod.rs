@@ -65,6 +65,47 @@ pub struct Finding {
     pub gave_up: u64,
 }
 
+/// What is said of an operation: the kind of the violation, and what is wrong in a sentence.
+type Judgement = Result<(), (&'static str, String)>;
+
+impl Finding {
+    /// The first of the operations that is found wrong, if one is.
+    fn first<'h>(
+        checker: &dyn Checker,
+        operations: impl IntoIterator<Item = &'h Recorded>,
+        mut judge: impl FnMut(&'h Recorded) -> Judgement,
+    ) -> Self {
+        let wrong = operations.into_iter().find_map(|recorded| judge(recorded).err().map(|wrong| (recorded, wrong)));
+        let violation = wrong.map(|(recorded, (kind, message))| Violation {
+            checker: checker.name(),
+            kind: kind.to_owned(),
+            at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
+            message,
+        });
+        Self { violations: violation.into_iter().collect(), gave_up: 0 }
+    }
+
+    /// The same, one workload after the other: `gather` makes of a workload's operations what its judge must know.
+    fn first_by_workload<'h, K>(
+        checker: &dyn Checker,
+        history: &'h History,
+        gather: impl Fn(&'h History, u32) -> K,
+        mut judge: impl FnMut(&mut K, &'h Recorded) -> Judgement,
+    ) -> Self {
+        let judged = (0..history.keys.len() as u32).map(|workload| {
+            let mut known = gather(history, workload);
+            let operations = history.operations.iter().filter(|recorded| recorded.workload == workload);
+            Self::first(checker, operations, |recorded| judge(&mut known, recorded))
+        });
+        judged.into_iter().find(|finding| !finding.violations.is_empty()).unwrap_or_default()
+    }
+}
+
+/// Says of what is wrong who has seen it.
+fn seen_by(reader: &Recorded) -> impl Fn((&'static str, String)) -> (&'static str, String) {
+    move |(kind, what)| (kind, format!("{what}; seen by {reader}"))
+}
+
 /// Everything that the clients of a run asked and were told.
 #[derive(Clone, Debug, Default)]
 pub struct History {

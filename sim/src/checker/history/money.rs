@@ -1,9 +1,8 @@
 //! `money-conserved`: whenever anybody looks at all accounts at once, the sum is what the bank opened with.
 
-use super::{Checker, Finding, History, Recorded, time};
+use super::{Checker, Finding, History, Judgement, Recorded, time};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use crate::workload::OPENING_BALANCE;
 
 /// See the module.
@@ -19,23 +18,14 @@ impl Checker for MoneyConserved {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut finding = Finding::default();
-        for recorded in &history.operations {
-            if let Err((kind, what)) = judge(history, recorded) {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message: format!("{recorded} {what}, at {}", time(recorded.invoked_ns)),
-                });
-                break;
-            }
-        }
-        finding
+        Finding::first(self, &history.operations, |recorded| {
+            judge(history, recorded)
+                .map_err(|(kind, what)| (kind, format!("{recorded} {what}, at {}", time(recorded.invoked_ns))))
+        })
     }
 }
 
-fn judge(history: &History, recorded: &Recorded) -> Result<(), (&'static str, String)> {
+fn judge(history: &History, recorded: &Recorded) -> Judgement {
     let Outcome::Done(seen) = &recorded.outcome else { return Ok(()) };
     let accounts = i64::from(history.keys[recorded.workload as usize]);
     let expected = accounts * OPENING_BALANCE;

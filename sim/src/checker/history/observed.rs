@@ -1,17 +1,15 @@
 //! `system-tables-sound`: what the cluster tells of itself holds together, whoever asks, and whoever is dead or cut off: the same
 //! nodes, partitions and replicas in every answer, none twice, and at most one leader of a partition in an era.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::{Observed, Operation};
-use crate::run::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 pub(super) struct SystemTablesSound;
 
 type Row = [Option<String>];
-type Judgement = Result<(), (&'static str, String)>;
 
 impl Checker for SystemTablesSound {
     fn name(&self) -> &'static str {
@@ -23,25 +21,13 @@ impl Checker for SystemTablesSound {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut finding = Finding::default();
         let mut known = Known::default();
-        for recorded in &history.operations {
-            let (Operation::Observe { what }, Outcome::Done(Seen::Rows(rows))) =
-                (recorded.operation, &recorded.outcome)
-            else {
-                continue;
-            };
-            if let Err((kind, message)) = known.judge(recorded, what, rows) {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message: format!("{recorded}: {message}"),
-                });
-                break;
+        Finding::first(self, &history.operations, |recorded| match (recorded.operation, &recorded.outcome) {
+            (Operation::Observe { what }, Outcome::Done(Seen::Rows(rows))) => {
+                known.judge(recorded, what, rows).map_err(|(kind, message)| (kind, format!("{recorded}: {message}")))
             }
-        }
-        finding
+            _ => Ok(()),
+        })
     }
 }
 

@@ -1,10 +1,9 @@
 //! `no-orphans`: whenever anybody looks, every child has its parent and its toy, and every toy its child; a child that was
 //! acknowledged is there until its parent goes, and is refused (23503) only if its parent may not have been there.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use crate::workload::KIN;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,28 +20,9 @@ impl Checker for NoOrphans {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut finding = Finding::default();
-        for workload in 0..history.keys.len() as u32 {
-            let families = Families::of(history, workload);
-            let judged = families
-                .all
-                .iter()
-                .find_map(|recorded| families.judge(recorded).err().map(|(kind, what)| (*recorded, kind, what)));
-            if let Some((recorded, kind, message)) = judged {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message,
-                });
-                break;
-            }
-        }
-        finding
+        Finding::first_by_workload(self, history, Families::of, |families, recorded| families.judge(recorded))
     }
 }
-
-type Judgement = Result<(), (&'static str, String)>;
 
 /// What a workload's clients did.
 #[derive(Default)]

@@ -2,10 +2,9 @@
 //! dropped; an index tells of as many rows as its table has; and a row that is older than a column has in it what the column was
 //! added with (its number, see the workload), or what somebody wrote there.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::{Object, Operation, Sort};
-use crate::run::Violation;
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -42,32 +41,17 @@ impl Checker for SchemaAgrees {
                 written.entry((recorded.workload, object)).or_default().push(recorded);
             }
         }
-        let mut finding = Finding::default();
-        for recorded in &history.operations {
-            let verdict = match recorded.operation {
-                Operation::Need { object, .. } => {
-                    let (unknown, place) = (Life::default(), (recorded.workload, object));
-                    let there = made.get(&place).unwrap_or(&unknown).judge(recorded, object);
-                    there.and_then(|()| value(recorded, object, written.get(&place).map_or(&[], Vec::as_slice)))
-                }
-                Operation::Count => count(recorded),
-                _ => Ok(()),
-            };
-            if let Err((kind, message)) = verdict {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message,
-                });
-                break;
+        Finding::first(self, &history.operations, |recorded| match recorded.operation {
+            Operation::Need { object, .. } => {
+                let (unknown, place) = (Life::default(), (recorded.workload, object));
+                let there = made.get(&place).unwrap_or(&unknown).judge(recorded, object);
+                there.and_then(|()| value(recorded, object, written.get(&place).map_or(&[], Vec::as_slice)))
             }
-        }
-        finding
+            Operation::Count => count(recorded),
+            _ => Ok(()),
+        })
     }
 }
-
-type Judgement = Result<(), (&'static str, String)>;
 
 /// What may have happened to an object.
 #[derive(Default)]

@@ -1,10 +1,9 @@
 //! `sums-agree`: what was paid stands with the customers, the tellers, the branches and in the history, and the four agree
 //! for whoever looks at them at one instant; the history has each acknowledged payment once, and no refused one.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded, seen_by};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -26,32 +25,16 @@ impl Checker for SumsAgree {
                 payments.insert((recorded.workload, id), recorded);
             }
         }
-        let mut finding = Finding::default();
-        for read in &history.operations {
-            let (Outcome::Done(Seen::Rows(rows)), Operation::Sums | Operation::Payments) =
-                (&read.outcome, read.operation)
-            else {
-                continue;
+        Finding::first(self, &history.operations, |read| {
+            let judged = match (read.operation, &read.outcome) {
+                (Operation::Sums, Outcome::Done(Seen::Rows(rows))) => sums(rows),
+                (Operation::Payments, Outcome::Done(Seen::Rows(rows))) => noted(&payments, read, rows),
+                _ => Ok(()),
             };
-            let judged = match read.operation {
-                Operation::Sums => sums(rows),
-                _ => noted(&payments, read, rows),
-            };
-            if let Err((kind, what)) = judged {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: read.returned_ns.unwrap_or(read.invoked_ns),
-                    message: format!("{what}; seen by {read}"),
-                });
-                break;
-            }
-        }
-        finding
+            judged.map_err(seen_by(read))
+        })
     }
 }
-
-type Judgement = Result<(), (&'static str, String)>;
 
 fn number(row: &[Option<String>], column: usize) -> Option<u64> {
     row.get(column)?.as_ref()?.parse().ok()

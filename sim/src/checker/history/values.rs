@@ -1,10 +1,9 @@
 //! `values-once`: a sequence gives each value once, whoever asks where, and whatever becomes of the first who asked. Values are
 //! of the stretch that the sequence was set to last: a row that is written after `setval` was acknowledged has none from before.
 
-use super::{Checker, Finding, History, Recorded};
+use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::run::Violation;
 use crate::workload::{STRETCH, issued_rows};
 use std::collections::BTreeMap;
 
@@ -21,26 +20,9 @@ impl Checker for ValuesOnce {
     }
 
     fn check(&self, history: &History) -> Finding {
-        let mut finding = Finding::default();
-        for workload in 0..history.keys.len() as u32 {
-            let mut values = Values::of(history, workload);
-            let mut operations = history.operations.iter().filter(|recorded| recorded.workload == workload);
-            let judged = operations.find_map(|recorded| values.judge(recorded).err().map(|found| (recorded, found)));
-            if let Some((recorded, (kind, message))) = judged {
-                finding.violations.push(Violation {
-                    checker: self.name(),
-                    kind: kind.to_owned(),
-                    at_ns: recorded.returned_ns.unwrap_or(recorded.invoked_ns),
-                    message,
-                });
-                break;
-            }
-        }
-        finding
+        Finding::first_by_workload(self, history, Values::of, |values, recorded| values.judge(recorded))
     }
 }
-
-type Judgement = Result<(), (&'static str, String)>;
 
 /// Who has a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
