@@ -6,6 +6,7 @@ pub mod types; // vocabulary: identifiers, values, errors, encodings
 pub mod env; // the seam to the world: five traits, and their production side
 pub mod storage; // a partition's rows: copy-on-write trees, undo, digest
 pub mod catalog; // definitions as a value
+pub mod directory; // nodes, and where replicas are wanted, as a value
 pub mod wal; // the durable log as a machine over disk events
 pub mod checkpoint; // a partition's state in a file, as a machine over disk events
 pub mod consensus; // one log per group: the trait and Raft

@@ -9,6 +9,7 @@ const LAYERS: &[&str] = &[
     "env",
     "storage",
     "catalog",
+    "directory",
     "wal",
     "checkpoint",
     "consensus",

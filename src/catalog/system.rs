@@ -37,6 +37,16 @@ use DataType::{Bool, Int4, Int8, Text, TimestampTz};
 #[rustfmt::skip]
 pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable {
+        name: "cluster",
+        description: "Settings of the whole cluster; ALTER CLUSTER changes them.",
+        key: 1,
+        columns: &[
+            ("name", Text, "Name."),
+            ("value", Text, "Value."),
+            ("description", Text, "What it does."),
+        ],
+    },
+    SystemTable {
         name: "columns",
         description: "Columns of the tables that are defined.",
         key: 3,
@@ -108,6 +118,11 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("replicas", Int4, "Partitions of which it has a replica."),
             ("leads", Int4, "Partitions that it leads."),
             ("sessions", Int4, "Client sessions."),
+            ("membership", Text, "`joining`: it has not been heard yet; `active`; `draining`: its replicas go elsewhere; `drained`: it has none."),
+            ("peer_address", Text, "Where it listens for other nodes, as the cluster knows it."),
+            ("zone", Text, "What may fail together with it."),
+            ("weight", Int4, "Its share of replicas, beside the others'."),
+            ("priority", Int4, "Who is to lead, if several can: the greatest."),
         ],
     },
     SystemTable {
@@ -141,6 +156,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("lag", Int8, "Committed entries of the partition that it has still to execute."),
             ("pending", Int4, "Requests that wait for their commit here."),
             ("digest", Text, "Digest of its rows at `executed`: replicas at the same position have the same."),
+            ("wanted", Text, "What the cluster wants there: `voter`, `learner`, `witness`; NULL: nothing."),
         ],
     },
     SystemTable {

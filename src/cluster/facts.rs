@@ -5,6 +5,7 @@
 //! a node that does not answer has none.
 
 use crate::consensus::Role;
+use crate::directory::Directory;
 use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -20,6 +21,8 @@ pub struct Wanted {
     pub sessions: bool,
     /// Its latest events.
     pub events: bool,
+    /// The directory of nodes, as far as it has come there.
+    pub directory: bool,
 }
 
 /// A question to all workers of a node. It goes to worker 0, which relays it to the others.
@@ -88,6 +91,8 @@ pub struct WorkerFacts {
     pub replicas: Vec<ReplicaFacts>,
     /// Its sessions, if wanted.
     pub sessions: Vec<SessionFacts>,
+    /// The newest directory of nodes that it knows, if wanted.
+    pub directory: Option<Arc<Directory>>,
     /// Its latest events, if wanted.
     pub events: Vec<EventFacts>,
 }

@@ -1,9 +1,10 @@
-//! **Cluster**: where things are ([`Router`]: whom to ask), and how they are ([`facts`]: what workers tell of themselves).
+//! **Cluster**: where things are ([`Router`]: whom to ask), how they are ([`facts`]: what workers tell of themselves), and where
+//! they should be ([`placement`]: a function of the directory of nodes).
 //!
-//! Placement, membership, failure detection, balancing and recovery have their place here; they come with the issues
-//! that name them.
+//! Failure detection and recovery have their place here; they come with the issues that name them.
 
 pub mod facts;
+pub mod placement;
 mod router;
 
 pub use router::Router;

@@ -3,6 +3,7 @@
 use crate::cluster::facts::About;
 use crate::partition::snapshot::CHUNK_BYTES;
 use crate::types::{NodeId, WorkerId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct WorkerConfig {
     pub workers: u16,
     /// All nodes of the cluster, sorted, this one among them.
     pub nodes: Vec<NodeId>,
+    /// Where nodes listen for others, as far as this one was told: what the directory of a new cluster begins with.
+    pub addresses: BTreeMap<NodeId, String>,
     /// Data partitions: they are numbered 1..=partitions; partition 0 is the cluster partition.
     pub partitions: u32,
     /// Leader's heartbeat interval.
@@ -63,6 +66,7 @@ impl Default for WorkerConfig {
             worker: WorkerId(0),
             workers: 1,
             nodes: vec![NodeId(1)],
+            addresses: BTreeMap::new(),
             partitions: 1,
             heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(250),

@@ -5,6 +5,7 @@
 
 use crate::catalog::Catalog;
 use crate::cluster::facts::{Ask, Facts};
+use crate::directory::Directory;
 use crate::partition::global::Exchange;
 use crate::partition::message::{Reply, Request};
 use crate::partition::transfer::SnapshotMessage;
@@ -90,6 +91,8 @@ pub enum Body {
         /// What.
         message: SnapshotMessage,
     },
+    /// To workers of the own node: the local cluster-partition replica has come to a newer directory of nodes.
+    Directory(Arc<Directory>),
 }
 
 impl Frame {

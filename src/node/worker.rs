@@ -25,6 +25,7 @@ use super::events::Events;
 use super::wire::{Body, Frame, FrameV1};
 use crate::catalog::Catalog;
 use crate::consensus::{self, Outbound, Ready, Status};
+use crate::directory::{Change, Directory};
 use crate::env::{ClientEvent, Control, Endpoint, Env, Event, Port, StopReason};
 use crate::partition::global::{Exchange, HEARD_WITHIN};
 use crate::partition::message::{Reply, Request};
@@ -63,6 +64,8 @@ pub struct Worker {
     saving: Option<PartitionId>,
     /// Leaders as the replicas of this node have last found them: facts, where the router has guesses.
     leaders: BTreeMap<PartitionId, NodeId>,
+    /// The newest directory of nodes that this node's replica of the cluster partition has come to.
+    directory: Arc<Directory>,
     /// Messages to this worker itself.
     local: VecDeque<Body>,
     /// When the operator asked for a stop.
@@ -113,6 +116,7 @@ impl Worker {
             next_ticket: 1,
             last_ticket: BTreeMap::new(),
             leaders: BTreeMap::new(),
+            directory: Arc::default(),
             local: VecDeque::new(),
             stopping: None,
             stats: WorkerStats::default(),
@@ -269,6 +273,7 @@ impl Worker {
                 // A leader counts as unheard after `HEARD_WITHIN`: it has to speak several times within it, however patient
                 // elections are.
                 exchange_every: self.config.election_timeout.min(HEARD_WITHIN / 3),
+                founders: (partition == PartitionId::CLUSTER).then(|| self.founders()),
                 rng: Rng::from_seed(env.seed("entries")),
                 keeping: self.keeping_config(),
             };
@@ -337,6 +342,11 @@ impl Worker {
             Body::Catalog(catalog) => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.catalog(catalog);
+                }
+            }
+            Body::Directory(directory) => {
+                if directory.version > self.directory.version {
+                    self.directory = directory;
                 }
             }
             Body::Leader { partition, leader } => {
@@ -552,6 +562,9 @@ impl Worker {
                 self.events.info(wall, "catalog", Some(partition), text);
                 self.announce_catalog(env, &catalog);
             }
+            if let Some(directory) = output.directory {
+                self.announce_directory(env, &directory);
+            }
             for (index, digest) in output.digests {
                 self.announce_digest(env, partition, index, digest);
             }
@@ -653,6 +666,22 @@ impl Worker {
         for worker in 0..self.config.workers {
             let to = Endpoint { node: self.config.node, port: Port::Worker(WorkerId(worker)) };
             self.send(env, to, Body::Catalog(Arc::clone(catalog)));
+        }
+    }
+
+    /// What a new cluster's directory of nodes begins with.
+    fn founders(&self) -> Change {
+        let address = |node: &NodeId| self.config.addresses.get(node).cloned().unwrap_or_default();
+        Change::Form {
+            nodes: self.config.nodes.iter().map(|node| (*node, address(node))).collect(),
+            partitions: self.config.partitions,
+        }
+    }
+
+    fn announce_directory(&mut self, env: &mut dyn Env, directory: &Arc<Directory>) {
+        for worker in 0..self.config.workers {
+            let to = Endpoint { node: self.config.node, port: Port::Worker(WorkerId(worker)) };
+            self.send(env, to, Body::Directory(Arc::clone(directory)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the replicated log of a partition holds.
 
+use crate::directory::Amendment;
 use crate::partition::global::{Global, GlobalBody, Values};
 use crate::partition::message::{Commitment, Settings, Statement};
 use crate::types::random::SeedableRng;
@@ -36,6 +37,9 @@ pub enum Command {
     },
     /// Transactions that read at these cuts are over: what replicas have frozen for them may be let go. No state is changed.
     LetGo(Vec<GlobalNumber>),
+    /// Cluster partition: its leader's own change of the directory of nodes. It carries the version that it follows from, so that a second
+    /// one is nothing.
+    Amend(Arc<Amendment>),
 }
 
 /// First format of a session's command.
@@ -92,6 +96,8 @@ pub enum CommandBody {
         /// How many at most.
         count: u64,
     },
+    /// A change of the directory of nodes (cluster partition).
+    Amend(Arc<Amendment>),
 }
 
 impl Command {

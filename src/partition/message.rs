@@ -3,6 +3,7 @@
 //! These travel between workers, of one node or of several, inside the node's versioned frame (`node::wire`).
 
 use crate::catalog::Catalog;
+use crate::directory::Amendment;
 use crate::partition::global::{GlobalBody, GlobalOutcome};
 use crate::sql::Values;
 pub use crate::sql::{Settings, StatementResult};
@@ -98,6 +99,8 @@ pub enum RequestBody {
         /// Which life: a repetition is answered with the same number.
         incarnation: Incarnation,
     },
+    /// A change of the directory of nodes. Cluster partition only; logged, executed once. Answers [`Outcome::Amended`].
+    Amend(Arc<Amendment>),
 }
 
 /// Statements with everything that their execution depends on besides replicated state.
@@ -344,4 +347,11 @@ pub enum Outcome {
     Gateway(u64),
     /// Values of a sequence that nobody else was or will be given.
     Reserved(Values),
+    /// The directory of nodes is changed.
+    Amended {
+        /// The node that it is about.
+        node: Option<NodeId>,
+        /// What whoever has said it should know.
+        notice: Option<String>,
+    },
 }

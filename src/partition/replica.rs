@@ -8,6 +8,7 @@ pub use keeping::{Keep, KeepingConfig};
 
 use crate::catalog::Catalog;
 use crate::consensus::{Change, Consensus, FollowerStatus, Membership, NotLeader, Ready, Refused, Role, Status};
+use crate::directory::{self, Amendment, Directory};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::Seen;
 use crate::partition::global::{Cuts, Exchange, Exchanges, Reads, Values};
@@ -44,6 +45,8 @@ pub struct ReplicaOutput {
     pub replies: Vec<(Origin, Reply)>,
     /// The cluster partition has executed a newer catalog.
     pub catalog: Option<Arc<Catalog>>,
+    /// The cluster partition's directory of nodes is this.
+    pub directory: Option<Arc<Directory>>,
     /// This leader's digest at an index, for its followers to compare.
     pub digests: Vec<(LogIndex, u128)>,
     /// What other partitions are to be told.
@@ -94,6 +97,7 @@ pub struct Replica {
     /// The last index at which a digest was taken.
     digested: LogIndex,
     leads: bool,
+    founders: Option<directory::Change>,
     rng: Rng,
     keeping: Keeping,
     output: ReplicaOutput,
@@ -122,6 +126,8 @@ pub struct ReplicaConfig {
     pub digest_every: u64,
     /// What participants of global commands have not heard of each other is asked again so often.
     pub exchange_every: Duration,
+    /// Of the cluster partition: what its directory of nodes begins with.
+    pub founders: Option<directory::Change>,
     /// Seeds of entries.
     pub rng: Rng,
     /// Checkpoints and snapshots.
@@ -163,6 +169,7 @@ impl Replica {
             announced_digests: BTreeMap::new(),
             digested: LogIndex(0),
             leads: false,
+            founders: config.founders,
             rng: config.rng,
             output: ReplicaOutput::default(),
         };
@@ -497,6 +504,25 @@ impl Replica {
         }
     }
 
+    /// Nodes, and where replicas are wanted, as far as this replica of the cluster partition has executed.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        self.machine.directory()
+    }
+
+    /// The cluster partition's leader changes the directory of nodes, if nobody else has changed it since `expected`.
+    pub fn amend(&mut self, now: Instant, expected: u64, change: directory::Change) {
+        let command = Command::Amend(Arc::new(Amendment { expected: Some(expected), change }));
+        let _found_again = self.log(now, &command);
+    }
+
+    /// A new cluster's directory of nodes is what it was formed of.
+    pub(super) fn fill_directory(&mut self, now: Instant) {
+        if let Some(founders) = self.founders.as_ref().filter(|_| !self.machine.directory().is_formed()) {
+            self.amend(now, 0, founders.clone());
+        }
+    }
+
     /// Proposes a command.
     fn log(&mut self, now: Instant, command: &Command) -> Result<(), NotLeader> {
         parcel::propose(&mut *self.consensus, now, command.encode(), self.piece_bytes)
@@ -628,6 +654,7 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
         RequestBody::Reserve { catalog_version, sequence, count } => {
             CommandBody::Reserve { catalog_version: *catalog_version, sequence: *sequence, count: *count }
         }
+        RequestBody::Amend(amendment) => CommandBody::Amend(Arc::clone(amendment)),
         RequestBody::Query(_)
         | RequestBody::Collect { .. }
         | RequestBody::Validate(_)

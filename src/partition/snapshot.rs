@@ -7,7 +7,7 @@
 //! ```text
 //! chunk  = u8 version (1), then the next bytes of the stream, as many as asked for
 //! stream = items, back to back; one may go on in the next chunk. Numbers are little-endian.
-//! item   = 'H', u32 length, postcard of Head: catalog, numbers, gateways, membership. The first, once.
+//! item   = 'H', u32 length, postcard of Head: catalog, numbers, gateways, directory of nodes, membership. The first, once.
 //!        | 'T', u8 space (0 rows, 1 deduplication, 2 global commands), u32 tree, u64 the tree's counter: the rows that follow are this tree's.
 //!        | 'R', u32 length of the key, u32 length of the value, key, value
 //! ```
@@ -19,7 +19,7 @@
 //! - Chunks are taken in order and trees and keys rise: a chunk lost, doubled or misplaced is noticed, if not by that, by
 //!   the digest.
 //! - [`Builder::finish`] yields a state only if its digest is the one that the snapshot was labelled with. It covers rows,
-//!   indexes, counters, the deduplication table, catalog, gateways, membership and numbers: all that execution depends on.
+//!   indexes, counters, the deduplication table, catalog, gateways, directory of nodes, membership and numbers: all that execution depends on.
 //! - Malformed chunks are an error, never a panic: they may come from a disk or from a peer of another version.
 //!
 //! # Caveats
@@ -27,6 +27,7 @@
 //! - What has been written since the snapshot exists twice in memory for as long as it is held.
 
 use crate::catalog::Catalog;
+use crate::directory::Directory;
 use crate::partition::StateMachine;
 use crate::planted;
 use crate::storage;
@@ -67,6 +68,7 @@ pub(super) struct Head {
     pub(super) globals: super::state_machine::Globals,
     pub(super) sequencer: super::global::Sequencer,
     pub(super) catalog: Arc<Catalog>,
+    pub(super) directory: Arc<Directory>,
 }
 
 /// Where a chunk begins.

@@ -11,6 +11,7 @@ pub(super) use participant::{Position, Standing, values_of};
 
 use crate::catalog::Catalog;
 use crate::consensus::Payload;
+use crate::directory::{Amendment, Directory};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
 use crate::partition::global::{Global, Memory, Sequencer, Showing};
@@ -54,6 +55,9 @@ pub struct StateMachine {
     gateways: BTreeMap<(NodeId, WorkerId), (Incarnation, u64)>,
     gateways_digest: u128,
     next_gateway: u64,
+    /// Nodes, and where replicas are wanted; the cluster partition's only.
+    directory: Arc<Directory>,
+    directory_digest: u128,
     /// Timestamp of the last command: time does not go back within a partition.
     last_timestamp: Timestamp,
     /// Who belongs to the group, as the log last said ([`Payload::Configuration`]); `None`: who has formed it.
@@ -85,6 +89,8 @@ pub struct Executed {
     pub ordered: Option<Arc<Global>>,
     /// The cluster partition has a new catalog.
     pub catalog: Option<Arc<Catalog>>,
+    /// The directory of nodes has been changed.
+    pub directory: bool,
     /// A read over several partitions has its place here.
     pub(super) read: Option<Box<Showing>>,
     /// The decision on this command has been passed.
@@ -118,6 +124,8 @@ impl StateMachine {
             gateways_digest: digest_of(&BTreeMap::<(NodeId, WorkerId), (Incarnation, u64)>::new()),
             gateways: BTreeMap::new(),
             next_gateway: 1,
+            directory_digest: digest_of(&Directory::default()),
+            directory: Arc::default(),
             last_timestamp: Timestamp::default(),
             membership: None,
             plans: sql::PlanCache::new(CACHED_PLANS),
@@ -148,6 +156,12 @@ impl StateMachine {
         &self.catalog
     }
 
+    /// Nodes, and where replicas are wanted: of the cluster partition.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
     /// Digest of everything replicated, the executed index excepted: replicas are compared at the same one.
     #[must_use]
     pub fn digest(&self) -> u128 {
@@ -166,6 +180,10 @@ impl StateMachine {
         } else {
             digest_of(&(&self.globals, &self.sequencer))
         });
+        // Planted 185: nodes and placements are in no checkpoint.
+        if !planted!(185) {
+            digest = digest.wrapping_add(self.directory_digest);
+        }
         let mut scalars = [0; 16];
         scalars[..8].copy_from_slice(&self.next_gateway.to_le_bytes());
         scalars[8..].copy_from_slice(&self.last_timestamp.0.to_le_bytes());
@@ -196,6 +214,8 @@ impl StateMachine {
             gateways,
             gateways_digest: _,
             next_gateway,
+            directory,
+            directory_digest: _,
             last_timestamp,
             membership,
             plans: _,
@@ -214,6 +234,7 @@ impl StateMachine {
             globals: globals.clone(),
             sequencer: sequencer.clone(),
             catalog: Arc::clone(catalog),
+            directory: Arc::clone(directory),
         };
         let rows = match standing {
             Some(standing) if planted!(144) && self.stands() => standing.undone(store),
@@ -242,7 +263,9 @@ impl StateMachine {
             globals,
             sequencer,
             catalog,
+            directory,
         } = head;
+        let directory = if planted!(185) { Arc::default() } else { directory };
         let mut machine = Self {
             partition,
             executed,
@@ -266,6 +289,8 @@ impl StateMachine {
                 .collect(),
             gateways_digest: 0,
             next_gateway,
+            directory_digest: digest_of(&*directory),
+            directory,
             last_timestamp,
             membership,
             plans: sql::PlanCache::new(CACHED_PLANS),
@@ -331,6 +356,11 @@ impl StateMachine {
             Ok(Command::V1(command)) => self.execute_command(own_clock, command),
             Ok(Command::Global(global)) => self.come_to(first, index, bytes.len(), global),
             Ok(Command::Decision { number, committed, .. }) => self.declared(number, committed),
+            Ok(Command::Amend(amendment)) => {
+                let before = self.directory.version;
+                let _overtaken = self.amend(&amendment);
+                Executed { directory: self.directory.version != before, ..Executed::default() }
+            }
             Ok(Command::LetGo(let_go)) => Executed { let_go, ..Executed::default() },
             Ok(Command::Tick { reports, forget_below }) => {
                 self.ticked(reports, forget_below);
@@ -353,12 +383,18 @@ impl StateMachine {
         }
         match &command.body {
             CommandBody::RegisterGateway { node, worker, incarnation } => {
-                let number = self.register(*node, *worker, *incarnation);
-                return Executed::answer(id, ReplyBody::Done(Outcome::Gateway(number)));
+                let before = self.directory.version;
+                let Some(number) = self.register(*node, *worker, *incarnation) else {
+                    sometimes!("partition.stranger_registers");
+                    return Executed::answer(id, ReplyBody::Stale);
+                };
+                let directory = self.directory.version != before;
+                return Executed { directory, ..Executed::answer(id, ReplyBody::Done(Outcome::Gateway(number))) };
             }
             CommandBody::Execute { .. }
             | CommandBody::Commit(_)
             | CommandBody::Order { .. }
+            | CommandBody::Amend(_)
             | CommandBody::Reserve { .. } => {}
         }
         self.dedup.acknowledge(id.session, command.acked_below);
@@ -375,7 +411,7 @@ impl StateMachine {
             }
             Seen::New => {}
         }
-        let before = self.catalog.version;
+        let (before, directory) = (self.catalog.version, self.directory.version);
         let mut ordered = None;
         let outcome = match &command.body {
             CommandBody::Execute { catalog_version, statements, settings } if *catalog_version == before => {
@@ -385,6 +421,7 @@ impl StateMachine {
             CommandBody::Reserve { catalog_version, sequence, count } if *catalog_version == before => {
                 self.reserve(*sequence, *count)
             }
+            CommandBody::Amend(amendment) => self.amend(amendment),
             CommandBody::Order { participants, body } if body.catalog_version() == before => {
                 match self.order(&command, participants, body) {
                     Some(global) => {
@@ -404,7 +441,8 @@ impl StateMachine {
         if !planted!(105) || self.dedup.look_up(id) == Seen::New {
             self.dedup.record(id, &outcome);
         }
-        Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, ..Executed::default() }
+        let directory = self.directory.version != directory;
+        Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, directory, ..Executed::default() }
     }
 
     fn execute_statements(&mut self, command: &CommandV1, statements: &[Statement], settings: &Settings) -> Outcome {
@@ -538,8 +576,32 @@ impl StateMachine {
         self.catalog = catalog;
     }
 
-    fn register(&mut self, node: NodeId, worker: WorkerId, incarnation: Incarnation) -> u64 {
-        match self.gateways.get(&(node, worker)) {
+    fn amend(&mut self, amendment: &Amendment) -> Outcome {
+        let mut directory = Directory::clone(&self.directory);
+        match directory.amend(amendment) {
+            Ok(applied) => {
+                self.install_directory(directory);
+                Outcome::Amended { node: applied.node, notice: applied.notice }
+            }
+            Err(error) => Outcome::Error { statement: 0, error },
+        }
+    }
+
+    fn install_directory(&mut self, directory: Directory) {
+        self.directory_digest = digest_of(&directory);
+        self.directory = Arc::new(directory);
+    }
+
+    /// The number of a gateway's life; `None`: its node does not belong to the cluster.
+    fn register(&mut self, node: NodeId, worker: WorkerId, incarnation: Incarnation) -> Option<u64> {
+        if self.directory.is_formed() && self.directory.member(node).is_none() {
+            return None;
+        }
+        let mut directory = Directory::clone(&self.directory);
+        if directory.heard(node) {
+            self.install_directory(directory);
+        }
+        Some(match self.gateways.get(&(node, worker)) {
             Some((known, number)) if *known == incarnation => *number,
             _ => {
                 let number = self.next_gateway;
@@ -548,7 +610,7 @@ impl StateMachine {
                 self.gateways_digest = digest_of(&self.gateways);
                 number
             }
-        }
+        })
     }
 }
 

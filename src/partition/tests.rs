@@ -143,6 +143,7 @@ impl Bench {
             patience: Duration::from_millis(100),
         };
         let config = ReplicaConfig {
+            founders: None,
             max_pending: 2,
             piece_bytes: 1 << 20,
             digest_every: 2,

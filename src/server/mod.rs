@@ -473,6 +473,7 @@ fn start_workers(
             worker,
             workers: identity.workers,
             nodes: identity.nodes.clone(),
+            addresses: options.nodes.clone(),
             partitions: identity.partitions,
             max_connections: options.max_connections.div_ceil(usize::from(identity.workers)),
             checkpoint_every: options.keeping.checkpoint_every,

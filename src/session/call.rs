@@ -171,6 +171,7 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
         | RequestBody::Commit(_)
         | RequestBody::Order { .. }
         | RequestBody::Reserve { .. }
+        | RequestBody::Amend(_)
         | RequestBody::RegisterGateway { .. } => true,
     }
 }
@@ -400,6 +401,7 @@ impl Call {
             RequestBody::Collect { .. }
             | RequestBody::ReadCatalog { .. }
             | RequestBody::RegisterGateway { .. }
+            | RequestBody::Amend(_)
             | RequestBody::Look { .. }
             | RequestBody::LetGo { .. }
             | RequestBody::Abandon { .. } => None,

@@ -116,6 +116,7 @@ mod tests {
             session_count: 0,
             replicas: Vec::new(),
             sessions: Vec::new(),
+            directory: None,
             events: Vec::new(),
         };
         Facts { incarnation: Incarnation(1), session: 4, number, worker }

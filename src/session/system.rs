@@ -9,9 +9,10 @@ use crate::catalog::system::{SYSTEM_TABLES, tables};
 use crate::catalog::{Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
 use crate::consensus::Role;
+use crate::directory::{Directory, Node};
 use crate::sql;
 use crate::types::{LogIndex, NodeId, PartitionId, Timestamp, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What some system tables need to be known.
@@ -34,13 +35,17 @@ impl Needs {
                     continue;
                 }
                 "settings" => continue,
-                "sessions" => Wanted { sessions: true, events: false },
-                "events" => Wanted { sessions: false, events: true },
+                "sessions" => Wanted { sessions: true, ..Wanted::default() },
+                "events" => Wanted { events: true, ..Wanted::default() },
+                "cluster" | "nodes" | "replicas" => Wanted { directory: true, ..Wanted::default() },
                 _ => Wanted::default(),
             };
             let before = needs.survey.unwrap_or_default();
-            needs.survey =
-                Some(Wanted { sessions: before.sessions || survey.sessions, events: before.events || survey.events });
+            needs.survey = Some(Wanted {
+                sessions: before.sessions || survey.sessions,
+                events: before.events || survey.events,
+                directory: before.directory || survey.directory,
+            });
         }
         needs
     }
@@ -62,6 +67,7 @@ type Row = Vec<Value>;
 /// The rows of a system table, in any order.
 pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
     match table.name.as_str() {
+        "cluster" => cluster(sources),
         "columns" => defined(sources).flat_map(columns).collect(),
         "constraints" => defined(sources).flat_map(|table| constraints(sources.catalog, table)).collect(),
         "events" => workers(sources).flat_map(events).collect(),
@@ -101,31 +107,69 @@ fn workers<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a WorkerFacts
     sources.survey.into_iter().flat_map(Survey::nodes).flat_map(|(_, workers)| workers)
 }
 
+/// The newest directory of nodes that anybody has answered.
+fn directory<'a>(sources: &'a Sources<'_>) -> Option<&'a Directory> {
+    workers(sources).filter_map(|worker| worker.directory.as_deref()).max_by_key(|directory| directory.version)
+}
+
+fn cluster(sources: &Sources<'_>) -> Vec<Row> {
+    let Some(directory) = directory(sources) else { return Vec::new() };
+    let row = |(name, value, about): (&str, String, &str)| vec![text(name), text(value), text(about)];
+    let settings = [
+        ("k_safety", directory.k_safety().to_string(), "The loss of so many nodes is survived."),
+        ("max_moves", directory.moves.to_string(), "Partitions that may be on the move at a time."),
+        (
+            "rebalancing",
+            if directory.paused { "paused" } else { "on" }.to_owned(),
+            "PAUSE REBALANCING stops moves, RESUME REBALANCING lets them go on.",
+        ),
+        ("voters", directory.voters.to_string(), "Replicas of each partition that have a vote."),
+    ];
+    settings.into_iter().map(row).collect()
+}
+
+/// What the directory says of a node.
+fn membership(node: Option<&Node>) -> [Value; 5] {
+    node.map_or([Value::Null, Value::Null, Value::Null, Value::Null, Value::Null], |node| {
+        let given = |value: &str| if value.is_empty() { Value::Null } else { text(value) };
+        [text(node.state.name()), given(&node.address), given(&node.zone), int4(node.weight), int4(node.priority)]
+    })
+}
+
 fn nodes(sources: &Sources<'_>) -> Vec<Row> {
     let Some(survey) = sources.survey else { return Vec::new() };
+    let directory = directory(sources);
     let row = |(node, workers): (NodeId, Vec<&WorkerFacts>)| {
-        let Some(first) = workers.first() else {
-            let mut row = vec![int4(node.0), text("unreachable")];
-            row.resize(width("nodes"), Value::Null);
-            return row;
-        };
-        let replicas = || workers.iter().flat_map(|worker| &worker.replicas);
-        vec![
-            int4(node.0),
-            text("up"),
-            text(&first.about.sql_address),
-            optional_text(first.about.http_address.as_ref()),
-            text(&first.about.version),
-            int8(first.incarnation.life()),
-            at(first.started_at),
-            at(first.clock),
-            int4(first.workers),
-            int4(replicas().count()),
-            int4(replicas().filter(|replica| replica.role == Role::Leader).count()),
-            int4(workers.iter().map(|worker| worker.session_count).sum::<u32>()),
-        ]
+        let member = directory.and_then(|directory| directory.member(node));
+        let mut row = answered(node, &workers);
+        row.resize(width("nodes") - 5, Value::Null);
+        row.extend(membership(member));
+        row
     };
-    survey.nodes().map(row).collect()
+    let mut all: BTreeMap<NodeId, Vec<&WorkerFacts>> = survey.nodes().collect();
+    for (node, _) in directory.into_iter().flat_map(Directory::members) {
+        all.entry(node).or_default();
+    }
+    all.into_iter().map(row).collect()
+}
+
+fn answered(node: NodeId, workers: &[&WorkerFacts]) -> Row {
+    let Some(first) = workers.first() else { return vec![int4(node.0), text("unreachable")] };
+    let replicas = || workers.iter().flat_map(|worker| &worker.replicas);
+    vec![
+        int4(node.0),
+        text("up"),
+        text(&first.about.sql_address),
+        optional_text(first.about.http_address.as_ref()),
+        text(&first.about.version),
+        int8(first.incarnation.life()),
+        at(first.started_at),
+        at(first.clock),
+        int4(first.workers),
+        int4(replicas().count()),
+        int4(replicas().filter(|replica| replica.role == Role::Leader).count()),
+        int4(workers.iter().map(|worker| worker.session_count).sum::<u32>()),
+    ]
 }
 
 fn width(table: &str) -> usize {
@@ -180,16 +224,25 @@ fn partitions(sources: &Sources<'_>) -> Vec<Row> {
 fn replicas(sources: &Sources<'_>) -> Vec<Row> {
     let Some(survey) = sources.survey else { return Vec::new() };
     let answering = answering(survey);
+    let directory = directory(sources);
     let mut rows = Vec::new();
     for partition in (0..=sources.partitions).map(PartitionId) {
         let known = answering.get(&partition).map(Vec::as_slice).unwrap_or_default();
         let committed = committed(known);
-        for (node, _) in survey.nodes() {
+        let placement = directory.and_then(|directory| directory.placement(partition));
+        // Those that are wanted and those that are there; before anybody knows what is wanted, one on each node.
+        let mut nodes: BTreeSet<NodeId> = known.iter().map(|(node, _)| *node).collect();
+        match placement {
+            Some(placement) => nodes.extend(placement.nodes()),
+            None => nodes.extend(survey.nodes().map(|(node, _)| node)),
+        }
+        for node in nodes {
             let mut row = vec![int4(partition.0), int4(node.0)];
             if let Some((_, replica)) = known.iter().find(|(of, _)| *of == node) {
                 row.extend(replica_values(replica, committed));
             }
-            row.resize(width("replicas"), Value::Null);
+            row.resize(width("replicas") - 1, Value::Null);
+            row.push(optional_text(placement.and_then(|placement| placement.role(node))));
             rows.push(row);
         }
     }

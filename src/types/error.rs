@@ -40,6 +40,7 @@ macro_rules! states {
 }
 
 states! {
+    SUCCESSFUL_COMPLETION = b"00000";
     PROTOCOL_VIOLATION = b"08P01";
     FEATURE_NOT_SUPPORTED = b"0A000";
     CARDINALITY_VIOLATION = b"21000";

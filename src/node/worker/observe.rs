@@ -9,6 +9,7 @@ use crate::node::wire::Body;
 use crate::session::Gateway;
 use crate::types::{Duration, Era, Incarnation, NodeId, PartitionId, Timestamp, WorkerId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a worker remembers to tell of itself.
 #[derive(Default)]
@@ -137,6 +138,7 @@ impl Worker {
             session_count: gateway.map_or(0, |gateway| u32::try_from(gateway.session_count()).unwrap_or(u32::MAX)),
             replicas: self.replicas.iter().map(replica).collect(),
             sessions: sessions.unwrap_or_default(),
+            directory: (ask.wanted.directory && self.directory.is_formed()).then(|| Arc::clone(&self.directory)),
             events: if ask.wanted.events { self.events.after(0).cloned().collect() } else { Vec::new() },
         }
     }

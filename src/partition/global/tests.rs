@@ -155,6 +155,7 @@ impl World {
                     patience: Duration::from_millis(100),
                 };
                 let config = ReplicaConfig {
+                    founders: None,
                     max_pending: 1000,
                     // Many commands are cut.
                     piece_bytes: 100,

@@ -216,7 +216,10 @@ impl Replica {
 
     /// What came of an entry goes to whoever waits for it.
     pub(super) fn executed(&mut self, now: Instant, executed: Executed) {
-        let Executed { reply, collected, ordered, catalog, read, declared, let_go } = executed;
+        let Executed { reply, collected, ordered, catalog, directory, read, declared, let_go } = executed;
+        if directory {
+            self.output.directory = Some(Arc::clone(self.machine.directory()));
+        }
         let_go.into_iter().for_each(|cut| self.cuts.let_go(cut));
         if let Some(number) = declared {
             self.decisions.remove(&number);
@@ -467,6 +470,7 @@ impl Replica {
         }
         self.let_cuts_go(now);
         if self.partition == PartitionId::CLUSTER {
+            self.fill_directory(now);
             self.order_again(now);
             return;
         }

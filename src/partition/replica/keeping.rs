@@ -275,6 +275,7 @@ impl Replica {
     pub(super) fn announce_restored(&mut self) {
         if self.partition == PartitionId::CLUSTER && self.machine.executed() > LogIndex(0) {
             self.output.catalog = Some(std::sync::Arc::clone(self.machine.catalog()));
+            self.output.directory = Some(std::sync::Arc::clone(self.machine.directory()));
         }
     }
 

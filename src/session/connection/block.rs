@@ -101,6 +101,7 @@ impl Connection {
         };
         match (&self.block, kind) {
             (Block::Idle, Kind::Define) if self.settings.reads_only() => Err(read_only("a definition")),
+            (Block::Idle, Kind::Administer(_)) if self.settings.reads_only() => Err(read_only("a change of nodes")),
             (Block::Idle, _) | (_, Kind::Empty) => Ok(()),
             (
                 Block::Failed(_),
@@ -112,7 +113,8 @@ impl Connection {
                 let message = "current transaction is aborted, commands ignored until end of transaction block";
                 Err(SqlError::new(SqlState::IN_FAILED_SQL_TRANSACTION, message))
             }
-            (Block::Open(open), Kind::Define) if open.implicit => Ok(()),
+            (Block::Open(open), Kind::Define | Kind::Administer(_)) if open.implicit => Ok(()),
+            (Block::Open(_), Kind::Administer(change)) => within(change.tag()),
             (Block::Open(open), Kind::Maintain(maintain))
                 if open.implicit && maintain.vacuum && self.mode == Mode::Extended =>
             {

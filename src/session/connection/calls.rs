@@ -220,6 +220,7 @@ impl Connection {
         match self.job.take() {
             Some(Job::Batch(job)) => self.batch_done(turn, job, outcome),
             Some(Job::Define(job)) => self.define_done(turn, &job, outcome),
+            Some(Job::Administer(job)) => self.administered(turn, *job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
             Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_) | Job::Cut(_) | Job::Draw(_))
             | None => {
@@ -295,7 +296,9 @@ impl Connection {
                 self.retire(&call);
                 self.execute_again(turn, job);
             }
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_) | Job::Draw(_)) | None => self.broken(turn),
+            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_) | Job::Draw(_) | Job::Administer(_)) | None => {
+                self.broken(turn);
+            }
         }
     }
 

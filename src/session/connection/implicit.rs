@@ -44,7 +44,7 @@ impl Connection {
     /// Statements of a text are about to be performed: opens a block for them if they cannot be one command.
     pub(super) fn join_text(&mut self, turn: &mut Turn<'_>, statements: &VecDeque<Parsed>) {
         let Some(first) = statements.front() else { return };
-        let outside = matches!(first.kind, Kind::Transaction(_) | Kind::Define | Kind::Empty);
+        let outside = matches!(first.kind, Kind::Transaction(_) | Kind::Define | Kind::Administer(_) | Kind::Empty);
         if matches!(self.block, Block::Idle) && statements.len() > 1 && !outside && !is_command(statements) {
             self.open_implicit(turn);
             self.can_redo_text(statements);
@@ -53,7 +53,7 @@ impl Connection {
 
     /// A portal's statement is about to be performed. `None`: something else comes first, and then the task again.
     pub(super) fn join_pipeline(&mut self, turn: &mut Turn<'_>, kind: &Kind, task: Task) -> Option<Task> {
-        if self.in_implicit() && *kind == Kind::Define {
+        if self.in_implicit() && matches!(kind, Kind::Define | Kind::Administer(_)) {
             self.end_implicit(turn, After::Perform(task));
             return None;
         }
@@ -110,6 +110,8 @@ impl Connection {
 fn is_command(statements: &VecDeque<Parsed>) -> bool {
     let batch = |statement: &&Parsed| matches!(statement.kind, Kind::Query | Kind::Write);
     let count = statements.iter().take_while(batch).count();
-    let ends = |kind: &Kind| matches!(kind, Kind::Define | Kind::Transaction(Transaction::Commit { chain: false }));
+    let ends = |kind: &Kind| {
+        matches!(kind, Kind::Define | Kind::Administer(_) | Kind::Transaction(Transaction::Commit { chain: false }))
+    };
     count > 0 && statements.get(count).is_none_or(|next| ends(&next.kind))
 }

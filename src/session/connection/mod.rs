@@ -24,6 +24,7 @@
 //!   (rules B4).
 //! - Sequence numbers of logged requests only rise; one whose outcome is unknown is never used again.
 
+mod administer;
 mod block;
 mod calls;
 mod copy;
@@ -56,6 +57,7 @@ use crate::types::datetime::TimeZone;
 use crate::types::{
     CatalogVersion, ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp,
 };
+use administer::AdministerJob;
 use block::{Block, CommitJob};
 use bytes::{Bytes, BytesMut};
 use calls::Role;
@@ -125,6 +127,8 @@ enum Job {
     Draw(Box<DrawJob>),
     /// DDL.
     Define(Box<DefineJob>),
+    /// A change of the directory of nodes.
+    Administer(Box<AdministerJob>),
     /// Queries of system tables.
     Observe(Box<ObserveJob>),
     /// A statement of a block.

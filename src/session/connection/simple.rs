@@ -32,11 +32,17 @@ impl Connection {
         match first.kind {
             Kind::Query | Kind::Write => self.perform_batch(turn, statements),
             Kind::Explain => self.perform_explain(turn, statements),
-            Kind::Define if self.in_implicit() => self.end_implicit(turn, After::Perform(Task::Simple(statements))),
+            Kind::Define | Kind::Administer(_) if self.in_implicit() => {
+                self.end_implicit(turn, After::Perform(Task::Simple(statements)))
+            }
             Kind::Define => {
                 let statement = first.clone();
                 statements.pop_front();
                 self.define(turn, statement, Origin::Simple(statements));
+            }
+            Kind::Administer(_) => {
+                let Some(Parsed { kind: Kind::Administer(change), text, .. }) = statements.pop_front() else { return };
+                self.administer(turn, &change, &text, Origin::Simple(statements));
             }
             Kind::Transaction(_) => {
                 if let Some(Parsed { kind: Kind::Transaction(transaction), .. }) = statements.pop_front() {

@@ -77,6 +77,7 @@ impl Connection {
             | Kind::Write
             | Kind::Explain
             | Kind::Define
+            | Kind::Administer(_)
             | Kind::Copy(_)
             | Kind::Maintain(_)
             | Kind::Transaction(_) => Answer::default(),

@@ -146,6 +146,7 @@ impl Member {
             patience: Duration::from_secs(1),
         };
         let config = ReplicaConfig {
+            founders: None,
             max_pending: 100,
             piece_bytes: 1 << 20,
             digest_every: 1000,

@@ -174,6 +174,7 @@ pub(super) fn request(request: &Request) -> String {
         RequestBody::Reserve { catalog_version, sequence, count } => {
             format!("Reserve {count} of sequence {}, {catalog_version}", sequence.0)
         }
+        RequestBody::Amend(amendment) => format!("Amend {:?}", amendment.change),
         RequestBody::ReadCatalog { have } => format!("ReadCatalog, have {have}"),
         RequestBody::RegisterGateway { node, worker, incarnation } => {
             format!("RegisterGateway {node} {worker} {incarnation}")

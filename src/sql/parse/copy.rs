@@ -133,7 +133,7 @@ impl Words<'_> {
         Ok(true)
     }
 
-    fn string(&self) -> Option<String> {
+    pub(super) fn string(&self) -> Option<String> {
         match &self.tokens.get(self.at)?.token {
             Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) => Some(text.clone()),
             _ => None,

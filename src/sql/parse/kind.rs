@@ -2,6 +2,7 @@
 
 use super::copy::Copy;
 use super::maintain::Maintain;
+use crate::directory::Change;
 use crate::types::SqlError;
 use sqlparser::ast::{self, Statement};
 
@@ -20,6 +21,8 @@ pub enum Kind {
     Define,
     /// COPY: `prepare`, then `execute` for every piece of its data.
     Copy(Box<Copy>),
+    /// ADD NODE, ALTER CLUSTER and the like: a change of the directory of nodes.
+    Administer(Box<Change>),
     /// VACUUM, ANALYZE: [`super::super::maintain`].
     Maintain(Maintain),
     /// SET.

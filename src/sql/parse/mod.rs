@@ -4,6 +4,7 @@
 //! small parser of its own ([`utility`]). Depth is bounded twice: nesting by the parser's own limit, and chains such as
 //! `1 + 1 + 1 + …`, which the parser loops over but whose tree is as deep as they are long, by counting tokens.
 
+mod administer;
 mod copy;
 mod kind;
 mod maintain;

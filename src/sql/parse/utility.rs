@@ -50,6 +50,11 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             let name = words.name()?;
             Kind::Deallocate { name: (!all).then_some(name) }
         }
+        "add" | "alter" | "drain" | "activate" | "remove" | "pause" | "resume"
+            if let Some(change) = words.administer(&first)? =>
+        {
+            Kind::Administer(Box::new(change))
+        }
         "alter" if words.activation()?.is_some() => Kind::Define,
         "create" | "alter" if words.sequence(first == "create")?.is_some() => Kind::Define,
         "partition" => {

@@ -499,6 +499,7 @@ impl Group {
             patience: Duration::from_millis(100),
         };
         let config = ReplicaConfig {
+            founders: None,
             max_pending: 100,
             piece_bytes: 1 << 20,
             digest_every: 1000,
