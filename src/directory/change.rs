@@ -359,7 +359,7 @@ impl Directory {
             return Ok(Some(message));
         }
         Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-            .detail(format!("The loss of {k} nodes would not be survived any more (k_safety)."))
+            .detail(format!("Groups would not survive the loss of as many nodes as k_safety says: {k}."))
             .hint("Add another node first, or ALTER CLUSTER SET k_safety to less; FORCE does it all the same."))
     }
 

@@ -4,6 +4,7 @@ use crate::consensus::{
     Change, Committed, Consensus, Floor, FollowerStatus, Membership, NotLeader, Payload, ReadState, Ready, Refused,
     Role, Status,
 };
+use crate::directory::{self, Amendment, Directory};
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Reply, ReplyBody, Request, RequestBody};
 use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
@@ -195,8 +196,19 @@ impl Cluster {
             cluster.replica(PartitionId::CLUSTER).request(Instant(0), Timestamp(0), ORIGIN, ask(id, body));
             cluster.settle(Instant(0), Timestamp(0));
         }
+        let nodes = (1..=3).map(|node| (NodeId(node), format!("h{node}:5434"))).collect();
+        let form = Amendment { expected: None, change: directory::Change::Form { nodes, partitions } };
+        let id = RequestId { session: SessionId { gateway: 1, counter: 1 }, sequence: Sequence(1) };
+        let body = RequestBody::Amend(Arc::new(form));
+        cluster.replica(PartitionId::CLUSTER).request(Instant(0), Timestamp(0), ORIGIN, ask(id, body));
+        cluster.settle(Instant(0), Timestamp(0));
         cluster.answers.clear();
         cluster
+    }
+
+    /// Nodes, as the cluster partition has them.
+    pub(super) fn directory(&self) -> Arc<Directory> {
+        Arc::clone(self.members[0].replica.directory())
     }
 
     fn replica(&mut self, partition: PartitionId) -> &mut Replica {

@@ -287,7 +287,7 @@ impl Dialogue {
             about: Arc::new(about),
             session_count: 1,
             replicas: vec![replica(0), replica(1)],
-            directory: None,
+            directory: ask.wanted.directory.then(|| self.cluster.directory()),
             sessions: self.gateway.sessions().filter(|_| ask.wanted.sessions && node == NodeId(1)).collect(),
             events: if ask.wanted.events { vec![event] } else { Vec::new() },
         }

@@ -21,6 +21,7 @@ mod fuzz;
 mod implicit;
 mod render;
 mod sequences;
+mod nodes;
 mod starting;
 mod statements;
 mod system;
