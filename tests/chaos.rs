@@ -13,16 +13,26 @@ const KILLS: u32 = 21;
 
 #[test]
 fn nothing_acknowledged_is_lost_however_often_nodes_are_killed() {
-    survives(KILLS, 2, 1500);
+    survives(KILLS, 2, 1500, false);
 }
 
 /// Most rows lie apart, most transfers are between partitions, and every sum is over all of them.
 #[test]
 fn money_between_eight_partitions_is_all_there_however_often_nodes_are_killed() {
-    survives(6, 8, 300);
+    survives(6, 8, 300, false);
 }
 
-fn survives(kills: u32, partitions: u32, least: u64) {
+/// Nodes on hosts of their own: cables are pulled, links lose packets both ways or one way, or are slow, and nodes are killed.
+#[test]
+fn nothing_acknowledged_is_lost_however_often_the_network_fails() {
+    if let Err(why) = Settings::may_have_hosts() {
+        println!("skipped: there can be no hosts here: {why}");
+        return;
+    }
+    survives(5, 4, 300, true);
+}
+
+fn survives(kills: u32, partitions: u32, least: u64, hosts: bool) {
     // Another each time: the operating system does not replay. It is printed with what came of it.
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
     println!("seed {seed:#x}");
@@ -30,7 +40,7 @@ fn survives(kills: u32, partitions: u32, least: u64) {
     let binary = env!("CARGO_BIN_EXE_orrery").into();
     let usual = Settings::new(binary, directory.path().to_owned(), seed, kills);
     // A debug build on a busy machine shall reach the end of its log between two power losses.
-    let report = run(&Settings { period: Duration::from_millis(40), partitions, ..usual }).unwrap();
+    let report = run(&Settings { period: Duration::from_millis(40), partitions, hosts, ..usual }).unwrap();
     let mut text = Vec::new();
     report.write(&mut text).unwrap();
     println!("{}", String::from_utf8_lossy(&text));

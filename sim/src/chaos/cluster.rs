@@ -1,6 +1,7 @@
 //! Three processes.
 
 use super::Settings;
+use super::hosts::Hosts;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
@@ -19,13 +20,15 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// All nodes; they are killed when it is dropped.
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
+    /// After the nodes, which live on them.
+    hosts: Option<Hosts>,
 }
 
 struct Node {
     number: usize,
     host: String,
-    arguments: Vec<String>,
-    binary: PathBuf,
+    /// The program and its arguments.
+    words: Vec<String>,
     log: PathBuf,
     process: Option<Child>,
 }
@@ -34,15 +37,14 @@ impl Cluster {
     pub(crate) fn new(settings: &Settings) -> Result<Self, String> {
         let directory = &settings.directory;
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        // A network of its own for each run on a machine, and for each of several in one process: 127.64.0.0 and up.
-        static RUNS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let id = std::process::id().wrapping_add(run.wrapping_mul(0x2a5b));
-        let network = format!("127.{}.{}", 64 + (id >> 8 & 0x7f), id & 0xff);
-        let hosts: Vec<String> = (1..=NODES).map(|node| format!("{network}.{node}")).collect();
+        let hosts = if settings.hosts { Some(Hosts::new(NODES)?) } else { None };
+        let addresses: Vec<String> = match &hosts {
+            Some(hosts) => (0..NODES).map(|place| hosts.address(place)).collect(),
+            None => loopback(),
+        };
         let list: Vec<String> =
-            hosts.iter().enumerate().map(|(place, host)| format!("{}={host}:{PEER_PORT}", place + 1)).collect();
-        let nodes = hosts.into_iter().enumerate().map(|(place, host)| {
+            addresses.iter().enumerate().map(|(place, host)| format!("{}={host}:{PEER_PORT}", place + 1)).collect();
+        let nodes = addresses.into_iter().enumerate().map(|(place, host)| {
             let number = place + 1;
             let data = directory.join(format!("node-{number}")).display().to_string();
             let (id, pg, list) = (number.to_string(), format!("{host}:{PG_PORT}"), list.join(","));
@@ -62,11 +64,21 @@ impl Cluster {
                 "--workers",
                 &workers,
             ];
-            let arguments = arguments.map(str::to_owned).to_vec();
+            let mut words: Vec<String> = hosts.iter().flat_map(|hosts| hosts.enter(place)).collect();
+            words.push(settings.binary.display().to_string());
+            words.extend(arguments.map(str::to_owned));
+            // Who is not on loopback is reached by others than this machine; here there are none.
+            words.extend(hosts.iter().map(|_| "--insecure".to_owned()));
             let log = directory.join(format!("node-{number}.log"));
-            Node { number, host, arguments, binary: settings.binary.clone(), log, process: None }
+            Node { number, host, words, log, process: None }
         });
-        Ok(Self { nodes: nodes.collect() })
+        let nodes = nodes.collect();
+        Ok(Self { nodes, hosts })
+    }
+
+    /// The network between the nodes, if it is ours.
+    pub(super) const fn hosts(&self) -> Option<&Hosts> {
+        self.hosts.as_ref()
     }
 
     /// Where clients connect, as a driver's configuration has it.
@@ -139,6 +151,15 @@ impl Cluster {
     }
 }
 
+/// Addresses of a network of its own for each run on a machine, and for each of several in one process: 127.64.0.0 and up.
+fn loopback() -> Vec<String> {
+    static RUNS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let id = std::process::id().wrapping_add(run.wrapping_mul(0x2a5b));
+    let network = format!("127.{}.{}", 64 + (id >> 8 & 0x7f), id & 0xff);
+    (1..=NODES).map(|node| format!("{network}.{node}")).collect()
+}
+
 impl Node {
     fn start(&mut self) -> Result<(), String> {
         if self.process.is_some() {
@@ -146,14 +167,14 @@ impl Node {
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.map_err(|error| format!("{}: {error}", self.log.display()))?;
-        let child = Command::new(&self.binary)
-            .args(&self.arguments)
+        let child = Command::new(&self.words[0])
+            .args(&self.words[1..])
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("{} does not start: {error}", self.binary.display()))?;
+            .map_err(|error| format!("{} does not start: {error}", self.words[0]))?;
         self.process = Some(child);
         Ok(())
     }

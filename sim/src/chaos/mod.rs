@@ -11,14 +11,15 @@
 //! the same blows, and the operating system answers them otherwise each time.
 //!
 //! # Invariants
-//! - A majority lives at every moment, but for a power loss; writes must be acknowledged again within
+//! - A majority lives, and is connected, at every moment, but for a power loss; writes must be acknowledged again within
 //!   [`Settings::patience`] of every blow.
 //! - A node that ends without having been told to is a violation, whatever it says.
 //!
 //! # Caveats
 //! - `kill -9` leaves the page cache: nothing unsynced is lost. That is the simulator's to do.
 //! - Each node listens on a loopback address of its own, which Linux has without being asked: a port of another process,
-//!   or of a client's own end, can then never be in the way of a restart.
+//!   or of a client's own end, can then never be in the way of a restart. Only with [`Settings::hosts`] is there a network
+//!   between the nodes that can be cut.
 
 #![allow(
     clippy::disallowed_methods,
@@ -28,6 +29,7 @@
 
 mod client;
 pub(crate) mod cluster;
+mod hosts;
 mod nemesis;
 mod outage;
 mod recorder;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub period: Duration,
     /// Longest time without progress.
     pub patience: Duration,
+    /// Each node is on a host of its own (a network namespace), and what is between them is struck, too.
+    pub hosts: bool,
 }
 
 impl Settings {
@@ -74,7 +78,15 @@ impl Settings {
     #[must_use]
     pub fn new(binary: PathBuf, directory: PathBuf, seed: u64, kills: u32) -> Self {
         let (period, patience) = (Duration::from_millis(25), Duration::from_secs(10));
-        Self { binary, directory, seed, kills, partitions: 2, workers: 2, period, patience }
+        Self { binary, directory, seed, kills, partitions: 2, workers: 2, period, patience, hosts: false }
+    }
+
+    /// Can nodes have hosts of their own here?
+    ///
+    /// # Errors
+    /// What is in the way of it.
+    pub fn may_have_hosts() -> Result<(), String> {
+        hosts::Hosts::new(1).map(drop)
     }
 }
 

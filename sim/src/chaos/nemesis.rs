@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::cluster::{Cluster, NODES};
+use super::hosts::{Hosts, Way};
 use super::outage::{Blow, Kind};
 use super::recorder::Recorder;
 use crate::stream::{between, stream};
@@ -18,10 +19,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What went wrong: the checker's name, and what was seen.
 type Broken = (&'static str, String);
 
-/// The blows of a run, in order.
-fn schedule(rng: &mut Rng, kills: u32) -> Vec<Kind> {
+/// What can happen to a network.
+const NETWORK: [Kind; 5] = [Kind::Cut, Kind::Slow, Kind::Mute, Kind::Unplugged, Kind::Deaf];
+
+/// The blows of a run, in order; with `hosts` each process's is followed by one to its network.
+fn schedule(rng: &mut Rng, kills: u32, hosts: bool) -> Vec<Kind> {
     let mut blows = Vec::new();
     for nth in 0..kills {
+        blows.extend(hosts.then(|| NETWORK[nth as usize % NETWORK.len()]));
         let is_power = nth == kills / 2 || nth + 1 == kills;
         blows.push(match between(rng, 0, 99) {
             _ if is_power => Kind::PowerLoss,
@@ -43,7 +48,7 @@ pub(super) async fn strike(cluster: &mut Cluster, recorder: &Recorder, settings:
     let mut rng = stream(settings.seed, "chaos-nemesis", 0);
     let mut nemesis = Nemesis { cluster, recorder, patience: settings.patience, last: 0 };
     nemesis.progress(recorder.now(), "the start").await?;
-    for kind in schedule(&mut rng, settings.kills) {
+    for kind in schedule(&mut rng, settings.kills, settings.hosts) {
         nemesis.pause(&mut rng, 50, 400).await;
         let leads = nemesis.leaders().await;
         let victim = nemesis.victim(&mut rng, &leads);
@@ -119,6 +124,12 @@ impl Nemesis<'_> {
                 self.progress(struck, "a clean stop").await?;
                 self.cluster.start(victim).map_err(harness)?;
             }
+            Kind::Cut | Kind::Mute | Kind::Deaf | Kind::Unplugged | Kind::Slow => {
+                self.network(kind, victim, true)?;
+                self.progress(struck, kind.name()).await?;
+                self.pause(rng, 200, 1500).await;
+                self.network(kind, victim, false)?;
+            }
             Kind::PowerLoss => {
                 self.cluster.kill_all().map_err(harness)?;
                 self.pause(rng, 0, 300).await;
@@ -129,6 +140,23 @@ impl Nemesis<'_> {
             }
         }
         Ok(self.recorder.now())
+    }
+
+    /// Strikes the network of a node, or mends it.
+    fn network(&self, kind: Kind, victim: usize, strikes: bool) -> Result<(), Broken> {
+        let Some(hosts) = self.cluster.hosts() else { return Ok(()) };
+        let cuts = if strikes { Hosts::cut } else { Hosts::join };
+        let done = match kind {
+            Kind::Cut => cuts(hosts, victim, Way::Both),
+            Kind::Mute => cuts(hosts, victim, Way::Out),
+            Kind::Deaf => cuts(hosts, victim, Way::In),
+            Kind::Unplugged if strikes => hosts.unplug(victim),
+            Kind::Unplugged => hosts.plug(victim),
+            Kind::Slow if strikes => hosts.slow(victim),
+            Kind::Slow => hosts.quick(victim),
+            Kind::Kill | Kind::KillAgain | Kind::PowerLoss | Kind::Stop | Kind::Restart => Ok(()),
+        };
+        done.map_err(harness)
     }
 
     /// Waits for an acknowledged write that was sent after `since`.

@@ -16,6 +16,16 @@ pub enum Kind {
     Stop,
     /// A clean stop and a start.
     Restart,
+    /// A node and the others do not hear one another; clients hear all.
+    Cut,
+    /// A node hears the others, and is not heard by them.
+    Mute,
+    /// A node is heard by the others, and does not hear them.
+    Deaf,
+    /// A node is heard by nobody, and hears nobody.
+    Unplugged,
+    /// The way to and from a node is slow, and loses packets.
+    Slow,
 }
 
 impl Kind {
@@ -28,6 +38,11 @@ impl Kind {
             Self::PowerLoss => "power loss",
             Self::Stop => "stop",
             Self::Restart => "clean restart",
+            Self::Cut => "cut",
+            Self::Mute => "mute",
+            Self::Deaf => "deaf",
+            Self::Unplugged => "unplugged",
+            Self::Slow => "slow",
         }
     }
 

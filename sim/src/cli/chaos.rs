@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Workers of each node.
     #[arg(long, default_value_t = 1)]
     workers: u16,
+    /// Each node on a host of its own (a network namespace, which needs root), and blows to the network between them.
+    #[arg(long)]
+    hosts: bool,
     /// Milliseconds between two operations of each of the clients.
     #[arg(long, default_value_t = 25)]
     period_ms: u64,
@@ -49,6 +52,7 @@ pub(super) fn chaos(arguments: &Arguments) -> Result<Exit, String> {
         partitions: arguments.partitions,
         workers: arguments.workers,
         period: Duration::from_millis(arguments.period_ms.max(1)),
+        hosts: arguments.hosts,
         ..Settings::new(binary, directory, seed, arguments.kills)
     };
     let report = run(&settings)?;
