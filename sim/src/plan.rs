@@ -11,6 +11,7 @@
 //! fault can thus change whom a later one hits; its seed keeps the choice as stable as it can be.
 
 use crate::operation::PlannedOperation;
+use orrery::consensus::detection::Detection;
 use orrery::node::WorkerConfig;
 use orrery::types::{NodeId, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,9 @@ pub struct Knobs {
     pub heartbeat_ns: u64,
     /// See [`WorkerConfig::election_timeout`].
     pub election_timeout_ns: u64,
+    /// See [`WorkerConfig::detection`]: its place among [`Detection::ALL`].
+    #[serde(default)]
+    pub detection: u32,
     /// See [`WorkerConfig::max_batch_entries`].
     pub max_batch_entries: u64,
     /// See [`WorkerConfig::max_batch_bytes`].
@@ -543,6 +547,7 @@ impl Plan {
             partitions: self.cluster.partitions,
             heartbeat: Duration::from_nanos(knobs.heartbeat_ns),
             election_timeout: Duration::from_nanos(knobs.election_timeout_ns),
+            detection: Detection::ALL.get(knobs.detection as usize).map_or(Detection::Phi, |(_, detection)| *detection),
             max_batch_entries: size(knobs.max_batch_entries),
             max_batch_bytes: size(knobs.max_batch_bytes),
             max_inflight: size(knobs.max_inflight),

@@ -5,6 +5,7 @@
 
 use super::connect::PATIENCE;
 use crate::client::{Client, Target};
+use crate::consensus::detection::Detection;
 use crate::env::buggify::MUTANTS;
 use crate::server::{self, Failure, Keeping, NodeOptions};
 use crate::types::NodeId;
@@ -76,6 +77,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
         http: None,
         insecure: false,
         keeping: Keeping::default(),
+        detection: Detection::default(),
     };
     let options: Vec<NodeOptions> = (0..).zip(nodes.keys()).map(|(place, node)| options(place, *node)).collect();
     let kept = demo.data.as_ref().map_or("removed at the end", |_| "kept").to_owned();

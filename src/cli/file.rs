@@ -30,6 +30,7 @@
 
 use super::nodes;
 use super::storage::{self, Storage};
+use crate::consensus::detection::Detection;
 use crate::types::NodeId;
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,13 +52,14 @@ pub(super) struct FileConfig {
     pub(super) partitions: Option<u32>,
     pub(super) k: Option<u32>,
     pub(super) storage: Storage,
+    pub(super) detection: Option<Detection>,
 }
 
 /// Sections and their keys: what a misspelt one is compared with.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("node", &["id", "zone", "priority", "data", "workers"]),
     ("listen", &["pg", "peer", "http", "max_connections"]),
-    ("cluster", &["name", "nodes", "partitions", "k", "consensus"]),
+    ("cluster", &["name", "nodes", "partitions", "k", "consensus", "failure_detection"]),
     ("storage", storage::KEYS),
 ];
 
@@ -132,6 +134,7 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
             "raft" => {}
             other => return Err(format!("consensus `{other}` is not there: write \"raft\"")),
         },
+        ("cluster", "failure_detection") => config.detection = Some(super::start::detection(&text(key, value)?)?),
         ("storage", key) => config.storage.set(key, value)?,
         _ => unreachable!("the caller has looked the key up"),
     }

@@ -2,6 +2,7 @@
 
 use super::file::{self, FileConfig};
 use super::nodes;
+use crate::consensus::detection::Detection;
 use crate::env::buggify::MUTANTS;
 use crate::server::{self, Failure, NodeOptions};
 use crate::types::NodeId;
@@ -55,6 +56,9 @@ pub(super) struct Start {
     /// Clients at a time; one more is told 53300 [default: 10000]
     #[arg(long, value_name = "N")]
     max_connections: Option<u32>,
+    /// How a failed leader is found out: phi, fixed or progress [default: phi]
+    #[arg(long, value_name = "HOW", value_parser = detection)]
+    failure_detection: Option<Detection>,
     /// Allow listening beyond this machine although nobody is asked for a password
     #[arg(long)]
     insecure: bool,
@@ -152,7 +156,15 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
         http,
         insecure: start.insecure,
         keeping: start.storage.over(file.storage),
+        detection: start.failure_detection.or(file.detection).unwrap_or_default(),
     })
+}
+
+/// A strategy by its name.
+pub(super) fn detection(name: &str) -> Result<Detection, String> {
+    let names = || Detection::ALL.map(|(name, _)| name).join(", ");
+    Detection::of_name(name)
+        .ok_or_else(|| format!("`{name}` is no way to find out a failed leader: one of {}", names()))
 }
 
 fn in_range<T: PartialOrd + From<u8> + std::fmt::Display>(

@@ -118,6 +118,8 @@ pub struct ReplicaFacts {
     pub digest: u128,
     /// Requests that wait for their commit.
     pub pending: u32,
+    /// How suspicious its leader's silence is, in thousandths.
+    pub suspicion: Option<u32>,
 }
 
 /// A client session at one moment.

@@ -29,6 +29,7 @@
 //! it, as bytes: a driver hands them back with the state ([`Recovered::membership`], [`Consensus::installed`]), for the entries that
 //! said so may be gone.
 
+pub mod detection;
 mod membership;
 pub mod raft;
 
@@ -160,6 +161,15 @@ pub trait Consensus: Send {
     /// Nobody has listened for about this long, up to `now`: what this member did not hear in that time is not silence, and
     /// its patience goes on where it was interrupted. Call before it is given anything that has waited meanwhile.
     fn paused(&mut self, now: Instant, length: Duration);
+
+    /// The machine of `peer` says that nobody listens there any more: its process has ended. A hint, which may be wrong, and is
+    /// void as soon as the peer is heard again.
+    fn peer_gone(&mut self, now: Instant, peer: NodeId);
+
+    /// How suspicious its leader's silence is now, in thousandths ([`detection::SUSPECTED`]); `None` without one, and of a leader.
+    fn suspicion(&self, _now: Instant) -> Option<u32> {
+        None
+    }
 
     /// What is to be done. Call after every other call until it returns `None`.
     #[must_use]
@@ -350,9 +360,13 @@ pub struct Config {
     /// All voters of the group as it is formed, this member among them. Used as long as neither log nor state nor hard state knows
     /// a membership. Empty: this node is no member yet, and waits for a leader that teaches it.
     pub voters: Vec<NodeId>,
+    /// Number of the group: who stands for election first goes by it.
+    pub group: u64,
+    /// How a failed leader is found out.
+    pub detection: detection::Detection,
     /// Leader's heartbeat interval.
     pub heartbeat: Duration,
-    /// Shortest election time-out; the longest is twice that.
+    /// Shortest patience with a silent leader.
     pub election_timeout: Duration,
     /// Most entries in one append message.
     pub max_batch_entries: usize,

@@ -31,7 +31,7 @@ pub use disk::{Disk, DiskError, DiskOp, DiskOutput, DiskResult, OpId};
 pub use entropy::Entropy;
 pub use network::{Endpoint, Network, Port};
 
-use crate::types::{ConnectionId, Duration};
+use crate::types::{ConnectionId, Duration, NodeId};
 use bytes::Bytes;
 
 /// All of it. A trait object on purpose: the choice is made once at start, a virtual call beside a system call costs
@@ -67,6 +67,12 @@ pub enum Event {
     Paused {
         /// How long, at least.
         length: Duration,
+    },
+    /// A peer's machine refuses connections to where the peer has listened: its process has ended. A hint: it may not come,
+    /// come late, or be wrong.
+    PeerGone {
+        /// Which.
+        node: NodeId,
     },
     /// A disk operation has ended.
     Disk {

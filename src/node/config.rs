@@ -1,6 +1,7 @@
 //! What a worker is told when it is built. The same for production and simulation; the simulator draws the knobs.
 
 use crate::cluster::facts::About;
+use crate::consensus::detection::Detection;
 use crate::partition::snapshot::CHUNK_BYTES;
 use crate::types::{NodeId, WorkerId};
 use std::collections::BTreeMap;
@@ -24,8 +25,10 @@ pub struct WorkerConfig {
     pub partitions: u32,
     /// Leader's heartbeat interval.
     pub heartbeat: Duration,
-    /// Shortest election time-out; the longest is twice that.
+    /// Shortest patience with a silent leader.
     pub election_timeout: Duration,
+    /// How a failed leader is found out.
+    pub detection: Detection,
     /// Most entries in one append message.
     pub max_batch_entries: usize,
     /// Most payload bytes in one append message.
@@ -70,6 +73,7 @@ impl Default for WorkerConfig {
             partitions: 1,
             heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(250),
+            detection: Detection::default(),
             max_batch_entries: 256,
             max_batch_bytes: 1 << 20,
             max_inflight: 16,

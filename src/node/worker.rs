@@ -147,6 +147,7 @@ impl Worker {
             Event::Client { connection, event } => self.client(env, connection, event),
             Event::Wake => self.timeouts(now, wall),
             Event::Paused { length } => self.paused(now, wall, length),
+            Event::PeerGone { node } => self.peer_gone(now, wall, node),
             Event::Disk { result, .. } => {
                 if let Some(durable) = &mut self.durable {
                     durable.completed(result);
@@ -257,6 +258,8 @@ impl Worker {
             let config = consensus::Config {
                 node: self.config.node,
                 voters: self.config.nodes.clone(),
+                group: u64::from(number),
+                detection: self.config.detection,
                 heartbeat: self.config.heartbeat,
                 election_timeout: self.config.election_timeout,
                 max_batch_entries: self.config.max_batch_entries,
@@ -333,7 +336,7 @@ impl Worker {
                     replica.announced(index, digest);
                 }
             }
-            Body::Ask(ask) => self.asked(wall, ask),
+            Body::Ask(ask) => self.asked(now, wall, ask),
             Body::Facts(facts) => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.facts(now, wall, facts);
@@ -392,6 +395,15 @@ impl Worker {
             let text = format!("this worker did not listen for {} ms", length.as_millis());
             self.events.warning(wall, "pause", None, text);
         }
+    }
+
+    /// A hint: whoever follows that node asks soon whether it would be elected.
+    fn peer_gone(&mut self, now: Instant, wall: Timestamp, node: NodeId) {
+        sometimes!("node.peer_gone");
+        for replica in self.replicas.values_mut() {
+            replica.peer_gone(now, node);
+        }
+        self.events.info(wall, "peer_gone", None, format!("node {} has gone: nobody listens there", node.0));
     }
 
     fn shut_down(&mut self, now: Instant) {

@@ -233,6 +233,17 @@ impl Replica {
         self.consensus.paused(now, length);
     }
 
+    /// Nobody listens at that node any more, its machine says.
+    pub fn peer_gone(&mut self, now: Instant, peer: NodeId) {
+        self.consensus.peer_gone(now, peer);
+    }
+
+    /// How suspicious the leader's silence is now, in thousandths.
+    #[must_use]
+    pub fn suspicion(&self, now: Instant) -> Option<u32> {
+        self.consensus.suspicion(now)
+    }
+
     /// Is there anything to execute? It comes last of what [`Replica::ready`] has.
     #[must_use]
     pub fn has_to_execute(&self) -> bool {

@@ -22,6 +22,7 @@ mod http;
 pub mod identity;
 
 use crate::cluster::facts::About;
+use crate::consensus::detection::Detection;
 use crate::env::tokio::{Driven, Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
 use crate::env::{Control, Env, Event, StopReason};
 use crate::node::{Worker, WorkerConfig};
@@ -77,6 +78,8 @@ pub struct NodeOptions {
     pub insecure: bool,
     /// Checkpoints, log and snapshots.
     pub keeping: Keeping,
+    /// How a failed leader is found out.
+    pub detection: Detection,
 }
 
 /// How a node keeps what it has. May differ between nodes and between lives of one.
@@ -480,6 +483,7 @@ fn start_workers(
             log_keep_entries: options.keeping.log_keep_entries,
             wal_bytes_before_checkpoint: options.keeping.wal_bytes_before_checkpoint,
             snapshot_chunk_bytes: options.keeping.snapshot_chunk_bytes,
+            detection: options.detection,
             about: Arc::clone(&parts.about),
             ..WorkerConfig::default()
         };

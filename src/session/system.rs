@@ -249,7 +249,7 @@ fn replicas(sources: &Sources<'_>) -> Vec<Row> {
     rows
 }
 
-fn replica_values(replica: &ReplicaFacts, committed: LogIndex) -> [Value; 9] {
+fn replica_values(replica: &ReplicaFacts, committed: LogIndex) -> [Value; 10] {
     let role = match replica.role {
         Role::Leader => "leader",
         Role::Follower => "follower",
@@ -265,6 +265,7 @@ fn replica_values(replica: &ReplicaFacts, committed: LogIndex) -> [Value; 9] {
         int8(lag(committed, replica)),
         int4(replica.pending),
         text(format!("{:032x}", replica.digest)),
+        replica.suspicion.map_or(Value::Null, int4),
     ]
 }
 

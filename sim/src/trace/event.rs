@@ -46,6 +46,8 @@ pub enum Event {
     Healed { core: u64 },
     /// A checker objected.
     Violation { digest: u64 },
+    /// A worker was told that a peer's machine refuses connections.
+    PeerGone { node: NodeId, worker: WorkerId, peer: NodeId },
     /// The run ended.
     End,
 }
@@ -94,6 +96,7 @@ impl Event {
             Self::Healed { core } => [19, core, 0, 0, 0, 0],
             Self::Violation { digest } => [20, digest, 0, 0, 0, 0],
             Self::End => [21, 0, 0, 0, 0, 0],
+            Self::PeerGone { node, worker, peer } => [22, at(node, worker), u64::from(peer.0), 0, 0, 0],
         }
     }
 }
@@ -134,6 +137,7 @@ impl fmt::Display for Event {
                 (0..64).filter(|bit| core >> bit & 1 == 1).try_for_each(|bit| write!(f, " n{}", bit + 1))
             }
             Self::Violation { .. } => f.write_str("VIOLATION"),
+            Self::PeerGone { node, worker, peer } => write!(f, "{node}.{worker} finds that {peer} has gone"),
             Self::End => f.write_str("end"),
         }
     }

@@ -81,6 +81,13 @@ pub(crate) enum Pending {
         worker: usize,
         life: u64,
     },
+    /// A worker finds a peer's machine refusing connections.
+    PeerGone {
+        node: usize,
+        worker: usize,
+        life: u64,
+        peer: NodeId,
+    },
     ToNode {
         connection: usize,
         piece: Piece,
@@ -221,7 +228,11 @@ impl World {
         match pending {
             Pending::Message(message) => self.arrive(message),
             Pending::Held(message) => self.receive(message),
-            Pending::Start { .. } | Pending::Wake { .. } | Pending::Disk { .. } | Pending::Shutdown { .. } => {
+            Pending::Start { .. }
+            | Pending::Wake { .. }
+            | Pending::Disk { .. }
+            | Pending::PeerGone { .. }
+            | Pending::Shutdown { .. } => {
                 self.worker_event(pending);
             }
             Pending::ToNode { connection, piece } => self.at_node(connection, piece),
@@ -248,6 +259,7 @@ impl World {
         let (Pending::Start { node: at, .. }
         | Pending::Wake { node: at, .. }
         | Pending::Disk { node: at, .. }
+        | Pending::PeerGone { node: at, .. }
         | Pending::Shutdown { node: at, .. }) = pending
         else {
             return;
@@ -277,6 +289,12 @@ impl World {
                 self.handle(at, worker, Event::Wake);
             }
             Pending::Disk { worker, life, .. } if life == self.nodes[at].life => self.disk_done(at, worker),
+            Pending::PeerGone { worker, life, peer, .. } if life == self.nodes[at].life => {
+                if self.nodes[at].workers[worker].started {
+                    self.trace.record(self.now, trace::Event::PeerGone { node, worker: of_worker(worker), peer });
+                    self.handle(at, worker, Event::PeerGone { node: peer });
+                }
+            }
             Pending::Shutdown { worker, life, .. } if life == self.nodes[at].life => {
                 if self.nodes[at].workers[worker].started {
                     self.handle(at, worker, Event::Shutdown);

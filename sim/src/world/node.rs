@@ -165,6 +165,9 @@ impl World {
             self.trace.record(self.now, trace::Event::Down { node: id, life, why });
             self.checker.forget(at);
             self.close_connections(at, power);
+            if !power {
+                self.refuse_peers(at, 900_000);
+            }
         }
         if power {
             let event = trace::Event::DiskLost { node: id, lost: loss.lost, torn: loss.torn, names: loss.names };

@@ -1,6 +1,7 @@
 //! Messages between workers.
 
 use super::{Pending, World};
+use crate::env::dice::{Stream, mix};
 use crate::env::network::Fate;
 use crate::trace;
 use bytes::{Bytes, BytesMut};
@@ -126,9 +127,28 @@ impl World {
         }
     }
 
+    /// Where the node has listened nobody does, or seems to: the others' machines are told so when they connect again, each
+    /// worker's after a moment of its own, and not all of them.
+    pub(crate) fn refuse_peers(&mut self, at: usize, ppm: u32) {
+        let peer = self.nodes[at].id;
+        let mut dice = Stream::new(self.plan.seed, "refused").dice(mix(u64::from(peer.0)) ^ self.now);
+        for other in (0..self.nodes.len()).filter(|other| *other != at) {
+            let cut = [(at, other), (other, at)].iter().any(|(from, to)| self.network.cut_by(*from, *to).is_some());
+            for worker in 0..self.nodes[other].workers.len() {
+                let (told, delay) = (dice.chance(ppm), dice.exponential(self.plan.network.latency_mean_ns * 2));
+                if told && !cut && self.nodes[other].up {
+                    let (life, key) = (self.nodes[other].life, mix((at << 16 | other << 8 | worker) as u64) ^ self.now);
+                    self.queue.push(self.now + delay, key, Pending::PeerGone { node: other, worker, life, peer });
+                }
+            }
+        }
+    }
+
     /// The network resets the connections between a node and its peers. Tells whether anything was under way.
     pub(crate) fn reset_links(&mut self, at: usize) -> bool {
         let mut under_way = false;
+        // A listener whose queue is full refuses, too.
+        self.refuse_peers(at, 100_000);
         for other in (0..self.nodes.len()).filter(|other| *other != at) {
             for (from, to) in [(at, other), (other, at)] {
                 under_way |= self.network.in_flight(from, to) > 0;

@@ -32,7 +32,8 @@ impl Candidate {
             let body = Body::PreVote { next, last: own.last, last_era: own.last_era };
             core.send(peer, Promise::Nothing, body);
         }
-        Self::begin(core, true, false)
+        let deadline = core.question_deadline();
+        Self::begin(core, true, false, deadline)
     }
 
     /// Enters the next era, votes for itself and asks for the others' votes. `called`: by its leader, to lead in its place.
@@ -46,17 +47,19 @@ impl Candidate {
             // The own vote must be durable before anybody can make it the one that decides.
             core.send(peer, Promise::Everything, body);
         }
-        Self::begin(core, false, called)
+        let deadline = core.election_deadline();
+        Self::begin(core, false, called, deadline)
     }
 
-    fn begin(core: &mut Core, pre: bool, called: bool) -> Self {
+    fn begin(core: &mut Core, pre: bool, called: bool, deadline: Instant) -> Self {
+        core.attempts = core.attempts.saturating_add(1);
         Self {
             pre,
             called,
             votes: BTreeMap::from([(core.settings.node, true)]),
             voters: Memories::new(),
             known: Memories::new(),
-            deadline: core.election_deadline(),
+            deadline,
         }
     }
 
@@ -97,7 +100,10 @@ impl Candidate {
     }
 
     /// Counts an answer; the first one of each voter stands.
-    fn count(&mut self, core: &Core, from: NodeId, granted: bool) -> Transition {
+    fn count(&mut self, core: &mut Core, from: NodeId, granted: bool) -> Transition {
+        if !self.votes.contains_key(&from) && !granted && !self.pre {
+            self.deadline = core.after_refusal(self.deadline);
+        }
         self.votes.entry(from).or_insert(granted);
         self.outcome(core)
     }

@@ -2,6 +2,7 @@
 
 use super::message::{Body, HardState, Memory, Message, Phase};
 use super::raft_log::RaftLog;
+use crate::consensus::detection::Detector;
 use crate::consensus::{Config, Fetch, Membership, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
 use crate::types::random::{RngCore, below};
 use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
@@ -29,6 +30,8 @@ pub(super) struct Settings {
     pub(super) node: NodeId,
     /// Sorted. The place for membership change: then this follows the log.
     pub(super) voters: Vec<NodeId>,
+    /// Of which group: its members have an order of their own.
+    pub(super) group: u64,
     pub(super) heartbeat: Duration,
     pub(super) election_timeout: Duration,
     pub(super) max_batch_entries: usize,
@@ -41,6 +44,10 @@ pub(super) struct Settings {
 pub(super) struct Core {
     pub(super) settings: Settings,
     rng: Rng,
+    /// Watches the leader.
+    pub(super) detector: Box<dyn Detector>,
+    /// Attempts to be elected since a leader was heard.
+    pub(super) attempts: u32,
     pub(super) membership: Membership,
     /// The latest time told.
     pub(super) now: Instant,
@@ -69,6 +76,8 @@ impl Core {
         let Config {
             node,
             mut voters,
+            group,
+            detection,
             heartbeat,
             election_timeout,
             max_batch_entries,
@@ -104,6 +113,7 @@ impl Core {
             settings: Settings {
                 node,
                 voters,
+                group,
                 heartbeat,
                 election_timeout,
                 max_batch_entries,
@@ -111,6 +121,8 @@ impl Core {
                 max_inflight: max_inflight.max(1),
             },
             rng,
+            detector: detection.build(heartbeat, election_timeout),
+            attempts: 0,
             membership,
             now: Instant::default(),
             hard,
@@ -149,19 +161,6 @@ impl Core {
         assert!(era > self.hard.era, "eras only rise, and {era} does not rise above {}", self.hard.era);
         self.hard.era = era;
         self.hard.vote = None;
-    }
-
-    /// The moment at which patience with a silent leader ends: one to two election time-outs from now.
-    pub(super) fn election_deadline(&mut self) -> Instant {
-        let spread = u64::try_from(self.settings.election_timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
-        // The place for priorities: they lengthen this, and never refuse a vote (rules A7).
-        self.now + self.settings.election_timeout + Duration::from_nanos(below(&mut self.rng, spread))
-    }
-
-    /// A deadline after a pause: later by its length, and never later than a fresh one can be.
-    pub(super) fn after_pause(&self, deadline: Instant, length: Duration) -> Instant {
-        let latest = self.now + self.settings.election_timeout * 2;
-        deadline.max((deadline + length).min(latest))
     }
 
     /// Asks for a snapshot.
@@ -220,6 +219,10 @@ impl Core {
     /// Likewise, as far as a crash now would leave it.
     pub(super) fn durable_phase(&self) -> Phase {
         self.hard_durable.phase
+    }
+
+    pub(super) fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
     }
 
     pub(super) fn dice(&mut self) -> u32 {

@@ -5,6 +5,7 @@ use super::core::{Core, Promise};
 use super::message::{Body, Hole, WireEntry, decode_entry};
 use super::raft_log::Entry;
 use crate::consensus::Floor;
+use crate::consensus::detection::SUSPECTED;
 use crate::types::{Duration, Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
 
@@ -13,58 +14,70 @@ use crate::{planted, sometimes};
 pub(super) struct Follower {
     /// Whom it follows.
     pub(super) leader: Option<NodeId>,
-    /// When it last heard from `leader`. Meaningless without one.
-    pub(super) heard: Instant,
+    /// The leader's own machine says that nobody listens there any more.
+    pub(super) gone: bool,
     /// When it loses patience. `None` until time is known.
     pub(super) deadline: Option<Instant>,
 }
 
 impl Follower {
     pub(super) fn new(core: &mut Core, leader: Option<NodeId>) -> Self {
-        Self { leader, heard: core.now, deadline: Some(core.election_deadline()) }
+        core.detector.begin(core.now);
+        Self { leader, gone: false, deadline: Some(core.election_deadline()) }
     }
 
     /// At the beginning of a life, when no time is known: the first call tells it.
     pub(super) fn at_start() -> Self {
-        Self { leader: None, heard: Instant::default(), deadline: None }
+        Self { leader: None, gone: false, deadline: None }
     }
 
     /// Has a leader been heard so lately that nobody else may be elected? Together with the leader's own stepping down
     /// this keeps a member with a bad link from unseating a leader that serves everybody else.
     pub(super) fn sticks_to_leader(&self, core: &Core) -> bool {
-        self.leader.is_some() && core.now.since(self.heard) < core.settings.election_timeout
+        self.leader.is_some() && !self.gone && core.now < core.detector.suspected_at()
+    }
+
+    /// How suspicious its leader's silence is, in thousandths; `None` without one.
+    pub(super) fn suspicion(&self, core: &Core, now: Instant) -> Option<u32> {
+        let level = core.detector.level(core.now.max(now));
+        self.leader.map(|_| if self.gone { level.max(SUSPECTED) } else { level })
     }
 
     /// A message of this era's leader.
-    fn hear(&mut self, core: &mut Core, from: NodeId) -> bool {
+    fn hear(&mut self, core: &mut Core, from: NodeId, regular: bool) -> bool {
         if self.leader.is_some_and(|leader| leader != from) {
             // Two leaders of one era: election safety is broken elsewhere; obeying both would spread it.
             sometimes!("raft.second_leader_ignored");
             return false;
         }
-        self.leader = Some(from);
-        self.heard = core.now;
-        self.deadline = Some(core.election_deadline());
+        if self.leader.replace(from).is_none() {
+            core.detector.begin(core.now);
+        }
+        sometimes!("raft.leader_that_had_gone_is_heard", self.gone);
+        (self.gone, core.attempts) = (false, 0);
+        core.detector.alive(core.now, regular);
+        self.deadline = Some(core.patience_ends(from));
         true
     }
 
     /// Takes a message of the own era.
     pub(super) fn step(&mut self, core: &mut Core, from: NodeId, body: Body) {
         match body {
-            Body::Append { previous, previous_era, entries, committed } if self.hear(core, from) => {
+            Body::Append { previous, previous_era, entries, committed } if self.hear(core, from, false) => {
                 append(core, from, previous, previous_era, entries, committed);
             }
-            Body::Heartbeat { committed, round } if self.hear(core, from) => {
+            Body::Heartbeat { committed, round } if self.hear(core, from, true) => {
                 core.log.commit(committed);
+                core.detector.got_on(core.now, core.log.committed(), core.log.last());
                 core.send(from, Promise::Era, Body::HeartbeatReply { round, last: core.log.last() });
                 if core.log.lacks_state() {
                     core.want_snapshot(from, LogIndex(0));
                 }
             }
-            Body::Chosen { committed } if self.hear(core, from) => {
+            Body::Chosen { committed } if self.hear(core, from, false) => {
                 core.log.commit(committed);
             }
-            Body::Behind { floor } if self.hear(core, from) => behind(core, from, floor),
+            Body::Behind { floor } if self.hear(core, from, false) => behind(core, from, floor),
             Body::Vote { last, last_era } | Body::VoteNow { last, last_era } => self.vote(core, from, last, last_era),
             _ => sometimes!("raft.stray_message"),
         }
@@ -99,9 +112,9 @@ impl Follower {
     }
 
     /// Nobody has listened here for so long: the leader may have spoken.
-    pub(super) fn paused(&mut self, core: &Core, length: Duration) {
+    pub(super) fn paused(&mut self, core: &mut Core, length: Duration) {
         self.deadline = self.deadline.map(|deadline| core.after_pause(deadline, length));
-        self.heard = (self.heard + length).min(core.now);
+        core.detector.paused(core.now, length);
     }
 
     /// Patience has ended?
@@ -130,6 +143,7 @@ impl Follower {
                 self.deadline = Some(core.election_deadline());
                 Transition::Stay
             }
+            _ if planted!(200) && self.gone => Transition::Lead,
             _ => Transition::PreCampaign,
         }
     }

@@ -20,8 +20,10 @@
 //! - **Pre-vote** (thesis §9.6): a member first asks whether it would be elected. Nobody's era moves for that, so a
 //!   member that was cut off does not come back with an era that unseats a working leader.
 //! - **Check-quorum** (thesis §6.2): a leader that no quorum has answered for an election time-out steps down.
-//! - **Stickiness** (thesis §4.2.3): who has heard its leader within an election time-out refuses to elect another,
+//! - **Stickiness** (thesis §4.2.3): who does not suspect its leader refuses to elect another,
 //!   and does not take over the candidate's era. A leader itself does so until check-quorum unseats it.
+//! - **Patience**: a detector says when a silent leader is suspected ([`detection`](super::detection)); who stands for election
+//!   first has an order in each group, see `patience`. Stickiness ends with the own suspicion.
 //! - **Leadership transfer** (thesis §3.10), see [`transfer`].
 //! - **Pauses**: whoever has not listened for a while (a long command, a stopped process) first takes what has waited, and
 //!   its patience is longer by the pause ([`Consensus::paused`]). Otherwise all members of a group would call each other
@@ -74,6 +76,7 @@ mod follower;
 mod invariants;
 mod leader;
 mod message;
+mod patience;
 mod progress;
 mod raft_log;
 mod read_index;
@@ -368,11 +371,24 @@ impl Consensus for Raft {
     fn paused(&mut self, now: Instant, length: Duration) {
         self.core.now = self.core.now.max(now);
         match &mut self.role {
-            RoleState::Follower(follower) => follower.paused(&self.core, length),
+            RoleState::Follower(follower) => follower.paused(&mut self.core, length),
             RoleState::Candidate(candidate) => candidate.paused(&self.core, length),
             RoleState::Leader(leader) => leader.paused(&self.core, length),
         }
         invariants::check(self);
+    }
+
+    fn peer_gone(&mut self, now: Instant, peer: NodeId) {
+        self.core.now = self.core.now.max(now);
+        self.leader_gone(peer);
+        invariants::check(self);
+    }
+
+    fn suspicion(&self, now: Instant) -> Option<u32> {
+        match &self.role {
+            RoleState::Follower(follower) => follower.suspicion(&self.core, now),
+            RoleState::Candidate(_) | RoleState::Leader(_) => None,
+        }
     }
 
     fn ready(&mut self) -> Option<Ready> {

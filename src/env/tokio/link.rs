@@ -28,7 +28,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// go on repeating them at ever longer intervals, and notice a healed network much later than a new connection does.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
-type Connecting = Pin<Box<dyn Future<Output = Result<TcpStream, String>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<TcpStream, Trouble>> + Send>>;
+
+/// Why there is no connection.
+struct Trouble {
+    what: String,
+    /// The peer's machine says that nobody listens there.
+    refused: bool,
+}
+
+impl Trouble {
+    fn of(what: impl Into<String>) -> Self {
+        Self { what: what.into(), refused: false }
+    }
+
+    fn io(error: &std::io::Error) -> Self {
+        Self { what: error.to_string(), refused: error.kind() == std::io::ErrorKind::ConnectionRefused }
+    }
+}
 
 /// The link to one peer.
 pub(super) struct Link {
@@ -38,6 +55,10 @@ pub(super) struct Link {
     state: State,
     out: OutQueue,
     failures: u32,
+    /// It was connected, and has not been found to be gone since.
+    was_up: bool,
+    /// To be told: its machine refuses connections.
+    gone: bool,
     /// Listed for the flush at the end of the turn.
     pub(super) dirty: bool,
     stats: Arc<Stats>,
@@ -56,7 +77,18 @@ impl Link {
         let (_, waker) = Source::new(Token::Link(place), ready);
         waker.wake_by_ref();
         let out = OutQueue::default();
-        Self { hello, address, waker, state: State::Idle, out, failures: 0, dirty: false, stats }
+        Self {
+            hello,
+            address,
+            waker,
+            state: State::Idle,
+            out,
+            failures: 0,
+            was_up: false,
+            gone: false,
+            dirty: false,
+            stats,
+        }
     }
 
     pub(super) fn peer(&self) -> NodeId {
@@ -83,6 +115,11 @@ impl Link {
         }
     }
 
+    /// Has it been found out since the last call that nobody listens any more where the peer has listened?
+    pub(super) fn take_gone(&mut self) -> bool {
+        std::mem::take(&mut self.gone)
+    }
+
     /// Something is ready: a pause is over, a connection is up, broken or writable.
     pub(super) fn poll(&mut self, dice: &mut Dice) {
         let waker = self.waker.clone();
@@ -100,10 +137,13 @@ impl Link {
                     Poll::Ready(Ok(stream)) => {
                         tracing::info!(peer = %self.hello.to, address = %self.address, "connected");
                         self.stats.peers_connected.one();
-                        self.failures = 0;
+                        (self.failures, self.was_up) = (0, true);
                         self.state = State::Up(stream);
                     }
-                    Poll::Ready(Err(why)) => self.fail(&why, dice),
+                    Poll::Ready(Err(trouble)) => {
+                        self.gone |= trouble.refused && std::mem::take(&mut self.was_up);
+                        self.fail(&trouble.what, dice);
+                    }
                     Poll::Pending => return,
                 },
                 State::Up(stream) => {
@@ -143,6 +183,11 @@ impl Link {
         self.stats.peers_lost.one();
         // A message cut in the middle cannot be continued, and what has waited that long is stale.
         self.out.clear();
+        if matches!(self.state, State::Up(_)) {
+            // At once: whether its machine still listens tells a broken connection from a process that has ended.
+            self.state = State::Idle;
+            return;
+        }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         // Between half and all of it, so that nodes do not meet in step.
@@ -153,26 +198,26 @@ impl Link {
 }
 
 /// Connects and exchanges hellos.
-async fn connect(address: String, hello: Hello) -> Result<TcpStream, String> {
+async fn connect(address: String, hello: Hello) -> Result<TcpStream, Trouble> {
     #[allow(clippy::disallowed_methods, reason = "the production side of the seam")]
     let outcome = ::tokio::time::timeout(CONNECT_TIMEOUT, greet(&address, &hello)).await;
-    outcome.unwrap_or_else(|_| Err("no answer".to_owned()))
+    outcome.unwrap_or_else(|_| Err(Trouble::of("no answer")))
 }
 
-async fn greet(address: &str, hello: &Hello) -> Result<TcpStream, String> {
-    let text = |error: std::io::Error| error.to_string();
+async fn greet(address: &str, hello: &Hello) -> Result<TcpStream, Trouble> {
+    let text = |error: std::io::Error| Trouble::io(&error);
     let mut stream = TcpStream::connect(address).await.map_err(text)?;
     stream.set_nodelay(true).map_err(text)?;
     let timeout = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(&stream, timeout).map_err(|error| error.to_string())?;
+    sockopt::set_tcp_user_timeout(&stream, timeout).map_err(|error| Trouble::of(error.to_string()))?;
     stream.write_all(&frame::encode_hello(hello)).await.map_err(text)?;
     let mut header = [0; frame::HELLO_HEADER];
     stream.read_exact(&mut header).await.map_err(text)?;
-    let length = frame::hello_length(&header).map_err(|error| error.to_string())?;
+    let length = frame::hello_length(&header).map_err(|error| Trouble::of(error.to_string()))?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.map_err(text)?;
-    match frame::decode_welcome(&header, &body).map_err(|error| error.to_string())? {
+    match frame::decode_welcome(&header, &body).map_err(|error| Trouble::of(error.to_string()))? {
         Welcome::Accepted => Ok(stream),
-        Welcome::Refused(why) => Err(format!("refused: {why}")),
+        Welcome::Refused(why) => Err(Trouble::of(format!("refused: {why}"))),
     }
 }

@@ -419,11 +419,20 @@ impl Shell {
             match token {
                 Token::Client(key) => self.client_ready(key),
                 Token::Inbound(key) => self.inbound_ready(key),
-                Token::Link(place) => self.shore.links[place].poll(&mut self.shore.dice),
+                Token::Link(place) => self.link_ready(place),
                 Token::Timer => self.timer.fired(),
             }
         }
         self.tokens = tokens;
+    }
+
+    fn link_ready(&mut self, place: usize) {
+        let link = &mut self.shore.links[place];
+        link.poll(&mut self.shore.dice);
+        if link.take_gone() {
+            let node = link.peer();
+            self.handle(Event::PeerGone { node });
+        }
     }
 
     fn open_client(&mut self, stream: std::net::TcpStream) {

@@ -7,7 +7,7 @@ use crate::env::{Endpoint, Env, Port};
 use crate::node::durable::Found;
 use crate::node::wire::Body;
 use crate::session::Gateway;
-use crate::types::{Duration, Era, Incarnation, NodeId, PartitionId, Timestamp, WorkerId};
+use crate::types::{Duration, Era, Incarnation, Instant, NodeId, PartitionId, Timestamp, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// A session somewhere asks this node.
-    pub(super) fn asked(&mut self, now: Timestamp, ask: Ask) {
+    pub(super) fn asked(&mut self, now: Instant, wall: Timestamp, ask: Ask) {
         if !self.config.nodes.contains(&ask.node) {
             return;
         }
@@ -96,7 +96,7 @@ impl Worker {
                 self.observed.outbox.push((to, Body::Ask(Ask { relayed: true, ..ask.clone() })));
             }
         }
-        let worker = self.facts(now, &ask);
+        let worker = self.facts(now, wall, &ask);
         let facts = Facts { incarnation: ask.incarnation, session: ask.session, number: ask.number, worker };
         let to = Endpoint { node: ask.node, port: Port::Worker(ask.worker) };
         self.observed.outbox.push((to, Body::Facts(facts)));
@@ -109,7 +109,7 @@ impl Worker {
         }
     }
 
-    fn facts(&self, clock: Timestamp, ask: &Ask) -> WorkerFacts {
+    fn facts(&self, now: Instant, clock: Timestamp, ask: &Ask) -> WorkerFacts {
         let replica = |(partition, replica): (&PartitionId, &crate::partition::Replica)| {
             let status = replica.status();
             let (executed, digest) = replica.state_digest();
@@ -123,6 +123,7 @@ impl Worker {
                 executed,
                 digest,
                 pending: u32::try_from(replica.pending()).unwrap_or(u32::MAX),
+                suspicion: replica.suspicion(now),
             }
         };
         let gateway = self.gateway.as_ref();
@@ -266,7 +267,12 @@ pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String,
         (
             "election_timeout",
             milliseconds(config.election_timeout),
-            "Shortest silence after which a leader is replaced.",
+            "Shortest silence after which a leader is suspected.",
+        ),
+        (
+            "failure_detection",
+            config.detection.name().to_owned(),
+            "How a failed leader is found out: `phi`, `fixed` or `progress`.",
         ),
         ("heartbeat", milliseconds(config.heartbeat), "Interval of a leader's heartbeats."),
         ("log_keep_entries", config.log_keep_entries.to_string(), "Log entries kept in memory before a checkpoint."),

@@ -44,6 +44,7 @@ static NOBODY: Membership = Membership::UNKNOWN;
 
 impl Consensus for Alone {
     fn paused(&mut self, _: Instant, _: Duration) {}
+    fn peer_gone(&mut self, _: Instant, _: crate::types::NodeId) {}
 
     fn transfer(&mut self, _: Instant, _: Option<NodeId>) -> Option<NodeId> {
         None

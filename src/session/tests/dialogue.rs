@@ -267,6 +267,7 @@ impl Dialogue {
             executed: LogIndex(12 - u64::from(node.0)),
             digest: 0xabc,
             pending: 0,
+            suspicion: (node != NodeId(2)).then_some(40),
         };
         let event = EventFacts {
             number: 1,

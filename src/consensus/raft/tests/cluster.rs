@@ -201,6 +201,8 @@ impl Cluster {
         let config = Config {
             node,
             voters,
+            group: 0,
+            detection: crate::consensus::detection::Detection::default(),
             heartbeat: HEARTBEAT,
             election_timeout: ELECTION,
             max_batch_entries,

@@ -28,6 +28,8 @@ fn candidate() -> Raft {
     let config = Config {
         node: NodeId(1),
         voters: (1..=5).map(NodeId).collect(),
+        group: 0,
+        detection: crate::consensus::detection::Detection::default(),
         heartbeat: HEARTBEAT,
         election_timeout: ELECTION,
         max_batch_entries: 1,
