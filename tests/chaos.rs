@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real processes live in the real world")]
 
 use orrery_sim::chaos::{Settings, run};
+use orrery_sim::outage;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Blows with `kill -9`, whole-cluster power losses in the middle and at the end among them.
@@ -30,6 +31,28 @@ fn nothing_acknowledged_is_lost_however_often_the_network_fails() {
         return;
     }
     survives(5, 4, 300, true);
+}
+
+/// Every node is asked to end and started again, one after the other, while clients write through all of them.
+#[test]
+fn a_rolling_restart_fails_no_request() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let rolled = outage::roll(&outage::Settings {
+        binary: env!("CARGO_BIN_EXE_orrery").into(),
+        directory: directory.path().to_owned(),
+        seed: 1,
+        kills: 1,
+        partitions: 3,
+        workers: 1,
+        peers: Vec::new(),
+    })
+    .unwrap();
+    let mut text = Vec::new();
+    rolled.write(&mut text).unwrap();
+    println!("{}", String::from_utf8_lossy(&text));
+    assert!(rolled.failed.is_empty(), "a request failed: {:?}", rolled.failed);
+    assert_eq!(rolled.silences.len(), 3);
+    assert!(rolled.acknowledged > 100, "{} writes prove little", rolled.acknowledged);
 }
 
 fn survives(kills: u32, partitions: u32, least: u64, hosts: bool) {

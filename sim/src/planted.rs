@@ -556,6 +556,13 @@ pub const PLANTED: &[Planted] = &[
         ORDER,
         "scenarios/regressions/decision_twice.toml",
     ),
+    planted(
+        200,
+        "who comes first leads when its leader's machine says that it has gone, and asks nobody",
+        "folklore of fast failover",
+        LOG,
+        "scenarios/chaos/refused.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.

@@ -286,10 +286,9 @@ impl Detector for Phi {
 
     fn alive(&mut self, now: Instant, regular: bool) {
         self.heard = now;
-        if regular {
-            if let Some(before) = self.beat.replace(now) {
-                self.sample(micros(now.since(before)));
-            }
+        let before = if regular { self.beat.replace(now) } else { None };
+        if let Some(before) = before {
+            self.sample(micros(now.since(before)));
         }
     }
 

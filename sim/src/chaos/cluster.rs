@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// Asks a node to stop, and sees that it does.
-    pub(super) async fn terminate(&mut self, place: usize) -> Result<(), String> {
+    pub(crate) async fn terminate(&mut self, place: usize) -> Result<(), String> {
         let node = &mut self.nodes[place];
         node.signal(Signal::TERM)?;
         let deadline = Instant::now() + STOP_PATIENCE;

@@ -2,7 +2,7 @@
 
 use super::chaos::{build, new_seed};
 use super::{seed, told};
-use crate::outage::{Settings, run};
+use crate::outage::{Settings, roll, run};
 use crate::verdict::Exit;
 use std::io;
 use std::path::PathBuf;
@@ -35,6 +35,9 @@ pub(super) struct Arguments {
     /// Whom to measure beside it, as far as the programs are there; `none` for nobody.
     #[arg(long, value_delimiter = ',', default_value = "etcd,postgresql")]
     peers: Vec<String>,
+    /// Instead of killing anything: restarts every node cleanly, one after the other, so many times. Fails (exit 1) if a request does.
+    #[arg(long, value_name = "TIMES")]
+    rolling: Option<u32>,
     /// Fails (exit 1) if Orrery's median is longer.
     #[arg(long, value_parser = super::duration)]
     median: Option<Duration>,
@@ -57,6 +60,14 @@ pub(super) fn outage(arguments: &Arguments) -> Result<Exit, String> {
         workers: arguments.workers,
         peers: arguments.peers.clone(),
     };
+    if let Some(times) = arguments.rolling {
+        let rolled = roll(&Settings { kills: times, ..settings.clone() })?;
+        rolled.write(&mut io::stdout().lock()).map_err(told)?;
+        if !arguments.keep {
+            std::fs::remove_dir_all(&settings.directory).map_err(told)?;
+        }
+        return Ok(if rolled.failed.is_empty() { Exit::Pass } else { Exit::Broken });
+    }
     let report = run(&settings)?;
     report.write(&mut io::stdout().lock()).map_err(told)?;
     if !arguments.keep {

@@ -14,6 +14,10 @@
 //!   promotes the first standby after three failures. It compares no logs and fences nobody, so it is a floor, not a safe
 //!   procedure. Its client tries both nodes all the time.
 //!
+//! # Rolling restart
+//! [`roll`] asks one node after the other to end, and starts it again, under the same writers: those that go through other nodes
+//! must not see anything fail.
+//!
 //! # Caveats
 //! - All processes and all clients share one machine: what others do on it shows in every tail. Compare within a run.
 //! - etcd and PostgreSQL are left out, with a word, when their programs are not there (`PATH`, `PGBIN`).
@@ -29,9 +33,11 @@ mod orrery;
 mod postgres;
 mod process;
 mod report;
+mod roll;
 mod writer;
 
 pub use report::Report;
+pub use roll::{Rolled, roll};
 
 use crate::stream::{between, stream};
 use report::Struck;

@@ -76,6 +76,15 @@ impl Orrery {
     }
 }
 
+impl Orrery {
+    /// Asks a node to end, starts it again, and waits until it has a replica of everything that knows its leader.
+    pub(super) async fn restart(&mut self, place: usize) -> Result<(), String> {
+        self.cluster.terminate(place).await?;
+        self.killed = Some(place);
+        self.mend().await
+    }
+}
+
 impl System for Orrery {
     fn name(&self) -> String {
         let version = version(&self.binary, "--version");

@@ -64,6 +64,11 @@ impl Lane {
         self.acknowledged.borrow_mut().clear();
     }
 
+    /// Acknowledgements in that time.
+    pub(super) fn count(&self, from: u64, until: u64) -> u64 {
+        self.acknowledged.borrow().iter().filter(|(_, at)| (from..until).contains(at)).count() as u64
+    }
+
     pub(super) fn has_written_since(&self, since: u64) -> bool {
         self.acknowledged.borrow().iter().rev().any(|(sent, _)| *sent > since)
     }

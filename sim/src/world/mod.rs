@@ -289,11 +289,11 @@ impl World {
                 self.handle(at, worker, Event::Wake);
             }
             Pending::Disk { worker, life, .. } if life == self.nodes[at].life => self.disk_done(at, worker),
-            Pending::PeerGone { worker, life, peer, .. } if life == self.nodes[at].life => {
-                if self.nodes[at].workers[worker].started {
-                    self.trace.record(self.now, trace::Event::PeerGone { node, worker: of_worker(worker), peer });
-                    self.handle(at, worker, Event::PeerGone { node: peer });
-                }
+            Pending::PeerGone { worker, life, peer, .. }
+                if life == self.nodes[at].life && self.nodes[at].workers[worker].started =>
+            {
+                self.trace.record(self.now, trace::Event::PeerGone { node, worker: of_worker(worker), peer });
+                self.handle(at, worker, Event::PeerGone { node: peer });
             }
             Pending::Shutdown { worker, life, .. } if life == self.nodes[at].life => {
                 if self.nodes[at].workers[worker].started {

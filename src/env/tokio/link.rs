@@ -1,12 +1,13 @@
 //! The outgoing connection of this worker to a peer node.
 
+use super::clock;
 use super::dice::Dice;
 use super::frame::{self, Hello, MAX_FRAME, Welcome};
 use super::out::OutQueue;
 use super::ready::{ReadyList, Source, Token};
 use super::stats::Stats;
 use crate::env::Port;
-use crate::types::{Duration, NodeId};
+use crate::types::{Duration, Instant, NodeId};
 use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use ::tokio::net::TcpStream;
 use ::tokio::time::Sleep;
@@ -22,6 +23,8 @@ pub(super) const MAX_QUEUED: usize = 2 * MAX_FRAME;
 /// First pause before connecting again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A connection that has lasted so long and breaks is made again without a pause.
+const LASTING: Duration = Duration::from_secs(1);
 /// Connecting and the exchange of hellos may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes that the peer's machine has not acknowledged for this long end the connection: otherwise the kernel would
@@ -57,6 +60,7 @@ pub(super) struct Link {
     failures: u32,
     /// It was connected, and has not been found to be gone since.
     was_up: bool,
+    up_since: Instant,
     /// To be told: its machine refuses connections.
     gone: bool,
     /// Listed for the flush at the end of the turn.
@@ -85,6 +89,7 @@ impl Link {
             out,
             failures: 0,
             was_up: false,
+            up_since: Instant::default(),
             gone: false,
             dirty: false,
             stats,
@@ -137,7 +142,7 @@ impl Link {
                     Poll::Ready(Ok(stream)) => {
                         tracing::info!(peer = %self.hello.to, address = %self.address, "connected");
                         self.stats.peers_connected.one();
-                        (self.failures, self.was_up) = (0, true);
+                        (self.failures, self.was_up, self.up_since) = (0, true, clock::boot_time());
                         self.state = State::Up(stream);
                     }
                     Poll::Ready(Err(trouble)) => {
@@ -183,7 +188,7 @@ impl Link {
         self.stats.peers_lost.one();
         // A message cut in the middle cannot be continued, and what has waited that long is stale.
         self.out.clear();
-        if matches!(self.state, State::Up(_)) {
+        if matches!(self.state, State::Up(_)) && clock::boot_time().since(self.up_since) >= LASTING {
             // At once: whether its machine still listens tells a broken connection from a process that has ended.
             self.state = State::Idle;
             return;

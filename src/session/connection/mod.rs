@@ -51,12 +51,12 @@ use super::shared::Turn;
 use super::writer::{Severity, Writer};
 use crate::env::ClientEvent;
 use crate::partition::message::Reply;
-use crate::sometimes;
 use crate::sql::{Drew, Parsed};
 use crate::types::datetime::TimeZone;
 use crate::types::{
     CatalogVersion, ConnectionId, Duration, Instant, NodeId, Sequence, SessionId, SqlError, SqlState, Timestamp,
 };
+use crate::{planted, sometimes};
 use administer::AdministerJob;
 use block::{Block, CommitJob};
 use bytes::{Bytes, BytesMut};
@@ -356,6 +356,11 @@ impl Connection {
     pub(super) fn look_up(&mut self, turn: &mut Turn<'_>) {
         if let (Phase::Waiting(_), Some(number)) = (self.phase, turn.shared.number) {
             self.complete_startup(turn, number);
+        }
+        if planted!(201) && turn.shared.stopping && self.job.is_some() {
+            // Class: a stop that closes connections, whatever is under way there.
+            let message = "terminating connection due to administrator command";
+            return self.fatal(turn, &SqlError::new(SqlState::ADMIN_SHUTDOWN, message));
         }
         self.run(turn);
     }

@@ -16,6 +16,7 @@ mod orphans;
 mod registers;
 mod schema;
 mod serializable;
+mod served;
 mod sums;
 mod values;
 
@@ -54,6 +55,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &observed::SystemTablesSound,
     &internal::NoInternalErrors,
     &values::ValuesOnce,
+    &served::RequestsServed,
 ];
 
 /// What a checker found.
@@ -113,6 +115,8 @@ pub struct History {
     pub operations: Vec<Recorded>,
     /// Rows of each workload, by position in the plan.
     pub keys: Vec<u32>,
+    /// When the chaos ended.
+    pub chaos_ns: u64,
 }
 
 /// An operation with its times and outcome.
@@ -137,13 +141,14 @@ impl History {
     #[must_use]
     pub fn new(plan: &Plan, events: &[(u64, HistoryEvent)]) -> Self {
         let keys = plan.workloads.iter().map(|workload| workload.keys).collect();
-        Self::paired(keys, |client| plan.clients.get(client as usize).map_or(0, |client| client.workload), events)
+        let workload_of = |client: u32| plan.clients.get(client as usize).map_or(0, |client| client.workload);
+        Self { chaos_ns: plan.chaos_ns, ..Self::paired(keys, workload_of, events) }
     }
 
     /// Pairs up what clients noted: `keys` are the rows of each workload, `workload_of` tells which one a client has.
     #[must_use]
     pub fn paired(keys: Vec<u32>, workload_of: impl Fn(u32) -> u32, events: &[(u64, HistoryEvent)]) -> Self {
-        let mut history = Self { keys, ..Self::default() };
+        let mut history = Self { keys, chaos_ns: u64::MAX, ..Self::default() };
         let mut open: BTreeMap<OperationId, usize> = BTreeMap::new();
         for (at_ns, event) in events {
             match event {

@@ -9,7 +9,7 @@ use crate::history::Seen;
 fn history(text: &str) -> History {
     let mut counters = BTreeMap::new();
     let operations = text.trim().lines().map(|line| recorded(line.trim(), &mut counters)).collect::<Vec<_>>();
-    let mut history = History { operations, keys: vec![3] };
+    let mut history = History { operations, keys: vec![3], chaos_ns: u64::MAX };
     history.operations.sort_by_key(|recorded| recorded.invoked_ns);
     history
 }

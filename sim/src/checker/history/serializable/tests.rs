@@ -193,7 +193,7 @@ fn what_clients_noted() {
         Outcome::Done(Seen::Rows(rows.iter().map(row).collect()))
     };
     let check = |operations: Vec<Recorded>| {
-        let found = StrictlySerializable.check(&History { operations, keys: vec![4; 4] });
+        let found = StrictlySerializable.check(&History { operations, keys: vec![4; 4], chaos_ns: u64::MAX });
         found.violations.first().map(|violation| violation.kind.clone())
     };
     let append =
