@@ -222,22 +222,17 @@ impl Directory {
         check_zone(&fresh.zone)?;
         within("a node's weight", fresh.weight, 1, MAX_SHARE)?;
         within("a node's priority", fresh.priority, 0, MAX_SHARE)?;
-        if fresh.token != 0
-            && let Some((node, known)) = self.nodes.iter_mut().find(|(_, known)| known.token == fresh.token)
-        {
-            if known.state == NodeState::Removed {
-                return Err(removed(*node));
-            }
+        let same_token = |(_, known): &(&NodeId, &Node)| known.token == fresh.token && fresh.token != 0;
+        if let Some(node) = self.nodes.iter().find(same_token).map(|(node, _)| *node) {
             // It asks again, perhaps from where it has moved to.
-            known.address = fresh.address;
-            return Ok(about(*node));
+            return self.alter(node, &Alteration::Address(fresh.address));
         }
         let same = self.nodes.iter_mut().find(|(_, known)| {
             known.state != NodeState::Removed && known.address == fresh.address && !fresh.address.is_empty()
         });
         if let Some((node, known)) = same {
-            // It was announced, and now it is there.
-            let awaited = known.state == NodeState::Joining && known.token == 0 && fresh.token != 0;
+            // It was announced, or has not come beyond its registration; and now it is there.
+            let awaited = known.state == NodeState::Joining && fresh.token != 0;
             if !awaited || id.is_some_and(|id| id != *node) {
                 let message = format!("node {} has the address {} already", node.0, fresh.address);
                 return Err(SqlError::new(SqlState::DUPLICATE_OBJECT, message)

@@ -66,7 +66,13 @@ fn a_node_that_was_announced_takes_its_entry_by_its_address() {
     assert_eq!(make(&mut directory, join("new:1", 0)).unwrap().node, Some(NodeId(4)));
     assert_eq!(make(&mut directory, join("new:1", 0)).unwrap_err().state, SqlState::DUPLICATE_OBJECT);
     assert_eq!(make(&mut directory, join("new:1", 5)).unwrap().node, Some(NodeId(4)));
-    assert_eq!(make(&mut directory, join("new:1", 6)).unwrap_err().state, SqlState::DUPLICATE_OBJECT);
+    assert_eq!(make(&mut directory, join("new:1", 6)).unwrap().node, Some(NodeId(4)), "it has lost its token");
+    directory.heard(NodeId(4));
+    assert_eq!(
+        make(&mut directory, join("new:1", 7)).unwrap_err().state,
+        SqlState::DUPLICATE_OBJECT,
+        "it has lost its data"
+    );
     assert_eq!(make(&mut directory, join("host-1:5434", 6)).unwrap_err().state, SqlState::DUPLICATE_OBJECT);
 }
 
