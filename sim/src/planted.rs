@@ -563,6 +563,41 @@ pub const PLANTED: &[Planted] = &[
         LOG,
         "scenarios/chaos/refused.toml",
     ),
+    planted(
+        210,
+        "a range that a transaction has looked at does not count as read: what comes into it is a phantom",
+        "class: validation of keys alone; H-Store's and Silo's node sets",
+        GLOBALS,
+        "scenarios/transactions/moments.toml",
+    ),
+    planted(
+        211,
+        "a key that was not there has not been read",
+        "class: phantoms under optimistic validation",
+        GLOBALS,
+        "scenarios/transactions/moments.toml",
+    ),
+    planted(
+        212,
+        "a fork that was found unchanged counts as one of that moment, and its rows are older",
+        "rules A8: compared with the wrong mark",
+        GLOBALS,
+        "scenarios/transactions/moments.toml",
+    ),
+    planted(
+        213,
+        "what commands over several partitions write is not compared with what was read",
+        "rules A8: cheap validation",
+        GLOBALS,
+        "scenarios/transactions/moments.toml",
+    ),
+    planted(
+        214,
+        "what more is read on an older fork counts as being of the moment of the last one",
+        "model E2: read-only over two partitions not validated",
+        GLOBALS,
+        "scenarios/transactions/moments.toml",
+    ),
 ];
 
 /// Anything that shows a lost or diverging log.

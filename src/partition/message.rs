@@ -41,7 +41,7 @@ pub enum RequestBody {
     /// COMMIT: logged, executed once. Answers [`Outcome::Committed`], or 40001.
     Commit(Arc<Commitment>),
     /// Would all that a transaction was shown here be shown again, by now? Executed like a read. Answers
-    /// [`Outcome::Committed`], or 40001.
+    /// [`Outcome::Holds`], or 40001.
     Validate(Arc<Commitment>),
     /// An open transaction is over without a COMMIT: its fork may be forgotten. Not answered.
     Abandon {
@@ -353,5 +353,19 @@ pub enum Outcome {
         node: Option<NodeId>,
         /// What whoever has said it should know.
         notice: Option<String>,
+    },
+    /// What a statement of an open transaction has shown, and on which fork: each that is made has a name of its own.
+    Shown {
+        /// See [`Outcome::Results`].
+        results: Vec<StatementResult>,
+        /// 0: of none that could be asked about.
+        fork: u64,
+    },
+    /// All that a transaction was shown here would be shown again.
+    Holds {
+        /// On this fork; 0: there is none.
+        fork: u64,
+        /// Nothing that was read on it has been written since it was made: it would have been shown at any moment in between.
+        unchanged: bool,
     },
 }

@@ -503,10 +503,12 @@ impl StateMachine {
         plan.execute(&mut self.store, &statement.parameters, &mut context)
     }
 
-    /// A private copy of the rows as they are, for an open transaction.
+    /// A private copy of the rows as they are, for an open transaction. From now on what is written is recorded.
     #[must_use]
-    pub(super) fn fork(&self) -> Fork {
-        Fork::new(self.partition, self.store.snapshot().into_store(), Arc::clone(&self.catalog))
+    pub(super) fn fork(&mut self, name: u64) -> Fork {
+        self.store.record(true);
+        let rows = self.store.snapshot().into_store();
+        Fork::new(self.partition, rows, Arc::clone(&self.catalog)).watching(name, self.store.recorded())
     }
 
     /// Executes statements of an open transaction on its fork.
@@ -521,14 +523,28 @@ impl StateMachine {
         Fork::new(self.partition, rows, catalog).step(&mut self.plans, step)
     }
 
-    /// Would a transaction be shown the same again?
-    pub(super) fn validate(&mut self, list: &Commitment) -> ReplyBody {
-        if list.catalog_version != self.catalog.version {
-            return ReplyBody::Replan { version: self.catalog.version };
+    /// Would a transaction be shown the same again? If so: on this fork, which is of now.
+    pub(super) fn validate(&mut self, list: &Commitment, name: u64) -> Result<Fork, Outcome> {
+        let mut fork = self.fork(name);
+        match fork.again(&mut self.plans, list) {
+            Outcome::Committed => Ok(fork),
+            other => Err(other),
         }
-        let mut store = self.store.snapshot().into_store();
-        let (plans, catalog) = (&mut self.plans, &self.catalog);
-        ReplyBody::Done(transaction::execute_again(&mut store, self.partition, catalog, plans, list))
+    }
+
+    /// Has nothing that was read on a fork been written since it was made?
+    pub(super) fn is_unchanged(&self, fork: &Fork) -> bool {
+        fork.is_unchanged(&self.store)
+    }
+
+    /// For a planted bug: a fork is taken for one of the present state.
+    pub(super) fn backdate(&self, fork: &mut Fork) {
+        fork.since = self.store.recorded();
+    }
+
+    /// What is written is recorded, for forks to be compared with; or no longer: there are none.
+    pub(super) fn record_changes(&mut self, records: bool) {
+        self.store.record(records);
     }
 
     /// Executes a transaction again. It is committed if it shows what its client saw, and otherwise changes nothing.

@@ -21,6 +21,11 @@
 //! - Actions reach a fork once and in order: each request says how many came before it, and what they showed (a late copy of a
 //!   first step can make a fork of another moment in the place of one that was lost: the simulator found one); the last one's
 //!   outcome is kept for its retry.
+//! - **Cheap validation.** Whether a fork would show the same by now is known without executing anything if nothing that was read on it
+//!   has been written since it was made ([`Store::is_unchanged_for`]): executing again depends on what it reads, and on nothing else
+//!   that could have changed (the catalog's version is compared first). Since *it was made*, and not since it was last asked about:
+//!   what its next statements read is of its beginning. Otherwise everything is executed again on a new fork, which takes its
+//!   place. Only leaders know forks, so only they are asked so; a COMMIT is executed again on every replica, whatever was said.
 //! - What a transaction is told of one partition is of one moment, that of its last fork, which shows what earlier ones showed; so
 //!   a read-only one that has touched one partition is serializable as it stands and needs no validation.
 //!
@@ -85,7 +90,11 @@ pub fn seen_error(error: &SqlError) -> u128 {
 /// The private rows of an open transaction.
 pub(super) struct Fork {
     partition: PartitionId,
+    /// Its own.
+    pub(super) name: u64,
     store: Store,
+    /// The state that it began as, by the changes that had been recorded.
+    pub(super) since: u64,
     /// Its savepoints, by level.
     marks: Vec<Mark>,
     /// The catalog that goes with them.
@@ -103,8 +112,66 @@ pub(super) struct Fork {
 
 impl Fork {
     pub(super) fn new(partition: PartitionId, store: Store, catalog: Arc<Catalog>) -> Self {
-        let settlement = sql::Settlement::default();
-        Self { partition, store, marks: Vec::new(), catalog, done: 0, shown: 0, settlement, last: None, touched: 0 }
+        Self {
+            partition,
+            name: 0,
+            store,
+            since: 0,
+            marks: Vec::new(),
+            catalog,
+            done: 0,
+            shown: 0,
+            settlement: sql::Settlement::default(),
+            last: None,
+            touched: 0,
+        }
+    }
+
+    /// The same, of a state after so many recorded changes: it can be asked whether what it has read is unchanged.
+    pub(super) fn watching(mut self, name: u64, since: u64) -> Self {
+        (self.name, self.since) = (name, since);
+        self.store.watch();
+        self
+    }
+
+    /// Another one takes its place: one that has executed the same, of a later state.
+    pub(super) fn replace(&mut self, by: Self) {
+        let (last, touched) = (self.last.take(), self.touched);
+        *self = Self { last, touched, ..by };
+    }
+
+    /// Has it executed exactly this?
+    fn is_of(&self, list: &Commitment) -> bool {
+        let actions: usize = list.parts.iter().map(|part| part.actions.len()).sum();
+        self.done as usize == actions && self.shown == shown_by(0, list)
+    }
+
+    /// Has nothing that was read on it been written in `store` since it was made?
+    pub(super) fn is_unchanged(&self, store: &Store) -> bool {
+        store.is_unchanged_for(&self.store, self.since)
+    }
+
+    /// Executes a list on this fork, which is new. Afterwards it is the transaction's, if that comes to [`Outcome::Committed`].
+    pub(super) fn again(&mut self, plans: &mut PlanCache, list: &Commitment) -> Outcome {
+        let Commitment { began, seed, .. } = *list;
+        let mut again = Again {
+            store: &mut self.store,
+            marks: &mut self.marks,
+            settlement: &mut self.settlement,
+            partition: self.partition,
+            catalog: &self.catalog,
+            plans,
+            began,
+            seed,
+        };
+        let outcome = again.list(list);
+        let actions: usize = list.parts.iter().map(|part| part.actions.len()).sum();
+        self.done = u32::try_from(actions).unwrap_or(u32::MAX);
+        self.shown = shown_by(0, list);
+        if self.marks.is_empty() {
+            self.store.commit();
+        }
+        outcome
     }
 
     /// Executes actions. A statement that fails leaves the fork as it was before it.
@@ -134,9 +201,7 @@ impl Fork {
         };
         if let Some(before) = &step.before {
             let outcome = again.list(before);
-            let shown = before.parts.iter().flat_map(|part| &part.actions);
-            let statements = shown.filter(|(action, _)| action.shows());
-            self.shown = statements.fold(self.shown, |shown, (_, digest)| shown_with(shown, *digest));
+            self.shown = shown_by(self.shown, before);
             if self.marks.is_empty() {
                 self.store.commit();
             }
@@ -159,8 +224,15 @@ impl Fork {
         if self.marks.is_empty() {
             self.store.commit();
         }
-        Outcome::Results(results)
+        Outcome::Shown { results, fork: self.name }
     }
+}
+
+/// What a list has shown, in one number, behind what was shown before.
+fn shown_by(before: u128, list: &Commitment) -> u128 {
+    let actions = list.parts.iter().flat_map(|part| &part.actions);
+    let statements = actions.filter(|(action, _)| action.shows());
+    statements.fold(before, |shown, (_, digest)| shown_with(shown, *digest))
 }
 
 /// What came of an action, and the digest of all of it.
@@ -376,6 +448,11 @@ impl Forks {
             return Found::Again(outcome.clone());
         }
         if fork.done == step.done { Found::Next(fork) } else { Found::Stale }
+    }
+
+    /// The fork that has executed exactly this list.
+    pub(super) fn of(&mut self, session: SessionId, list: &Commitment) -> Option<&mut Fork> {
+        self.forks.get_mut(&(session, list.transaction)).filter(|fork| fork.is_of(list))
     }
 
     /// Keeps a new fork; beyond the limit another one goes.

@@ -15,6 +15,8 @@
 //! - `rollback(mark)` restores content, counters, the set of trees and digest exactly as at `mark()`.
 //! - The digest is a function of the content alone: not of the order of changes, nor of the shape of the trees.
 //! - Iteration is in key order, and nothing else of the layout can be observed.
+//! - What a watching store has been asked can be compared with what a recording one has been told since (`watch`). Neither is
+//!   part of the content.
 //!
 //! # Caveats
 //! - The journal grows until [`Store::commit`]: whoever executes calls it once a command is done.
@@ -33,6 +35,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod watch;
 
 pub use scan::Scan;
 pub use store::{Mark, Snapshot, Store};

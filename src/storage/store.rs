@@ -3,8 +3,10 @@
 use super::bytestring::ByteString;
 use super::scan::Scan;
 use super::tree::Tree;
+use super::watch::{Change, Changes, Reads, What};
 use crate::planted;
 use crate::types::TreeId;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 
@@ -15,6 +17,12 @@ use std::ops::{Bound, Deref};
 pub struct Store {
     trees: BTreeMap<TreeId, Tree>,
     journal: Vec<Undo>,
+    /// What was read, if that is noted. (Reading is no change: hence the cell.)
+    reads: Option<Box<RefCell<Reads>>>,
+    /// What was written of late, if that is kept.
+    changes: Option<Box<Changes>>,
+    /// Changes that were committed while they were kept.
+    changed: u64,
 }
 
 /// One change, as what takes it back.
@@ -58,18 +66,59 @@ impl Store {
         Self::default()
     }
 
+    /// Notes from now on what is read here, for a store that began as a picture of another one.
+    pub fn watch(&mut self) {
+        self.reads = Some(Box::default());
+    }
+
+    /// Keeps from now on what is written here; or no longer.
+    pub fn record(&mut self, records: bool) {
+        if !records {
+            self.changed = self.changes.take().map_or(self.changed, |changes| changes.next());
+        } else if self.changes.is_none() {
+            // Not from where it ended: between the two something may have been written.
+            self.changed += 1;
+            self.changes = Some(Box::new(Changes::begin(self.changed)));
+        }
+    }
+
+    /// How many changes have been recorded: names the present state, while it [`Store::record`]s.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        self.changes.as_ref().map_or(0, |changes| changes.next())
+    }
+
+    /// Would an execution that has read what `fork` has read, which began as the state after `since` changes, read the same of the
+    /// present state? `false` if that is not known.
+    #[must_use]
+    pub fn is_unchanged_for(&self, fork: &Self, since: u64) -> bool {
+        match (&self.changes, &fork.reads) {
+            // What stands in the journal has been written and is not recorded yet.
+            (Some(changes), Some(reads)) => self.journal.is_empty() && changes.spare(since, &reads.borrow()),
+            _ => false,
+        }
+    }
+
+    fn read(&self, note: impl FnOnce(&mut Reads)) {
+        if let Some(reads) = &self.reads {
+            note(&mut reads.borrow_mut());
+        }
+    }
+
     fn tree_mut(&mut self, tree: TreeId) -> &mut Tree {
         self.trees.get_mut(&tree).expect("only existing trees are written: plan and store are of the same catalog")
     }
 
     /// Creates an empty tree. It must not exist.
     pub fn create_tree(&mut self, tree: TreeId) {
+        self.read(|reads| reads.all(tree));
         assert!(self.trees.insert(tree, Tree::new(tree)).is_none(), "a tree is created once");
         self.journal.push(Undo::Created(tree));
     }
 
     /// Drops a tree with all its rows. Nothing if it does not exist.
     pub fn drop_tree(&mut self, tree: TreeId) {
+        self.read(|reads| reads.all(tree));
         if let Some(old) = self.trees.remove(&tree) {
             self.journal.push(Undo::Dropped(tree, Box::new(old)));
         }
@@ -77,6 +126,7 @@ impl Store {
 
     /// Takes all rows out of a tree, at once however many they are. Its counter goes on. Nothing if it does not exist.
     pub fn clear(&mut self, tree: TreeId) {
+        self.read(|reads| reads.all(tree));
         if let Some(target) = self.trees.get_mut(&tree) {
             let mut empty = Tree::new(tree);
             empty.last_id = target.last_id;
@@ -88,6 +138,7 @@ impl Store {
     /// Does this tree exist?
     #[must_use]
     pub fn has_tree(&self, tree: TreeId) -> bool {
+        self.read(|reads| reads.all(tree));
         self.trees.contains_key(&tree)
     }
 
@@ -99,13 +150,16 @@ impl Store {
     /// Number of rows of a tree.
     #[must_use]
     pub fn len(&self, tree: TreeId) -> usize {
+        self.read(|reads| reads.all(tree));
         self.trees.get(&tree).map_or(0, Tree::len)
     }
 
     /// The value under a key.
     #[must_use]
     pub fn get(&self, tree: TreeId, key: &[u8]) -> Option<&[u8]> {
-        self.trees.get(&tree)?.get(key)
+        let value = self.trees.get(&tree).and_then(|tree| tree.get(key));
+        self.read(|reads| reads.key(tree, key, value.is_some()));
+        value
     }
 
     /// Puts a value under a key; `true` if another was there and is replaced.
@@ -113,6 +167,7 @@ impl Store {
         let key = ByteString::new(key);
         let old = self.tree_mut(tree).put(key.clone(), ByteString::new(value));
         let replaced = old.is_some();
+        self.read(|reads| reads.key(tree, key.as_slice(), replaced));
         self.journal.push(Undo::Row { tree, key, old });
         replaced
     }
@@ -121,6 +176,7 @@ impl Store {
     pub fn remove(&mut self, tree: TreeId, key: &[u8]) -> bool {
         let old = self.tree_mut(tree).remove(key);
         let was = old.is_some();
+        self.read(|reads| reads.key(tree, key, was));
         if was {
             self.journal.push(Undo::Row { tree, key: ByteString::new(key), old });
         }
@@ -130,11 +186,13 @@ impl Store {
     /// Rows of a range in key order, also from the back. A range that ends before it begins is empty.
     #[must_use]
     pub fn scan(&self, tree: TreeId, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Scan<'_> {
+        self.read(|reads| reads.range(tree, from, to));
         self.trees.get(&tree).map_or_else(Scan::empty, |tree| tree.scan(from, to))
     }
 
     /// The next number of a tree's own counter: 1, 2, … (hidden row ids). Part of the state; undone by a rollback.
     pub fn next_id(&mut self, tree: TreeId) -> u64 {
+        self.read(|reads| reads.counter(tree));
         let target = self.tree_mut(tree);
         let old = target.last_id;
         target.last_id += 1;
@@ -145,6 +203,7 @@ impl Store {
     /// The last number of a tree's own counter; 0: none was given, or no such tree.
     #[must_use]
     pub fn last_id(&self, tree: TreeId) -> u64 {
+        self.read(|reads| reads.counter(tree));
         self.trees.get(&tree).map_or(0, |tree| tree.last_id)
     }
 
@@ -184,13 +243,27 @@ impl Store {
 
     /// Forgets the journal: what has been written stays. All marks are void.
     pub fn commit(&mut self) {
+        let Some(changes) = &mut self.changes else { return self.journal.clear() };
+        for undo in self.journal.drain(..) {
+            changes.push(match undo {
+                Undo::Row { tree, key, .. } => Change { tree, what: What::Row(key) },
+                Undo::Id { tree, .. } => Change { tree, what: What::Counter },
+                Undo::Created(tree) | Undo::Dropped(tree, _) | Undo::Replaced(tree, _) => {
+                    Change { tree, what: What::All }
+                }
+            });
+        }
+    }
+
+    /// For a planted bug: the same, and nobody is to know.
+    pub fn commit_unseen(&mut self) {
         self.journal.clear();
     }
 
     /// A frozen picture of the present content, uncommitted changes included.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot(Self { trees: self.trees.clone(), journal: Vec::new() })
+        Snapshot(Self { trees: self.trees.clone(), ..Self::default() })
     }
 
     /// Digest of the whole content: equal content (trees, rows, counters) has an equal digest, however it came about.

@@ -10,6 +10,8 @@
 //!   one is on; two of them on one pair, each to its list, are in no order, though neither has changed what it saw itself.
 //! - `long_fork`: appends to one list each, and readers of four lists in any order: two of them see two appends in opposite
 //!   orders unless all reads of one are of one moment.
+//! - `moments`: the same in blocks that only read and do not say so, by key and by range, of lists that come into being when first
+//!   appended to: what was not there has been read, too.
 
 use super::wire::{Answer, Exchange, ResultSet, integer, texts};
 use super::{Kind, Place, Style};
@@ -22,6 +24,8 @@ use orrery::types::random::below;
 const HOT: u64 = 3;
 /// After so many operations of a client the next lists are hot.
 const TURN: u64 = 25;
+/// Likewise, where lists are to come into being.
+const BIRTHS: u64 = 4;
 
 /// See the module.
 pub(super) struct Append(Shape);
@@ -32,6 +36,8 @@ pub(super) const APPEND: Append = Append(Shape::Mixed);
 pub(super) const WRITE_SKEW: Append = Append(Shape::Skew);
 /// Writers of one list, readers of four.
 pub(super) const LONG_FORK: Append = Append(Shape::Fork);
+/// The same in blocks, of lists that come into being.
+pub(super) const MOMENTS: Append = Append(Shape::Moments);
 
 /// What its transactions look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,7 @@ enum Shape {
     Mixed,
     Skew,
     Fork,
+    Moments,
 }
 
 impl Kind for Append {
@@ -47,6 +54,7 @@ impl Kind for Append {
             Shape::Mixed => "append",
             Shape::Skew => "write_skew",
             Shape::Fork => "long_fork",
+            Shape::Moments => "moments",
         }
     }
 
@@ -59,7 +67,8 @@ impl Kind for Append {
         let table = format!("CREATE TABLE IF NOT EXISTS lists_{n} (k int8 PRIMARY KEY, v text NOT NULL)");
         // One at a time; the last one is a mark that all are there.
         let row = |key| format!("INSERT INTO lists_{n} (k, v) VALUES ({key}, '')");
-        std::iter::once(table).chain((0..=place.keys).map(row)).collect()
+        let first = if self.0 == Shape::Moments { place.keys } else { 0 };
+        std::iter::once(table).chain((first..=place.keys).map(row)).collect()
     }
 
     fn ready(&self, place: Place) -> String {
@@ -71,6 +80,7 @@ impl Kind for Append {
             Shape::Mixed => mixed(rng, place, earlier.len() as u64),
             Shape::Skew => skew(rng, place, earlier.len() as u64),
             Shape::Fork => fork(rng, place),
+            Shape::Moments => moments(rng, place, earlier.len() as u64),
         };
         match drawn {
             Some((script, micros)) => Operation::Lists { id: unique, script, micros },
@@ -93,15 +103,23 @@ impl Kind for Append {
             return Exchange::Simple(format!("SELECT k, v FROM lists_{n}"));
         };
         match script {
-            Script::Statement if micros.len() == 1 => step(place, id, micros, 0, style),
+            Script::Statement if micros.len() == 1 && self.0 != Shape::Moments => {
+                step(self.0, place, id, micros, 0, style)
+            }
+            Script::Statement if micros.writes() && self.0 == Shape::Moments => {
+                Exchange::Simple(append_or_begin(place, id, micros))
+            }
             Script::Statement if micros.writes() => Exchange::Simple(append_to_all(place, id, micros)),
             Script::Statement => Exchange::Simple(format!("SELECT k, v FROM lists_{n} WHERE k IN ({})", keys(micros))),
             Script::Batch => {
-                let statements: Vec<String> = (0..micros.len()).map(|index| text(place, id, micros, index)).collect();
+                let statements: Vec<String> =
+                    (0..micros.len()).map(|index| text(self.0, place, id, micros, index)).collect();
                 Exchange::Simple(statements.join("; "))
             }
             // Either BEGIN comes with the first statement, or by itself.
-            Script::Block if id.is_multiple_of(2) => Exchange::Simple(format!("BEGIN; {}", text(place, id, micros, 0))),
+            Script::Block if id.is_multiple_of(2) => {
+                Exchange::Simple(format!("BEGIN; {}", text(self.0, place, id, micros, 0)))
+            }
             Script::Block | Script::Savepoint => Exchange::Simple("BEGIN".to_owned()),
             Script::ReadOnly => Exchange::Simple("BEGIN READ ONLY".to_owned()),
         }
@@ -116,11 +134,11 @@ impl Kind for Append {
         let index = answered as usize - usize::from(!with_begin);
         if index < micros.len() {
             if script == Script::Savepoint && micros.iter().nth(index).is_some_and(|micro| !micro.append) {
-                let read = text(place, id, micros, index);
+                let read = text(self.0, place, id, micros, index);
                 return Some(Exchange::Simple(format!("SAVEPOINT s; {read}; ROLLBACK TO s")));
             }
             // Each client in a style of its own; which one follows from the number it has given the transaction.
-            return Some(step(place, id, micros, index, Style::of((id / 7 % 3) as u32)));
+            return Some(step(self.0, place, id, micros, index, Style::of((id / 7 % 3) as u32)));
         }
         (index == micros.len()).then(|| Exchange::Simple("COMMIT".to_owned()))
     }
@@ -220,6 +238,20 @@ fn fork(rng: &mut Rng, place: Place) -> Option<(Script, Micros)> {
     Some((script, micros))
 }
 
+fn moments(rng: &mut Rng, place: Place, done: u64) -> Option<(Script, Micros)> {
+    let keys = u64::from(place.keys);
+    let mut list = || ((done / BIRTHS * HOT + below(rng, 2 * HOT)) % keys) as u32;
+    let (first, second, third, fourth) = (list(), list(), list(), list());
+    let (append, count) = (below(rng, 100) < 55, 1 + below(rng, 3) as usize);
+    let mut micros = Micros::default();
+    for key in [first, second, third, fourth].into_iter().take(if append { count.min(2) } else { count + 1 }) {
+        if micros.iter().all(|micro| micro.key != key) {
+            micros.push(Micro { key, append });
+        }
+    }
+    Some((if append { Script::Statement } else { Script::Block }, micros))
+}
+
 fn key(rng: &mut Rng, place: Place, done: u64) -> u32 {
     let keys = u64::from(place.keys);
     let key = match below(rng, 10) {
@@ -230,9 +262,19 @@ fn key(rng: &mut Rng, place: Place, done: u64) -> u32 {
 }
 
 /// The statement of a step, alone in its exchange.
-fn step(place: Place, id: u64, micros: Micros, index: usize, style: Style) -> Exchange {
+fn step(shape: Shape, place: Place, id: u64, micros: Micros, index: usize, style: Style) -> Exchange {
     let n = place.workload;
     match micros.iter().nth(index) {
+        // The last one of some is a range, which all partitions are asked for.
+        micro if shape == Shape::Moments => {
+            let ranges = id.is_multiple_of(3) && index + 1 == micros.len();
+            let (name, within) = if ranges { ("range", "k >= $1 AND k <= $1") } else { ("read", "k = $1") };
+            style.exchange(
+                name,
+                &format!("SELECT coalesce(max(v), '') FROM lists_{n} WHERE {within}"),
+                &[i64::from(micro.unwrap_or_default().key)],
+            )
+        }
         Some(Micro { key, append: true }) => style.exchange(
             "append",
             &format!("UPDATE lists_{n} SET v = v || ',' || $2 WHERE k = $1"),
@@ -247,8 +289,8 @@ fn step(place: Place, id: u64, micros: Micros, index: usize, style: Style) -> Ex
 }
 
 /// The same as text.
-fn text(place: Place, id: u64, micros: Micros, index: usize) -> String {
-    match step(place, id, micros, index, Style::Simple) {
+fn text(shape: Shape, place: Place, id: u64, micros: Micros, index: usize) -> String {
+    match step(shape, place, id, micros, index, Style::Simple) {
         Exchange::Simple(text) | Exchange::Extended { text, .. } => text,
     }
 }
@@ -260,6 +302,15 @@ fn append_to_all(place: Place, id: u64, micros: Micros) -> String {
         |(index, micro): (usize, Micro)| format!("WHEN k = {} THEN ',{}'", micro.key, Operation::appended(id, index));
     let parts: Vec<String> = micros.iter().enumerate().map(part).collect();
     format!("UPDATE lists_{n} SET v = v || CASE {} END WHERE k IN ({})", parts.join(" "), keys(micros))
+}
+
+/// The same where a list may not be there yet.
+fn append_or_begin(place: Place, id: u64, micros: Micros) -> String {
+    let n = place.workload;
+    let row = |(index, micro): (usize, Micro)| format!("({}, ',{}')", micro.key, Operation::appended(id, index));
+    let rows: Vec<String> = micros.iter().enumerate().map(row).collect();
+    let rows = rows.join(", ");
+    format!("INSERT INTO lists_{n} AS l (k, v) VALUES {rows} ON CONFLICT (k) DO UPDATE SET v = l.v || EXCLUDED.v")
 }
 
 fn keys(micros: Micros) -> String {

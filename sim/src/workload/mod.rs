@@ -129,6 +129,7 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &append::APPEND,
     &append::WRITE_SKEW,
     &append::LONG_FORK,
+    &append::MOMENTS,
     &bank::BRANCH_BANK,
     &tpcb::Tpcb,
     &claims::CLAIMS,

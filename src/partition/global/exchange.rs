@@ -1,7 +1,7 @@
 //! What partitions tell each other about global commands, and what a leader keeps of it. All of it is volatile: a new leader
 //! executes again what is undecided and asks again.
 
-use super::{Global, GlobalBody, Vote};
+use super::{Global, GlobalBody, Values, Vote};
 use crate::partition::Origin;
 use crate::types::{Duration, GlobalNumber, Instant, PartitionId, RequestId};
 use bytes::Bytes;
@@ -11,6 +11,10 @@ use std::sync::Arc;
 
 /// The cluster partition orders nothing for a group whose leader it has not heard for so long (rules B2).
 pub const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// A decision waits so long for another entry with which it goes into the log. All that it saves is followers' asking, should they
+/// come to lead; on its own it costs as much as a command does.
+pub(in crate::partition) const HELD: Duration = Duration::from_millis(50);
 
 /// Most bodies delivered again at once.
 pub(in crate::partition) const DELIVERED_AT_ONCE: usize = 64;
@@ -113,8 +117,11 @@ pub(in crate::partition) struct Exchanges {
     heard: BTreeMap<GlobalNumber, BTreeMap<PartitionId, Heard>>,
     /// How much of what this participant has to say to the command at which it stands has been sent: values, vote.
     pub(in crate::partition) told: (GlobalNumber, usize, bool),
-    /// Decisions proposed in this leadership and not yet executed.
+    /// Decisions proposed or held in this leadership and not yet executed.
     pub(in crate::partition) declared: BTreeSet<GlobalNumber>,
+    /// Of these the ones that go into the log with the next entry, and since when the first of them has been held.
+    pub(in crate::partition) held: Vec<(GlobalNumber, bool, Values)>,
+    pub(in crate::partition) held_since: Instant,
     /// Sessions that wait for what a command comes to here.
     pub(in crate::partition) collectors: BTreeMap<RequestId, (Origin, u32)>,
     /// To be sent.
@@ -174,9 +181,11 @@ impl Exchanges {
     /// For tests: everything but the times.
     #[cfg(test)]
     pub(in crate::partition) fn fingerprint(&self) -> String {
-        let Self { waiting, proposed, pulled, heard, told, declared, collectors, forgetting, .. } = self;
+        let Self { waiting, proposed, pulled, heard, told, declared, held, collectors, forgetting, .. } = self;
         let waiting: Vec<_> = waiting.keys().collect();
-        format!("{waiting:?} {proposed} {pulled:?} {heard:?} {told:?} {declared:?} {collectors:?} {forgetting}")
+        format!(
+            "{waiting:?} {proposed} {pulled:?} {heard:?} {told:?} {declared:?} {held:?} {collectors:?} {forgetting}"
+        )
     }
 
     /// Another participant's value of a round.

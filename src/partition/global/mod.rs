@@ -7,7 +7,8 @@
 //! 3. The participant executes its part *tentatively* and stands still: nothing behind it is executed or read. Its leader sends
 //!    its [`Vote`] to the other participants.
 //! 4. The decision is a function of all votes, so of committed logs: nobody coordinates, and nobody's death blocks. Whoever
-//!    knows all votes goes on; an entry `Decision` tells followers and whoever reads the log later.
+//!    knows all votes goes on; an entry `Decision` tells followers and whoever reads the log later. It goes into the log with
+//!    the next entry, or after a moment: alone it would cost as much as the command.
 //!
 //! At the instant at which the last participant comes to stand still, all of them do: that is the command's place in real time.
 //! The smallest undecided number waits for nobody, so there is no deadlock.
@@ -51,7 +52,7 @@ mod sequencer;
 mod tests;
 
 pub(super) use cuts::Cuts;
-pub(super) use exchange::{DELIVERED_AT_ONCE, Exchanges, Heard, Report};
+pub(super) use exchange::{DELIVERED_AT_ONCE, Exchanges, HELD, Heard, Report};
 pub use exchange::{Exchange, HEARD_WITHIN, Said};
 pub(super) use memory::{Memory, Remembered};
 pub(super) use reads::{Reads, Showing};

@@ -386,7 +386,7 @@ impl World {
                     };
                     shown.push((reply.id, reply.partition, Some(sum)));
                 }
-                ReplyBody::Done(Outcome::Results(results)) if self.looks.contains_key(&reply.id) => {
+                ReplyBody::Done(Outcome::Shown { results, .. }) if self.looks.contains_key(&reply.id) => {
                     let sum = if let Value::Int8(sum) = results[0].rows[0][0] { sum } else { 0 };
                     looked.push((self.looks[&reply.id], reply.partition, sum));
                 }

@@ -10,7 +10,7 @@ use super::{Origin, Replica};
 use crate::consensus::{Committed, Payload, Role};
 use crate::partition::command::Command;
 use crate::partition::global::{
-    DELIVERED_AT_ONCE, Exchange, Global, GlobalBody, HEARD_WITHIN, Heard, Report, Said, Values, Vote,
+    DELIVERED_AT_ONCE, Exchange, Global, GlobalBody, HEARD_WITHIN, HELD, Heard, Report, Said, Values, Vote,
 };
 use crate::partition::message::{ReplyBody, Request, RequestBody};
 use crate::partition::parcel::Whole;
@@ -159,11 +159,28 @@ impl Replica {
         (voted + 1 == standing.global.participants.len()).then_some(true)
     }
 
-    /// Logs a decision that is made.
+    /// A decision is made: it goes into the log with the next entry. The cluster partition's is waited for: its catalog changes there.
     pub(super) fn declare(&mut self, now: Instant, number: GlobalNumber, committed: bool, values: Values) {
-        let command = Command::Decision { number, committed, values };
-        if self.log(now, &command).is_ok() {
-            self.exchanges.declared.insert(number);
+        let exchanges = &mut self.exchanges;
+        exchanges.declared.insert(number);
+        if exchanges.held.is_empty() {
+            exchanges.held_since = now;
+        }
+        exchanges.held.push((number, committed, values));
+        if self.partition == PartitionId::CLUSTER {
+            self.log_decisions(now);
+        }
+    }
+
+    /// Logs the decisions that are held. What a leader cannot log any more is declared by the next one.
+    pub(super) fn log_decisions(&mut self, now: Instant) {
+        let held = std::mem::take(&mut self.exchanges.held);
+        sometimes!("global.decisions_logged_together", held.len() > 1);
+        for (number, committed, values) in held {
+            let command = Command::Decision { number, committed, values };
+            if self.log_alone(now, &command).is_err() {
+                self.exchanges.declared.remove(&number);
+            }
         }
     }
 
@@ -452,15 +469,23 @@ impl Replica {
 
     /// When the leader asks again.
     pub(super) fn next_exchange(&self) -> Option<Instant> {
-        self.leads.then_some(self.exchanges.next_tick)
+        let held = !self.exchanges.held.is_empty();
+        let tick = self.exchanges.next_tick;
+        self.leads.then_some(if held { tick.min(self.exchanges.held_since + HELD) } else { tick })
     }
 
     /// It is time to ask again.
     pub(super) fn exchange_timeout(&mut self, now: Instant) {
+        if self.leads && !self.exchanges.held.is_empty() && now >= self.exchanges.held_since + HELD {
+            self.log_decisions(now);
+        }
         if !self.leads || now < self.exchanges.next_tick {
             return;
         }
         self.exchanges.next_tick = now + self.exchange_every;
+        if self.forks.is_empty() {
+            self.machine.record_changes(false);
+        }
         self.exchanges.pulled = None;
         self.ask_again();
         // Planted 155: who has waited for long gives up, whatever the others do.

@@ -268,6 +268,8 @@ impl Replica {
         self.backlog.retain(|entry| entry.last > machine.executed());
         self.assembler.forget_through(machine.executed());
         self.machine = machine;
+        // What they are of is not there any more.
+        self.forks = crate::partition::transaction::Forks::default();
         self.announce_restored();
     }
 

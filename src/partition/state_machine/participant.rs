@@ -509,6 +509,10 @@ impl StateMachine {
         if !committed && !planted!(113) {
             self.store.rollback(standing.mark);
         }
+        // Planted 213: what commands over several partitions write is not recorded.
+        if planted!(213) {
+            self.store.commit_unseen();
+        }
         self.store.commit();
         let Global { number, id, acked_below, timestamp, forget_below, .. } = *standing.global;
         sometimes!("global.committed", committed);

@@ -14,7 +14,7 @@
 //! - All lists have the savepoints of the block, by level: a partition that is touched later begins with those that are open.
 //! - After an error nothing is executed until the block ends, or goes back to a savepoint (25P02); COMMIT says ROLLBACK.
 //! - A COMMIT has one outcome: committed, 40001 and nothing changed, or 40003, and then nobody knows. What has only read in
-//!   several partitions is validated like what has written.
+//!   several partitions is validated like what has written, unless all of it is known to be of one moment (`step`).
 //!
 //! # Caveats
 //! - No definitions: they are refused with 0A000, which fails the block.
@@ -274,6 +274,7 @@ impl Connection {
             unsure: false,
             bytes: 0,
             wrote: false,
+            of_one_moment: true,
             cut: None,
             settings: self.settings.clone(),
             locals: Vec::new(),
@@ -376,7 +377,9 @@ impl Connection {
         // Several partitions are of one moment only when that has been shown; of one all is, and of one cut.
         // Planted 147: what has only read is not validated.
         let open = &job.open;
-        let several = open.lists.len() > 1 && !planted!(147);
+        let known = !open.wrote && open.of_one_moment;
+        sometimes!("session.reads_of_one_moment", known && open.lists.len() > 1 && open.cut.is_none());
+        let several = open.lists.len() > 1 && !known && !planted!(147);
         if open.cut.is_none() && (several || (open.wrote && !open.lists.is_empty())) {
             return self.send_commit(turn, job);
         }

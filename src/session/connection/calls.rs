@@ -166,8 +166,8 @@ impl Connection {
                 self.step_answered(turn, call.partition(), outcome);
             }
             (End::Done(outcome), Role::Validate) => {
-                self.remove_call(index);
-                self.step_validated(turn, outcome);
+                let call = self.remove_call(index);
+                self.step_validated(turn, call.partition(), outcome);
             }
             (End::Done(outcome), Role::Draw) => {
                 self.remove_call(index);

@@ -32,6 +32,8 @@ pub(super) struct List {
     pub(super) done: u32,
     /// What they have shown: see [`crate::partition::message::Step::shown`].
     pub(super) shown: u128,
+    /// The name that the leader has given the fork; 0: none is known.
+    pub(super) fork: u64,
     parts: Vec<Part>,
     /// Savepoints' actions that the next statement takes along.
     pub(super) pending: Vec<Action>,
@@ -129,11 +131,22 @@ pub(super) struct Open {
     pub(super) unsure: bool,
     pub(super) bytes: usize,
     pub(super) wrote: bool,
+    /// All that it was shown, in several partitions, was so at one moment: that of the last fork.
+    pub(super) of_one_moment: bool,
     /// Where in the order of commands it reads, if it only reads.
     pub(super) cut: Option<GlobalNumber>,
     /// Settings before it, and the values before each SET LOCAL.
     pub(super) settings: Settings,
     pub(super) locals: Vec<(String, String)>,
+}
+
+impl List {
+    /// A statement has been executed on the fork of this name, or it is known to be the list's. `false`: it is another one than before.
+    pub(super) const fn is_on(&mut self, fork: u64) -> bool {
+        let same = fork != 0 && (self.fork == fork || self.done == 0);
+        self.fork = fork;
+        same
+    }
 }
 
 impl Open {

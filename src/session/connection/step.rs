@@ -8,6 +8,11 @@
 //! # Invariants
 //! - What came of a statement at a partition is in that partition's list before anything else is asked for the block.
 //! - Forks whose state is not known (an answer never came) are not gone on with: they are made again, from the lists.
+//! - **One moment.** When the forks of a statement have been made, every other fork is asked whether anything that was read on it has been
+//!   written since it was made. If not at all of them, everything shown so far was so at the moment of the last fork: a block that
+//!   only reads needs no COMMIT then. A statement on an older fork reads something more, of an earlier moment, and this is
+//!   not known any more; nor is it where a fork has been made again (its name is another one) or a list executed again: what
+//!   held before and holds again need not have held in between.
 //! - What is executed again goes to the leader portion by portion. (All in one request, as it once was, was a turn so long under
 //!   load that the leader was replaced over it, and the fork lost again: a COPY of some megabytes in a block did not survive
 //!   one change of leaders.)
@@ -15,7 +20,6 @@
 //! # Caveats
 //! - A write that reads other partitions' rows takes two rounds: each says what it has of them, then each is told what the
 //!   others have, and writes what is its own. The rows are kept in the lists: they count towards the transaction's size.
-//! - When a statement's partitions are touched for the first time by it, all of them execute it twice.
 
 use super::block::Block;
 use super::calls::Role;
@@ -48,6 +52,8 @@ pub(super) struct StepJob {
     parts: BTreeMap<PartitionId, Result<StatementResult, SqlError>>,
     /// What each has of the rows that it reads, once they have said so.
     gathered: BTreeMap<PartitionId, Bytes>,
+    /// Those that were asked have all said that nothing they had read was written.
+    unchanged: bool,
     /// Its constraints concern other partitions: how far that is settled.
     pub(super) rounds: Option<Rounds>,
     phase: Phase,
@@ -96,7 +102,8 @@ impl Connection {
         let phase = if gathers { Phase::Contributing } else { Phase::Executing };
         let rounds = settles.then(Rounds::default);
         let (parts, gathered) = (BTreeMap::new(), BTreeMap::new());
-        let job = StepJob { item, origin: job.origin, at, new, waiting: 0, parts, gathered, rounds, phase };
+        let unchanged = true;
+        let job = StepJob { item, origin: job.origin, at, new, waiting: 0, parts, gathered, unchanged, rounds, phase };
         self.start_step(turn, Box::new(job));
     }
 
@@ -178,7 +185,11 @@ impl Connection {
                 list.went_again();
                 return self.step_on(turn, job, partition);
             }
-            Outcome::Results(mut results) if results.len() == job.expected() && !list.lost => {
+            Outcome::Shown { mut results, fork } if results.len() == job.expected() && !list.lost => {
+                if !list.is_on(fork) {
+                    sometimes!("session.another_fork");
+                    open.of_one_moment = false;
+                }
                 let contributes = job.contributes();
                 if let Some(rounds) = job.rounds.as_mut().filter(|_| !contributes)
                     && let Some(words) = results.pop()
@@ -200,6 +211,7 @@ impl Connection {
             }
             Outcome::ForkLost => {
                 sometimes!("session.fork_lost");
+                open.of_one_moment = false;
                 self.transactions += 1;
                 list.lose(self.transactions);
                 return self.step_on(turn, job, partition);
@@ -337,10 +349,12 @@ impl Connection {
 
     /// The statement has a result; is it of one moment with what was shown before?
     fn step_shown(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, result: StatementResult) {
-        let Block::Open(open) = &self.block else { return self.broken(turn) };
+        let Block::Open(open) = &mut self.block else { return self.broken(turn) };
         // Planted 147: what has only read is not validated.
         let known = open.cut.is_some() || (planted!(147) && !open.wrote);
         if job.new.is_empty() || open.lists.len() < 2 || known {
+            // Planted 214: what more is read on a fork is of the moment of the last one all the same.
+            open.of_one_moment &= open.lists.len() < 2 || planted!(214);
             return self.render(turn, std::slice::from_ref(&job.item), job.origin, vec![result]);
         }
         // Of one new partition the moment is known: its fork is the last that was made.
@@ -361,10 +375,14 @@ impl Connection {
     }
 
     /// A partition has said whether what it showed still holds.
-    pub(super) fn step_validated(&mut self, turn: &mut Turn<'_>, outcome: Outcome) {
+    pub(super) fn step_validated(&mut self, turn: &mut Turn<'_>, partition: PartitionId, outcome: Outcome) {
         let Some(Job::Step(mut job)) = self.job.take() else { return self.broken(turn) };
         match outcome {
-            Outcome::Committed => {}
+            Outcome::Holds { fork, unchanged } => {
+                let Block::Open(open) = &mut self.block else { return self.broken(turn) };
+                let same = open.lists.get_mut(&partition).is_some_and(|list| list.is_on(fork));
+                job.unchanged &= unchanged && same;
+            }
             Outcome::Error { error, .. } => {
                 sometimes!("session.torn_cut_found");
                 self.dismiss();
@@ -377,7 +395,11 @@ impl Connection {
             self.job = Some(Job::Step(job));
             return;
         }
-        let StepJob { item, origin, phase, .. } = *job;
+        let StepJob { item, origin, phase, unchanged, .. } = *job;
+        if let Block::Open(open) = &mut self.block {
+            open.of_one_moment = unchanged;
+            sometimes!("session.validated_cheaply", unchanged);
+        }
         match phase {
             Phase::Validating(result) => self.render(turn, &[item], origin, vec![result]),
             Phase::Contributing | Phase::Executing | Phase::Confirming(_) => self.broken(turn),
@@ -388,7 +410,8 @@ impl Connection {
     /// one place before the client hears of it.
     pub(super) fn step_failed(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, error: SqlError) {
         let error = shifted(error, job.item.parsed.offset);
-        let Block::Open(open) = &self.block else { return self.broken(turn) };
+        let Block::Open(open) = &mut self.block else { return self.broken(turn) };
+        open.of_one_moment = false;
         let conflict = error.state == SqlState::SERIALIZATION_FAILURE;
         if conflict || open.lists.len() < 2 || open.has_savepoints() || open.cut.is_some() {
             return self.fail(turn, error);

@@ -270,6 +270,12 @@ fn what_several_partitions_showed_has_changed() {
          2: query UPDATE t SET n = n - 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2
          query COMMIT
          query BEGIN
+         query SELECT n FROM t WHERE id = 1
+         query SELECT n FROM t WHERE id = 2
+         query SELECT n FROM t WHERE id = 1
+         2: query UPDATE t SET n = n - 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2
+         query COMMIT
+         query BEGIN
          query UPDATE t SET n = n + 100 WHERE id = 1
          query UPDATE t SET n = n + 100 WHERE id = 2
          2: query UPDATE t SET n = n - 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2
