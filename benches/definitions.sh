@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 rows=${1:-100000}
 orrery=${ORRERY:-target/release/orrery}
-port=${PORT:-6679}
+port=${PORT:-6779}
 . benches/three_nodes.sh
 ask 'CREATE TABLE big (id int PRIMARY KEY, a int NOT NULL, b text)' >/dev/null
 for ((from = 0; from < rows; from += 20000)); do

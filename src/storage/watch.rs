@@ -25,6 +25,9 @@ const MAX_TOLD_APART: usize = 1024;
 /// Most changes that are remembered.
 const MAX_CHANGES: usize = 16_384;
 
+/// A range, with its own ends.
+type Range = (Bound<Box<[u8]>>, Bound<Box<[u8]>>);
+
 /// What was read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reads(BTreeMap<TreeId, Read>);
@@ -33,7 +36,7 @@ pub(super) struct Reads(BTreeMap<TreeId, Read>);
 #[derive(Clone, Debug, Default)]
 struct Read {
     keys: BTreeSet<Box<[u8]>>,
-    ranges: Vec<(Bound<Box<[u8]>>, Bound<Box<[u8]>>)>,
+    ranges: Vec<Range>,
     counter: bool,
     all: bool,
 }
@@ -102,7 +105,7 @@ impl Read {
     }
 
     fn has(&self, key: &[u8]) -> bool {
-        let within = |(from, to): &(Bound<Box<[u8]>>, Bound<Box<[u8]>>)| {
+        let within = |(from, to): &Range| {
             let after = match from {
                 Bound::Included(from) => key >= &**from,
                 Bound::Excluded(from) => key > &**from,
