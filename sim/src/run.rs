@@ -3,6 +3,7 @@
 use crate::history::HistoryEvent;
 use crate::trace::Recording;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The outcome of running a plan.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Run {
     pub tail: Vec<String>,
     /// All of the trace, if it was asked for.
     pub recording: Option<Recording>,
+    /// What the processor has worked for it: told, and decides nothing.
+    pub cpu: Duration,
 }
 
 /// How often a kind of fault was planned and what came of it.

@@ -3,7 +3,7 @@
 //! The bugs are compiled in only with the feature `mutants`. Called from a build without it, this builds one into a
 //! target directory of its own and calls that.
 
-use super::{Stopwatch, duration, keep, load, seed, told, workspace};
+use super::{duration, keep, load, seed, told, workspace};
 use crate::draw::draw;
 use crate::judge::judge;
 use crate::planted::{PLANTED, Planted};
@@ -140,9 +140,8 @@ fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
     scenario.file = planted.scenario.to_owned();
     let options = Options { tail: 0, ..Options::default() };
     let mut detection = Detection::default();
-    let watch = Stopwatch::start();
     for seed in (0..arguments.seeds).map(|nth| arguments.start_seed.wrapping_add(nth)) {
-        if watch.elapsed() > arguments.budget {
+        if detection.spent > arguments.budget {
             break;
         }
         let mut plan = draw(&scenario, seed);
@@ -150,6 +149,7 @@ fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
         let report = judge(&plan, &options)?;
         detection.seeds += 1;
         detection.simulated_ns += report.run.simulated_ns;
+        detection.spent += report.run.cpu;
         let right = report.violations.iter().find(|violation| planted.caught_by.contains(&violation.checker));
         if let Some(violation) = right {
             detection.caught_by = Some(violation.fingerprint());
@@ -162,7 +162,6 @@ fn hunt(planted: &Planted, arguments: &Arguments) -> Result<Detection, String> {
             *detection.others.entry(other.fingerprint()).or_default() += 1;
         }
     }
-    detection.spent = watch.elapsed();
     for seed in (0..detection.seeds).map(|nth| arguments.start_seed.wrapping_add(nth)) {
         let report = judge(&draw(&scenario, seed), &options)?;
         if let Some(violation) = report.violations.first() {

@@ -482,6 +482,7 @@ impl World {
             violations: self.violations,
             tail: self.trace.tail(),
             recording: self.trace.take_recording(),
+            cpu: Duration::ZERO,
         }
     }
 }

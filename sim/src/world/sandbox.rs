@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::plan::Plan;
 use crate::run::Run;
 use madsim::time::TimeHandle;
+use std::time::Duration;
 
 /// How to run, apart from what the plan says. Nothing here changes what happens, only how much of it is kept.
 #[derive(Clone, Debug)]
@@ -38,6 +39,12 @@ where
     simulate_with(plan, options, product, clients)
 }
 
+/// What the calling thread has worked so far. Asked of the kernel itself: the C library's clocks are the runtime's in here.
+fn cpu_of_thread() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
+}
+
 /// As [`simulate`], with other machines than the real workers: for tests of the simulator.
 ///
 /// # Errors
@@ -59,6 +66,7 @@ where
             world.finish()
         });
         run.probes = orrery::env::probe::finish();
+        run.cpu = cpu_of_thread();
         orrery::env::buggify::plant(0);
         run
     };
