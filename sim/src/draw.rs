@@ -2,8 +2,8 @@
 
 use crate::operation::{Operation, PlannedOperation};
 use crate::plan::{
-    Buggify, Clock, Cluster, Disk, Expect, Knobs, Network, PLAN_VERSION, Plan, PlannedClient, PlannedFault, SECOND,
-    Workload,
+    Buggify, Clock, Cluster, Cpu, Disk, Expect, Knobs, Network, PLAN_VERSION, Plan, PlannedClient, PlannedFault,
+    SECOND, Workload,
 };
 use crate::scenario::settings::SETTINGS;
 use crate::scenario::{FaultSpec, Scenario, WorkloadSpec, fault};
@@ -63,6 +63,7 @@ fn empty(scenario: &Scenario, seed: u64) -> Plan {
         knobs: Knobs::default(),
         network: Network::default(),
         disk: Disk::default(),
+        cpu: Cpu::default(),
         buggify: Buggify { site_ppm: 0, fire_ppm: 0 },
         expect: Expect {
             sometimes: scenario.sometimes.clone(),

@@ -58,6 +58,9 @@ pub struct Plan {
     pub network: Network,
     /// Disks.
     pub disk: Disk,
+    /// What executing takes.
+    #[serde(default)]
+    pub cpu: Cpu,
     /// Rare behaviour on demand.
     pub buggify: Buggify,
     /// What the run must have reached.
@@ -135,6 +138,9 @@ pub struct Knobs {
     /// See [`WorkerConfig::snapshot_chunk_bytes`].
     #[serde(default)]
     pub snapshot_chunk_bytes: u64,
+    /// See [`WorkerConfig::statements_in_a_turn`].
+    #[serde(default = "never")]
+    pub statements_in_a_turn: u64,
     /// See [`WorkerConfig::digest_every`].
     pub digest_every: u64,
     /// See [`WorkerConfig::max_pending`].
@@ -147,7 +153,7 @@ pub struct Knobs {
     pub max_connections: u64,
 }
 
-/// What a plan of before there were checkpoints means by saying nothing of them.
+/// What a plan means by saying nothing of a thing that came later.
 const fn never() -> u64 {
     1 << 60
 }
@@ -191,6 +197,16 @@ pub struct Disk {
     pub torn_ppm: u32,
 }
 
+/// What executing takes. Nothing else of a worker's computing takes time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// Time of a statement on the first node; 0: none.
+    pub statement_ns: u64,
+    /// Each further node is slower than the first by so much more.
+    pub uneven_percent: u64,
+}
+
 /// A node's clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,7 +228,7 @@ pub struct Buggify {
 }
 
 /// What a run must have reached; otherwise it proved nothing (exit code 4).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// Operations acknowledged, at least.
@@ -221,11 +237,27 @@ pub struct Expect {
     pub leader_changes: u64,
     /// Restarts of nodes, at least.
     pub restarts: u64,
+    /// Changes of a partition's leader after its first, at most.
+    #[serde(default = "never")]
+    pub most_leader_changes: u64,
     /// Probes that must have been hit in the run (or, by `fuzz`, in the ensemble).
     pub sometimes: Vec<String>,
     /// Kinds of faults that must have changed something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effective: Vec<String>,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            acknowledged: 0,
+            leader_changes: 0,
+            restarts: 0,
+            most_leader_changes: never(),
+            sometimes: Vec::new(),
+            effective: Vec::new(),
+        }
+    }
 }
 
 /// A workload: the part that its clients share.
@@ -556,6 +588,7 @@ impl Plan {
             log_keep_entries: knobs.log_keep_entries,
             wal_bytes_before_checkpoint: knobs.wal_bytes_before_checkpoint,
             snapshot_chunk_bytes: size(knobs.snapshot_chunk_bytes),
+            statements_in_a_turn: knobs.statements_in_a_turn,
             digest_every: knobs.digest_every,
             max_pending: size(knobs.max_pending),
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),

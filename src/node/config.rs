@@ -46,6 +46,9 @@ pub struct WorkerConfig {
     pub wal_bytes_before_checkpoint: u64,
     /// Size of a chunk of a checkpoint or snapshot in bytes; at most 1 MiB.
     pub snapshot_chunk_bytes: usize,
+    /// So much of a partition's log is executed in one turn, in statements (eight rows written count like one); then messages
+    /// are heard.
+    pub statements_in_a_turn: u64,
     /// Replicas compare their digests at every log index that is a multiple of this.
     pub digest_every: u64,
     /// Most requests of one partition that may wait for their commit; beyond it the answer is "overloaded".
@@ -82,6 +85,7 @@ impl Default for WorkerConfig {
             log_keep_entries: 10_000,
             wal_bytes_before_checkpoint: 256 << 20,
             snapshot_chunk_bytes: CHUNK_BYTES,
+            statements_in_a_turn: 128,
             digest_every: 256,
             max_pending: 10_000,
             attempt_timeout: Duration::from_millis(750),

@@ -209,6 +209,12 @@ impl Worker {
         self.replicas.get(&partition).map(Replica::state_digest)
     }
 
+    /// For the simulator, which gives it a time: how much its replicas have executed in this life, in statements.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.replicas.values().map(Replica::statements).sum()
+    }
+
     /// What has been counted.
     #[must_use]
     pub const fn stats(&self) -> WorkerStats {
@@ -272,6 +278,7 @@ impl Worker {
             let config = ReplicaConfig {
                 max_pending: self.config.max_pending,
                 piece_bytes: self.config.max_batch_bytes / 2,
+                statements_in_a_turn: self.config.statements_in_a_turn,
                 digest_every: self.config.digest_every,
                 // A leader counts as unheard after `HEARD_WITHIN`: it has to speak several times within it, however patient
                 // elections are.

@@ -15,6 +15,7 @@
 //! - A request that is under way is not proposed a second time by the leader that proposed it: copies do no harm to the state,
 //!   but where a round of consensus takes as long as an attempt they fill the log for ever
 //!   (`scenarios/regressions/retries_fill_the_log.toml`).
+//! - A command of several statements is executed in slices (`slice`), and nothing between two of them is ever seen.
 //! - A refused request (`NotLeader`, `Replan`, `Overloaded`, `Stale`) leaves no mark in replicated state.
 //! - An entry's timestamp is the maximum of what its leader proposed and the last one executed (rules B5).
 //! - State is compared: at every `digest_every`-th index the leader announces its digest and a follower that differs
@@ -33,6 +34,7 @@ pub mod global;
 pub mod message;
 mod parcel;
 mod replica;
+mod slice;
 pub mod snapshot;
 mod state_machine;
 pub mod transfer;

@@ -66,7 +66,7 @@ fn cut(command: Bytes, most: usize) -> Vec<Bytes> {
 }
 
 /// Number of a piece, how many there are, and its bytes; `None`: it is a whole command.
-fn piece(payload: &Payload) -> Option<(u32, u32, &[u8])> {
+pub(super) fn piece(payload: &Payload) -> Option<(u32, u32, &[u8])> {
     let Payload::Command(bytes) = payload else { return None };
     if bytes.first() != Some(&PIECE) || bytes.len() < HEADER {
         return None;

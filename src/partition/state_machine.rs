@@ -6,8 +6,10 @@
 mod participant;
 mod reading;
 mod settling;
+mod under_way;
 
 pub(super) use participant::{Position, Standing, values_of};
+use under_way::UnderWay;
 
 use crate::catalog::Catalog;
 use crate::consensus::Payload;
@@ -18,8 +20,9 @@ use crate::partition::global::{Global, Memory, Sequencer, Showing};
 use crate::partition::message::{
     Batch, Commitment, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult, Step,
 };
+use crate::partition::slice::Slice;
 use crate::partition::snapshot::{Head, Snapshot};
-use crate::partition::transaction::{self, Fork};
+use crate::partition::transaction::{self, Fork, Progress};
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
@@ -51,6 +54,8 @@ pub struct StateMachine {
     sequencer: Sequencer,
     /// Tentative, and no part of the state: made again by executing the entry again.
     standing: Option<Standing>,
+    /// The same of a command of this partition alone.
+    under_way: Option<Box<UnderWay>>,
     /// Numbers given to gateways' lives.
     gateways: BTreeMap<(NodeId, WorkerId), (Incarnation, u64)>,
     gateways_digest: u128,
@@ -121,6 +126,7 @@ impl StateMachine {
             globals: Globals::default(),
             sequencer: Sequencer::default(),
             standing: None,
+            under_way: None,
             gateways_digest: digest_of(&BTreeMap::<(NodeId, WorkerId), (Incarnation, u64)>::new()),
             gateways: BTreeMap::new(),
             next_gateway: 1,
@@ -165,9 +171,21 @@ impl StateMachine {
     /// Digest of everything replicated, the executed index excepted: replicas are compared at the same one.
     #[must_use]
     pub fn digest(&self) -> u128 {
-        if let Some(standing) = self.standing.as_ref().filter(|_| self.stands()) {
-            return standing.digest;
+        if self.stands()
+            && let Some(before) = self.digest_before()
+        {
+            return before;
         }
+        self.digest_of_all()
+    }
+
+    /// Digest of the state before the command at which it stands.
+    fn digest_before(&self) -> Option<u128> {
+        let standing = self.standing.as_ref().map(|standing| standing.digest);
+        standing.or_else(|| self.under_way.as_ref().map(|under_way| under_way.digest))
+    }
+
+    fn digest_of_all(&self) -> u128 {
         let mut digest = self.store.digest().wrapping_add(self.catalog_digest).wrapping_add(self.gateways_digest);
         if !planted!(28) {
             digest = digest.wrapping_add(self.dedup.digest());
@@ -198,7 +216,10 @@ impl StateMachine {
     /// trees then is undecided.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        debug_assert!(!self.stands() || planted!(108) || planted!(144), "a snapshot holds only what is decided");
+        debug_assert!(
+            !self.stands() || planted!(108) || planted!(144) || planted!(231),
+            "a snapshot holds only what is decided, and whole"
+        );
         // Every field is named: what is added to the state must be put in here, or be shown not to be replicated.
         let Self {
             partition,
@@ -211,6 +232,7 @@ impl StateMachine {
             globals,
             sequencer,
             standing,
+            under_way,
             gateways,
             gateways_digest: _,
             next_gateway,
@@ -240,7 +262,9 @@ impl StateMachine {
             Some(standing) if planted!(144) && self.stands() => standing.undone(store),
             _ => store.snapshot(),
         };
-        Snapshot::new(head, rows, dedup.snapshot(), memory.snapshot(), self.digest())
+        // Planted 231: the rows as they are in the middle of a command, as if they were from before it.
+        let digest = if planted!(231) && under_way.is_some() { self.digest_of_all() } else { self.digest() };
+        Snapshot::new(head, rows, dedup.snapshot(), memory.snapshot(), digest)
     }
 
     /// For a planted bug: the state after a log that left nothing.
@@ -283,6 +307,7 @@ impl StateMachine {
             // Planted 157: nor is the order as far as it has been given.
             sequencer: if planted!(157) { Sequencer::default() } else { sequencer },
             standing: None,
+            under_way: None,
             gateways: gateways
                 .into_iter()
                 .map(|(node, worker, life, number)| ((node, worker), (life, number)))
@@ -327,10 +352,11 @@ impl StateMachine {
     /// # Panics
     /// If `index` is not the one after the last: the log has no gaps.
     pub fn execute(&mut self, own_clock: Timestamp, index: LogIndex, payload: Payload) -> Executed {
-        self.execute_through(own_clock, index, index, payload)
+        self.execute_through(own_clock, index, index, payload, &mut Slice::whole())
     }
 
-    /// Executes a command that stands in the log from `first` to `index`.
+    /// Executes a command that stands in the log from `first` to `index`, as far as the slice goes: if that is not to its end,
+    /// the machine stands.
     ///
     /// # Panics
     /// If `first` is not the one after the last: the log has no gaps.
@@ -340,6 +366,7 @@ impl StateMachine {
         first: LogIndex,
         index: LogIndex,
         payload: Payload,
+        slice: &mut Slice,
     ) -> Executed {
         assert_eq!(first, self.executed.next(), "entries are executed in log order, without gaps");
         assert!(!self.stands(), "nothing is executed behind an undecided command");
@@ -353,8 +380,8 @@ impl StateMachine {
             Payload::Empty => return Executed::default(),
         };
         match Command::decode(&bytes) {
-            Ok(Command::V1(command)) => self.execute_command(own_clock, command),
-            Ok(Command::Global(global)) => self.come_to(first, index, bytes.len(), global),
+            Ok(Command::V1(command)) => self.execute_command(own_clock, first, index, command, slice),
+            Ok(Command::Global(global)) => self.come_to(first, index, bytes.len(), global, slice),
             Ok(Command::Decision { number, committed, .. }) => self.declared(number, committed),
             Ok(Command::Amend(amendment)) => {
                 let before = self.directory.version;
@@ -374,8 +401,17 @@ impl StateMachine {
         }
     }
 
-    fn execute_command(&mut self, own_clock: Timestamp, mut command: CommandV1) -> Executed {
+    fn execute_command(
+        &mut self,
+        own_clock: Timestamp,
+        first: LogIndex,
+        index: LogIndex,
+        mut command: CommandV1,
+        slice: &mut Slice,
+    ) -> Executed {
         let id = command.id;
+        // Before anything is changed.
+        let digest = under_way::is_long(&command.body).then(|| self.digest());
         command.timestamp = command.timestamp.max(self.last_timestamp);
         self.last_timestamp = command.timestamp;
         if planted!(64) {
@@ -414,10 +450,12 @@ impl StateMachine {
         let (before, directory) = (self.catalog.version, self.directory.version);
         let mut ordered = None;
         let outcome = match &command.body {
-            CommandBody::Execute { catalog_version, statements, settings } if *catalog_version == before => {
-                self.execute_statements(&command, statements, settings)
+            CommandBody::Execute { catalog_version, .. } if *catalog_version == before => {
+                return self.begin(first, index, digest, command, slice);
             }
-            CommandBody::Commit(commitment) if commitment.catalog_version == before => self.commit(commitment),
+            CommandBody::Commit(commitment) if commitment.catalog_version == before => {
+                return self.begin(first, index, digest, command, slice);
+            }
             CommandBody::Reserve { catalog_version, sequence, count } if *catalog_version == before => {
                 self.reserve(*sequence, *count)
             }
@@ -443,23 +481,6 @@ impl StateMachine {
         }
         let directory = self.directory.version != directory;
         Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, directory, ..Executed::default() }
-    }
-
-    fn execute_statements(&mut self, command: &CommandV1, statements: &[Statement], settings: &Settings) -> Outcome {
-        let mark = self.store.mark();
-        let mut results = Vec::with_capacity(statements.len());
-        for (number, statement) in statements.iter().enumerate() {
-            match self.execute_statement(command, number, statement, settings) {
-                Ok(result) => results.push(result),
-                Err(error) => {
-                    self.store.rollback(mark);
-                    self.store.commit();
-                    return Outcome::Error { statement: u32::try_from(number).unwrap_or(u32::MAX), error };
-                }
-            }
-        }
-        self.store.commit();
-        Outcome::Results(results)
     }
 
     /// For planted bugs: what a leader may not do. 125: it is in its rows alone. 126: it is in nobody's yet.
@@ -545,18 +566,6 @@ impl StateMachine {
     /// What is written is recorded, for forks to be compared with; or no longer: there are none.
     pub(super) fn record_changes(&mut self, records: bool) {
         self.store.record(records);
-    }
-
-    /// Executes a transaction again. It is committed if it shows what its client saw, and otherwise changes nothing.
-    fn commit(&mut self, commitment: &Commitment) -> Outcome {
-        let mark = self.store.mark();
-        let (plans, catalog) = (&mut self.plans, &self.catalog);
-        let outcome = transaction::execute_again(&mut self.store, self.partition, catalog, plans, commitment);
-        if outcome != Outcome::Committed {
-            self.store.rollback(mark);
-        }
-        self.store.commit();
-        outcome
     }
 
     /// Runs reads on the state as it is. `own_clock` and `dice` are this replica's own: a read is in no log.

@@ -138,6 +138,10 @@ const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
 
 impl Bench {
     fn new(partition: PartitionId) -> Self {
+        Self::with_slices(partition, 128)
+    }
+
+    fn with_slices(partition: PartitionId, statements_in_a_turn: u64) -> Self {
         let script = Arc::new(Mutex::new(Script { leads: true, ..Script::default() }));
         let keeping = KeepingConfig {
             checkpoint_every: 4,
@@ -147,6 +151,7 @@ impl Bench {
         };
         let config = ReplicaConfig {
             founders: None,
+            statements_in_a_turn,
             max_pending: 2,
             piece_bytes: 1 << 20,
             digest_every: 2,
@@ -473,6 +478,67 @@ fn a_checkpoint_is_made_chunk_by_chunk_while_work_goes_on() {
     assert_eq!(bench.replica.take_keep().release, Some(header.floor), "the log may go");
     assert_eq!(bench.script.lock().unwrap().compacted, [index.previous()], "but one entry is kept in memory");
     assert_eq!(bench.replica.has_news(), 1);
+}
+
+/// What is asked, saved and compared in the middle of a command is of before it, and the end is the same as in one go.
+#[test]
+fn a_long_command_is_executed_in_slices_and_nobody_sees_between_them() {
+    let mut sliced = Bench::with_slices(PartitionId(1), 2);
+    let mut whole = Bench::new(PartitionId(1));
+    for bench in [&mut sliced, &mut whole] {
+        bench.define(1, "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz)");
+        affected(&bench.commit(2, write(&["INSERT INTO t VALUES (1, 10)"])));
+    }
+    let long = ["UPDATE t SET n = n + 1"; 9];
+    for bench in [&mut sliced, &mut whole] {
+        assert!(bench.ask(3, write(&long)).is_empty());
+    }
+    assert_eq!(affected(&whole.commit_all(1)[0].body), [1; 9]);
+    let before = sliced.replica.state_digest();
+    sliced.replica.begin_turn();
+    assert!(sliced.commit_all(1).is_empty(), "it is under way");
+    assert!(sliced.ask(4, RequestBody::Query(batch(1, &["SELECT n FROM t"]))).is_empty());
+    let (token, index) = {
+        let mut script = sliced.script.lock().unwrap();
+        (script.barriers.remove(0), before.0)
+    };
+    sliced.push(Ready { read_states: vec![ReadState { token, index }], ..Ready::default() });
+    let (mut turns, mut replies) = (1, Vec::new());
+    while replies.is_empty() {
+        assert_eq!(sliced.replica.state_digest(), before);
+        assert_eq!(sliced.replica.has_news(), 0, "no checkpoint is made of it");
+        assert_eq!(sliced.replica.next_timeout(), Instant(0), "it is gone on with at once");
+        turns += 1;
+        sliced.replica.begin_turn();
+        sliced.pump();
+        replies = sliced.replies();
+    }
+    // One statement's worth is the entry's own.
+    assert_eq!(turns, 5);
+    assert_eq!(affected(&replies[0].body), [1; 9]);
+    assert_eq!(rows(&replies[1].body), [[Value::Int4(19)]], "the read is answered when it has come to its end");
+    assert_eq!(sliced.replica.state_digest(), whole.replica.state_digest());
+}
+
+/// An error in a later slice takes back what the earlier ones have done; so does a transaction that shows something else.
+#[test]
+fn what_fails_in_a_later_slice_is_undone_with_the_earlier_ones() {
+    let mut bench = Bench::with_slices(PartitionId(1), 2);
+    bench.define(1, "CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz)");
+    bench.ask(
+        2,
+        write(&["INSERT INTO t VALUES (1, 10)", "INSERT INTO t VALUES (2, 10)", "INSERT INTO t VALUES (2, 20)"]),
+    );
+    bench.replica.begin_turn();
+    let mut replies = bench.commit_all(1);
+    while replies.is_empty() {
+        bench.replica.begin_turn();
+        bench.pump();
+        replies = bench.replies();
+    }
+    assert!(matches!(&replies[0].body, ReplyBody::Done(Outcome::Error { statement: 2, .. })), "{:?}", replies[0].body);
+    bench.replica.begin_turn();
+    assert_eq!(rows(&bench.read(3, "SELECT count(*) FROM t")), [[Value::Int8(0)]]);
 }
 
 #[test]

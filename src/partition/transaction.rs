@@ -38,6 +38,7 @@
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
 use crate::partition::message::{Action, Commitment, Outcome, Piece, Settings, Settle, StatementResult, Step};
+use crate::partition::slice::Slice;
 use crate::sql::{self, PlanCache};
 use crate::storage::{Mark, Store};
 use crate::types::{PartitionId, SessionId, SqlError, SqlState, Timestamp, Value};
@@ -164,7 +165,7 @@ impl Fork {
             began,
             seed,
         };
-        let outcome = again.list(list);
+        let outcome = again.all_of(list);
         let actions: usize = list.parts.iter().map(|part| part.actions.len()).sum();
         self.done = u32::try_from(actions).unwrap_or(u32::MAX);
         self.shown = shown_by(0, list);
@@ -200,7 +201,7 @@ impl Fork {
             seed: step.seed,
         };
         if let Some(before) = &step.before {
-            let outcome = again.list(before);
+            let outcome = again.all_of(before);
             self.shown = shown_by(self.shown, before);
             if self.marks.is_empty() {
                 self.store.commit();
@@ -344,10 +345,22 @@ impl Again<'_> {
         Ok((vec![result, words], digest))
     }
 
-    /// All of a list: [`Outcome::Committed`], or an error, if it does not show what it showed.
-    fn list(&mut self, list: &Commitment) -> Outcome {
-        for part in &list.parts {
-            for (action, digest) in &part.actions {
+    /// All of a list.
+    fn all_of(&mut self, list: &Commitment) -> Outcome {
+        let outcome = self.list(list, &mut Place::default(), &mut Slice::whole());
+        outcome.expect("a whole slice has no end before the list's")
+    }
+
+    /// A list from a place on, as far as the slice goes: [`Outcome::Committed`], or an error, if it does not show what
+    /// it showed; `None`: there is more.
+    fn list(&mut self, list: &Commitment, at: &mut Place, slice: &mut Slice) -> Option<Outcome> {
+        while let Some(part) = list.parts.get(at.part) {
+            while let Some((action, digest)) = part.actions.get(at.action) {
+                if slice.is_spent() {
+                    return None;
+                }
+                at.action += 1;
+                let before = self.store.pending();
                 let same = match self.act(action, &part.settings) {
                     Ok(None) => true,
                     // Planted 63: what was seen is not compared, and what was computed from it is written over what is there.
@@ -361,6 +374,7 @@ impl Again<'_> {
                     Err(_) if planted!(123) && matches!(action, Action::Settle(_)) => true,
                     Err(error) => seen_error(&error) == *digest,
                 };
+                slice.spend(self.store.pending().saturating_sub(before));
                 if !same {
                     sometimes!("partition.transaction_conflict");
                     let number = match action {
@@ -368,30 +382,49 @@ impl Again<'_> {
                         other => other.piece().map_or(0, |piece| piece.number),
                     };
                     let detail = format!("Statement {} of the transaction would now show something else.", number + 1);
-                    return Outcome::Error { statement: number, error: could_not_serialize(detail) };
+                    return Some(Outcome::Error { statement: number, error: could_not_serialize(detail) });
                 }
             }
+            *at = Place { part: at.part + 1, action: 0 };
         }
-        Outcome::Committed
+        Some(Outcome::Committed)
     }
 }
 
-/// Executes a transaction again: [`Outcome::Committed`], or an error after which the caller rolls the store back.
+/// A place in a list.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    part: usize,
+    /// In it.
+    action: usize,
+}
+
+/// How far a list has been executed again.
+#[derive(Default)]
+pub(super) struct Progress {
+    at: Place,
+    /// Savepoints, by level.
+    marks: Vec<Mark>,
+    settlement: sql::Settlement,
+}
+
+/// Executes a transaction again, as far as the slice goes: [`Outcome::Committed`], or an error after which the caller rolls the
+/// store back; `None`: there is more.
 pub(super) fn execute_again(
     store: &mut Store,
     partition: PartitionId,
     catalog: &Catalog,
     plans: &mut PlanCache,
     list: &Commitment,
-) -> Outcome {
+    progress: &mut Progress,
+    slice: &mut Slice,
+) -> Option<Outcome> {
     let Commitment { began, seed, .. } = *list;
-    let mut marks = Vec::new();
-    let mut settlement = sql::Settlement::default();
-    let mut again =
-        Again { store, marks: &mut marks, settlement: &mut settlement, partition, catalog, plans, began, seed };
-    let outcome = again.list(list);
+    let Progress { at, marks, settlement } = progress;
+    let mut again = Again { store, marks, settlement, partition, catalog, plans, began, seed };
+    let outcome = again.list(list, at, slice)?;
     sometimes!("partition.transaction_committed", outcome == Outcome::Committed);
-    outcome
+    Some(outcome)
 }
 
 /// 40001.

@@ -219,6 +219,12 @@ impl Store {
         Mark(self.journal.len())
     }
 
+    /// Changes that have not been committed.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.journal.len()
+    }
+
     /// Undoes everything since `mark`: content, counters, trees and digest are exactly as they were.
     pub fn rollback(&mut self, mark: Mark) {
         assert!(mark.0 <= self.journal.len(), "a mark is void after a commit or a rollback to before it");

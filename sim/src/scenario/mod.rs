@@ -158,7 +158,7 @@ impl Scenario {
         let mut root = Table::of(tree, "key")?;
         let mut draws = Vec::new();
         let mut sections: BTreeMap<&str, Table<'_>> = BTreeMap::new();
-        for section in ["cluster", "knobs", "network", "disk", "clock", "buggify", "budget", "expect", "check"] {
+        for section in ["cluster", "knobs", "network", "disk", "cpu", "clock", "buggify", "budget", "expect", "check"] {
             if let Some(item) = root.take(section) {
                 sections.insert(section, Table::of(item, "key")?);
             }

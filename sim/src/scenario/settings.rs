@@ -61,6 +61,7 @@ settings! {
     "knobs"   "log_keep_entries"  Count       "[0, 5, 50, 1000]"                       in 0..=1 << 40    => knobs.log_keep_entries;
     "knobs"   "wal_bytes_before_checkpoint" Count "[131072, 1048576]"                  in 1..=1 << 40    => knobs.wal_bytes_before_checkpoint;
     "knobs"   "snapshot_chunk_bytes" Count    "[300, 2000, 262144]"                    in 1..=1 << 20    => knobs.snapshot_chunk_bytes;
+    "knobs"   "statements_in_a_turn" Count    "[1, 3, 20, 128]"                        in 1..=1 << 40    => knobs.statements_in_a_turn;
     "knobs"   "digest_every"      Count       "[1, 8, 64]"                             in 1..=1_000_000  => knobs.digest_every;
     "knobs"   "max_pending"       Count       "[16, 100, 1000]"                        in 1..=1_000_000  => knobs.max_pending;
     "knobs"   "attempt_timeout"   Duration    "250ms..1s"                              in 1_000..=HOUR   => knobs.attempt_timeout_ns;
@@ -79,9 +80,12 @@ settings! {
     "disk"    "slow"              Probability "[0, 0..0.01]"                           in 0..=1_000_000  => disk.slow_ppm;
     "disk"    "slow_by"           Duration    "50ms..500ms"                            in 0..=HOUR       => disk.slow_ns;
     "disk"    "torn"              Probability "0.2..0.8"                               in 0..=1_000_000  => disk.torn_ppm;
+    "cpu"     "statement"         Duration    "0s"                                     in 0..=HOUR       => cpu.statement_ns;
+    "cpu"     "uneven"            Count       "0"                                      in 0..=1000       => cpu.uneven_percent;
     "buggify" "site"              Probability "0..0.5"                                 in 0..=1_000_000  => buggify.site_ppm;
     "buggify" "fire"              Probability "0.01..0.1"                              in 0..=1_000_000  => buggify.fire_ppm;
     "expect"  "acknowledged"      Count       "0"                                      in 0..=1 << 40    => expect.acknowledged;
     "expect"  "leader_changes"    Count       "0"                                      in 0..=1 << 40    => expect.leader_changes;
+    "expect"  "most_leader_changes" Count     "1152921504606846976"                    in 0..=1 << 60    => expect.most_leader_changes;
     "expect"  "restarts"          Count       "0"                                      in 0..=1 << 40    => expect.restarts;
 }

@@ -94,8 +94,17 @@ fn a_crash_waits_for_one_of_its_points_and_the_expected_kinds_exist() {
 
 #[test]
 fn what_a_scenario_does_not_name_differs_from_run_to_run() {
-    // The length of a run, what is asked of it, and how patient it is are no knobs.
-    let fixed = ["length", "liveness", "acknowledged", "leader_changes", "restarts"];
+    // The length of a run, what is asked of it, how patient it is, and what executing takes are no knobs.
+    let fixed = [
+        "length",
+        "liveness",
+        "acknowledged",
+        "leader_changes",
+        "most_leader_changes",
+        "restarts",
+        "statement",
+        "uneven",
+    ];
     let scenario = Scenario::from_text("x.toml", MINIMAL).expect("a scenario");
     for (setting, draw) in SETTINGS.iter().zip(&scenario.draws) {
         let drawn: std::collections::BTreeSet<i64> =

@@ -8,6 +8,10 @@ use orrery::types::{Era, LogIndex, PartitionId};
 pub trait Machine {
     /// See [`Worker::handle`].
     fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control;
+    /// See [`Worker::take`].
+    fn take(&mut self, env: &mut dyn Env, event: Event) {
+        let _goes_on = self.handle(env, event);
+    }
     /// See [`Worker::consensus_status`].
     fn consensus_status(&self, partition: PartitionId) -> Option<Status>;
     /// See [`Worker::log_entry`].
@@ -18,11 +22,19 @@ pub trait Machine {
     fn connections(&self) -> usize;
     /// See [`Worker::lost_log`].
     fn lost_log(&self) -> Option<&str>;
+    /// See [`Worker::statements`].
+    fn statements(&self) -> u64 {
+        0
+    }
 }
 
 impl Machine for Worker {
     fn handle(&mut self, env: &mut dyn Env, event: Event) -> Control {
         Self::handle(self, env, event)
+    }
+
+    fn take(&mut self, env: &mut dyn Env, event: Event) {
+        Self::take(self, env, event);
     }
 
     fn consensus_status(&self, partition: PartitionId) -> Option<Status> {
@@ -43,6 +55,10 @@ impl Machine for Worker {
 
     fn lost_log(&self) -> Option<&str> {
         Self::lost_log(self)
+    }
+
+    fn statements(&self) -> u64 {
+        Self::statements(self)
     }
 }
 

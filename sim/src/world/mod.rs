@@ -15,7 +15,8 @@
 //! - After each event of a worker the cluster's invariants are checked on it; at the first violation the run stops.
 //!
 //! # Caveats
-//! - A worker's computing takes no simulated time.
+//! - A worker's computing takes no simulated time, but for what it executes, in scenarios that say how long that takes; and what
+//!   comes of that is there at its beginning.
 //! - Splits are between nodes; clients reach every node that is up, until the healing: then only the core.
 
 mod clients;
@@ -123,6 +124,12 @@ pub(crate) enum Pending {
     /// A node starts again, if it is still in the life after which this was decided.
     Restart {
         node: usize,
+        life: u64,
+    },
+    /// A worker has executed what it was about.
+    Listens {
+        node: usize,
+        worker: usize,
         life: u64,
     },
     Heal,
@@ -249,6 +256,7 @@ impl World {
                     self.start_node(node);
                 }
             }
+            Pending::Listens { node, worker, life } => self.listens(node, worker, life),
             Pending::Heal => self.heal(),
             Pending::Poll => self.poll(),
         }
@@ -341,6 +349,15 @@ impl World {
 
     /// Gives one event to a worker, checks the cluster, and carries out what the worker wants.
     pub(super) fn handle(&mut self, at: usize, worker: usize, event: Event) {
+        if self.nodes[at].workers[worker].deaf_until > self.now {
+            self.nodes[at].workers[worker].unheard.push_back(event);
+            return;
+        }
+        self.turn_of(at, worker, std::iter::empty(), event);
+    }
+
+    /// Gives a worker what is there at the same time, in one turn; `last` ends it.
+    pub(super) fn turn_of(&mut self, at: usize, worker: usize, first: impl Iterator<Item = Event>, last: Event) {
         // After the healing nothing strikes any more: neither may a point that is passed then take anything away.
         let waiting = self.nemesis.is_waiting() && self.core.is_none();
         let probes = if waiting { self.probe_counts() } else { Vec::new() };
@@ -358,7 +375,10 @@ impl World {
             life: &mut slot.life,
             passed: waiting.then_some(&mut self.passed),
         };
-        let control = match panic::catch(|| machine.handle(&mut env, event)) {
+        let control = match panic::catch(|| {
+            first.for_each(|event| machine.take(&mut env, event));
+            machine.handle(&mut env, last)
+        }) {
             Ok(control) => control,
             Err(panic) => {
                 // Its destructor may panic again: a panicked worker is left where it is.
@@ -389,6 +409,7 @@ impl World {
             self.fulfil(at, worker, wish);
         }
         self.wishes = wishes;
+        self.take_time(at, worker);
         if let Control::Stop(reason) = control
             && self.nodes[at].life == life
         {
@@ -467,6 +488,13 @@ impl World {
 
     /// Ends the universe: every worker and client is dropped, and the outcome is told.
     pub(crate) fn finish(mut self) -> Run {
+        let (changes, most) = (self.checker.leader_changes(), self.plan.expect.most_leader_changes);
+        if changes > most && self.violations.is_empty() {
+            let message =
+                format!("leaders have changed {changes} times, and nothing was a reason for more than {most}");
+            let kind = "leaders change for nothing".to_owned();
+            self.violations.push(Violation { checker: "leaders-stay", kind, at_ns: self.now, message });
+        }
         let slow = self.slow_operations;
         self.add("slow_operation", slow, slow);
         self.count_faults();

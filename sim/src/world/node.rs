@@ -67,6 +67,14 @@ pub(crate) struct Slot {
     pub(super) wake_wanted: Option<Instant>,
     /// Earliest wake-up that stands in the queue.
     pub(super) wake_queued: Option<u64>,
+    /// It executes until then, and hears nothing.
+    pub(super) deaf_until: u64,
+    /// The reading of its node's monotonic clock when that began.
+    pub(super) deaf_since: Instant,
+    /// Events that have come meanwhile, in order.
+    pub(super) unheard: VecDeque<Event>,
+    /// What it had executed in this life when it was last looked at.
+    pub(super) statements: u64,
 }
 
 impl World {
@@ -130,6 +138,7 @@ impl World {
             slot.busy_until = self.now;
             slot.wake_wanted = None;
             slot.wake_queued = None;
+            slot.listen_anew();
             let key = mix(u64::from(id.0) << 32 | worker as u64) ^ life;
             let delay = Stream::new(self.plan.seed, "start").dice(key).below(2_000_000);
             self.queue.push(self.now + delay, key, Pending::Start { node: at, worker, life });
@@ -149,6 +158,7 @@ impl World {
         let mut loss = PowerLoss::default();
         for slot in &mut node.workers {
             slot.machine = None;
+            slot.listen_anew();
             slot.finish_some(&mut dice);
             if power {
                 let one = slot.disk.power_loss(&mut dice, self.plan.disk.torn_ppm);
@@ -232,6 +242,46 @@ impl World {
             self.dispatch(pending);
         }
         self.reset_alarms(at);
+    }
+
+    /// What a worker has executed takes its time: so long it hears nothing. Nodes are of different speed, each slower than the
+    /// one before it.
+    pub(super) fn take_time(&mut self, at: usize, worker: usize) {
+        let (fastest, uneven) = (self.plan.cpu.statement_ns, self.plan.cpu.uneven_percent);
+        let (now, life) = (self.now, self.nodes[at].life);
+        let node = &mut self.nodes[at];
+        let clock = node.clock.monotonic(now);
+        let slot = &mut node.workers[worker];
+        let Some(statements) = slot.machine.as_ref().map(|machine| machine.statements()) else { return };
+        let news = statements.saturating_sub(std::mem::replace(&mut slot.statements, statements));
+        if fastest == 0 || news == 0 {
+            return;
+        }
+        (slot.deaf_until, slot.deaf_since) = (now + news * fastest * (100 + uneven * at as u64) / 100, clock);
+        let id = mix(9 << 56 | (at as u64) << 16 | worker as u64) ^ now;
+        self.queue.push(slot.deaf_until, id, Pending::Listens { node: at, worker, life });
+    }
+
+    /// It listens again: first it notices for how long it did not, then comes what it has not heard, alarms last.
+    pub(super) fn listens(&mut self, at: usize, worker: usize, life: u64) {
+        let node = &mut self.nodes[at];
+        if node.paused {
+            node.held.push_back(Pending::Listens { node: at, worker, life });
+            return;
+        }
+        let slot = &mut node.workers[worker];
+        if node.life != life || slot.deaf_until == 0 || slot.deaf_until > self.now {
+            return;
+        }
+        slot.deaf_until = 0;
+        let length = node.clock.monotonic(self.now).since(slot.deaf_since);
+        let (alarms, mut unheard): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut slot.unheard).into_iter().partition(|event| matches!(event, Event::Wake));
+        unheard.push_front(Event::Paused { length });
+        unheard.extend(alarms.into_iter().take(1));
+        if let Some(last) = unheard.pop_back() {
+            self.turn_of(at, worker, unheard.into_iter(), last);
+        }
     }
 
     /// The clock's rate has changed: wake-ups are due at other times.
@@ -330,7 +380,18 @@ impl Slot {
             operations: 0,
             wake_wanted: None,
             wake_queued: None,
+            deaf_until: 0,
+            deaf_since: Instant::default(),
+            unheard: VecDeque::new(),
+            statements: 0,
         }
+    }
+
+    /// A life begins or has ended: nothing of it is under way.
+    fn listen_anew(&mut self) {
+        self.deaf_until = 0;
+        self.unheard.clear();
+        self.statements = 0;
     }
 
     /// Carries out the oldest operation, unless one before it has failed after it was submitted.

@@ -157,6 +157,8 @@ impl World {
                 };
                 let config = ReplicaConfig {
                     founders: None,
+                    // So commands of several statements are left in the middle, and gone on with.
+                    statements_in_a_turn: 1,
                     max_pending: 1000,
                     // Many commands are cut.
                     piece_bytes: 100,
@@ -368,6 +370,10 @@ impl World {
         let member = &mut at.members[member];
         member.replica.begin_turn();
         while member.replica.ready(self.now, Timestamp(1)).is_some() {}
+        while member.replica.next_timeout() == Instant(0) {
+            member.replica.begin_turn();
+            while member.replica.ready(self.now, Timestamp(1)).is_some() {}
+        }
         let output = member.replica.take_output();
         self.network.extend(output.exchanges);
         let (mut shown, mut looked) = (Vec::new(), Vec::new());
@@ -678,6 +684,7 @@ fn what_lies_behind_a_read_is_not_told_before_all_have_come_to_it() {
         let request = Request { id: id(1_000), acked_below: Sequence(1), attempt: 1, body: RequestBody::Query(batch) };
         let replica = &mut world.groups[1].members[0].replica;
         replica.request(world.now, Timestamp(1), ORIGIN, request);
+        replica.begin_turn();
         while replica.ready(world.now, Timestamp(1)).is_some() {}
         let mut script = world.groups[1].members[0].script.lock().unwrap();
         let index = LogIndex(world.groups[1].members[0].fed as u64);
@@ -688,6 +695,7 @@ fn what_lies_behind_a_read_is_not_told_before_all_have_come_to_it() {
         script.ready.push_back(Ready { read_states, ..Ready::default() });
         drop(script);
         let replica = &mut world.groups[1].members[0].replica;
+        replica.begin_turn();
         while replica.ready(world.now, Timestamp(1)).is_some() {}
         let output = replica.take_output();
         world.network.extend(output.exchanges);

@@ -14,13 +14,11 @@ use crate::partition::global::{
 };
 use crate::partition::message::{ReplyBody, Request, RequestBody};
 use crate::partition::parcel::Whole;
+use crate::partition::slice::Slice;
 use crate::partition::state_machine::{Executed, Position, Standing, values_of};
 use crate::types::{Duration, GlobalNumber, Instant, PartitionId, Timestamp};
 use crate::{planted, sometimes};
 use std::sync::Arc;
-
-/// Committed entries executed in one turn; messages are heard before the next ones.
-const SLICE: usize = 128;
 
 /// The cluster partition logs how far groups have come so often, while there is anything to forget.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -28,12 +26,19 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 impl Replica {
     /// A turn of the worker begins: so much may be executed in it.
     pub const fn begin_turn(&mut self) {
-        self.slice = SLICE;
+        self.statements_before = self.statements();
+        self.slice = Slice::of(self.statements_in_a_turn);
+    }
+
+    /// How much it has executed so far, in statements.
+    #[must_use]
+    pub const fn statements(&self) -> u64 {
+        self.statements_before + self.slice.spent()
     }
 
     /// Is there anything to execute that the last turn has left?
     pub(super) fn has_work(&self) -> bool {
-        !self.backlog.is_empty() && !self.machine.stands()
+        self.machine.goes_on() || (!self.backlog.is_empty() && !self.machine.stands())
     }
 
     /// Takes committed entries.
@@ -60,6 +65,21 @@ impl Replica {
         let mut worked = false;
         loop {
             worked |= self.follow_reads(now);
+            if self.machine.is_under_way() && !self.slice.is_spent() {
+                worked = true;
+                if let Some(executed) = self.machine.go_on_alone(&mut self.slice) {
+                    self.executed(now, executed);
+                    self.digest_passed();
+                }
+            }
+            if self.machine.goes_on() && self.slice.is_spent() {
+                sometimes!("partition.execution_goes_on_in_another_turn");
+                // Planted 230: reads are answered all the same, from what is half done.
+                if planted!(230) {
+                    self.run_proved_reads(wall);
+                }
+                break;
+            }
             if self.machine.stands() {
                 if !self.settle(now) {
                     // Planted 102: reads are answered all the same, from what is not decided yet.
@@ -72,12 +92,12 @@ impl Replica {
             }
             // Here too, not only behind an entry: a partition may have nothing to execute for a long time.
             self.run_proved_reads(wall);
-            if self.slice == 0 {
+            if self.slice.is_spent() {
                 sometimes!("partition.execution_goes_on_in_another_turn", !self.backlog.is_empty());
                 break;
             }
             let Some(entry) = self.backlog.pop_front() else { break };
-            self.slice -= 1;
+            self.slice.spend(0);
             worked = true;
             self.execute(now, wall, entry);
         }
@@ -89,15 +109,20 @@ impl Replica {
         let Some(number) = self.machine.standing().map(|standing| standing.global.number) else { return true };
         let logged = self.decisions.get(&number);
         let exchanges = &self.exchanges;
-        self.machine.go_on(&|round, from| {
+        let values = |round, from| {
             let logged = logged.and_then(|(_, values)| {
                 let (_, _, bytes) = values.iter().find(|(of, by, _)| (*of, *by) == (round, from))?;
                 Some(bytes.clone())
             });
             logged.or_else(|| exchanges.value(number, round, from).cloned())
-        });
+        };
+        self.machine.go_on(&values, &mut self.slice);
         self.tell();
         let Some(standing) = self.machine.standing() else { return true };
+        // What it votes must not depend on when it was asked.
+        if standing.paused {
+            return false;
+        }
         let logged = self.decisions.get(&number).map(|(committed, _)| *committed);
         let Some(committed) = logged.or_else(|| self.verdict(standing)) else { return false };
         if committed && standing.vote.is_none() {
@@ -130,7 +155,7 @@ impl Replica {
     /// its vote, must not depend on what was heard first, but on what was sent at all.
     fn verdict(&self, standing: &Standing) -> Option<bool> {
         let number = standing.global.number;
-        if self.is_silent() {
+        if self.is_silent() || standing.paused {
             return None;
         }
         let others = standing.global.others(self.partition).filter_map(|other| self.exchanges.heard(number, other));
@@ -461,7 +486,7 @@ impl Replica {
             self.exchanges.next_tick = now;
         }
         // Planted 71: a member that loses the lead takes back what it had executed tentatively.
-        if !self.leads && self.machine.stands() && planted!(71) {
+        if !self.leads && self.machine.standing().is_some() && planted!(71) {
             let executed = self.machine.settle(false, Vec::new());
             self.executed(now, executed);
         }
@@ -489,7 +514,7 @@ impl Replica {
         self.exchanges.pulled = None;
         self.ask_again();
         // Planted 155: who has waited for long gives up, whatever the others do.
-        if planted!(155) && self.machine.stands() {
+        if planted!(155) && self.machine.standing().is_some() {
             let executed = self.machine.settle(false, Vec::new());
             self.executed(now, executed);
         }

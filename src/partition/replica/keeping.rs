@@ -88,7 +88,11 @@ impl Replica {
     #[must_use]
     pub fn has_news(&self) -> u64 {
         match self.keeping.work {
-            // What is in the trees of a machine that stands is undecided.
+            // What is in the trees of a machine that stands is undecided, or half done.
+            // Planted 231: nor is a half-done command looked at.
+            Work::Idle if planted!(231) && self.machine.is_under_way() => {
+                self.machine.executed().0.saturating_sub(self.keeping.saved.0)
+            }
             Work::Idle if self.machine.stands() && !planted!(108) && !planted!(144) => 0,
             Work::Idle => self.machine.executed().0.saturating_sub(self.keeping.saved.0),
             Work::Own { .. } | Work::Download(_) => 0,

@@ -19,7 +19,8 @@ use crate::partition::command::dice;
 use crate::partition::dedup::Seen;
 use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Said, Values, Vote};
 use crate::partition::message::{Commitment, Outcome, ReplyBody, Settings, StatementResult};
-use crate::partition::transaction;
+use crate::partition::slice::Slice;
+use crate::partition::transaction::{self, Progress};
 use crate::sql;
 use crate::storage::{self, Mark, Store};
 use crate::types::{GlobalNumber, LogIndex, PartitionId, RequestId, SqlError, SqlState};
@@ -45,6 +46,10 @@ pub(in crate::partition) struct Standing {
     pub(super) changes: sql::Changes,
     /// What the others need of this partition, each with the number of the statement that it is for.
     pub(in crate::partition) sent: Vec<(u32, Bytes)>,
+    /// The slice came to its end before it did; it waits for nobody.
+    pub(in crate::partition) paused: bool,
+    /// How far its list has been executed again.
+    progress: Progress,
     /// Its vote, once it has come to an end.
     pub(in crate::partition) vote: Option<Vote>,
     /// A definition's.
@@ -64,6 +69,8 @@ impl Standing {
             settling: None,
             changes: sql::Changes::default(),
             sent: Vec::new(),
+            paused: false,
+            progress: Progress::default(),
             vote,
             definition: None,
         }
@@ -109,10 +116,10 @@ impl StateMachine {
         self.standing.as_ref()
     }
 
-    /// Does execution stand still? (It never does in the cluster partition.)
+    /// Does execution stand, at an undecided command or in the middle of one? (It never does in the cluster partition.)
     #[must_use]
     pub fn stands(&self) -> bool {
-        self.standing.is_some() && self.partition != PartitionId::CLUSTER
+        (self.standing.is_some() && self.partition != PartitionId::CLUSTER) || self.under_way.is_some()
     }
 
     /// The last global command in this committed log, decided or not.
@@ -122,7 +129,9 @@ impl StateMachine {
 
     /// For planted bugs: the place in the log that it has come to, decided or not.
     pub(in crate::partition) fn reached(&self) -> LogIndex {
-        self.standing.as_ref().filter(|_| self.stands()).map_or(self.executed, |standing| standing.index)
+        let under_way = self.under_way.as_ref().map(|under_way| under_way.index);
+        let standing = self.standing.as_ref().filter(|_| self.stands()).map(|standing| standing.index);
+        under_way.or(standing).unwrap_or(self.executed)
     }
 
     /// The log holds the decisions on all global commands up to here.
@@ -191,7 +200,14 @@ impl StateMachine {
     }
 
     /// Comes to a global entry of so many bytes. Afterwards it stands, or it was a read that does not wait, or nothing.
-    pub(super) fn come_to(&mut self, first: LogIndex, index: LogIndex, bytes: usize, global: Arc<Global>) -> Executed {
+    pub(super) fn come_to(
+        &mut self,
+        first: LogIndex,
+        index: LogIndex,
+        bytes: usize,
+        global: Arc<Global>,
+        slice: &mut Slice,
+    ) -> Executed {
         let Some(previous) = global.previous(self.partition) else { return Executed::default() };
         let follows = previous == self.globals.last || (planted!(104) && global.number > self.globals.last);
         if !follows {
@@ -209,7 +225,7 @@ impl StateMachine {
         sometimes!("global.replan", matches!(vote, Some(Vote::Replan { .. })));
         sometimes!("global.duplicate", matches!(vote, Some(Vote::Duplicate)));
         self.standing = Some(Standing::new(global, index, mark, digest, vote));
-        self.go_on(&|_, _| None);
+        self.go_on(&|_, _| None, slice);
         Executed::default()
     }
 
@@ -222,16 +238,23 @@ impl StateMachine {
         (global.body.catalog_version() != version).then_some(Vote::Replan { version })
     }
 
-    /// Goes on executing the command at which it stands, as far as the others' values are there.
-    pub(in crate::partition) fn go_on(&mut self, values: &dyn Fn(u32, PartitionId) -> Option<Bytes>) {
+    /// Goes on executing the command at which it stands, as far as the others' values are there and the slice goes.
+    pub(in crate::partition) fn go_on(
+        &mut self,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+        slice: &mut Slice,
+    ) {
         let Some(mut standing) = self.standing.take_if(|standing| standing.vote.is_none()) else { return };
+        standing.paused = false;
         let global = Arc::clone(&standing.global);
         let vote = match &*global.body {
             GlobalBody::Execute { statements, settings, partitions, .. } => {
                 let share = sql::Share { own: self.partition, partitions: *partitions };
-                self.execute_placed(&mut standing, statements, settings, share, values)
+                self.execute_placed(&mut standing, statements, settings, share, values, slice)
             }
-            GlobalBody::Commit { lists, only_validate, .. } => Some(self.execute_list(lists, *only_validate)),
+            GlobalBody::Commit { lists, only_validate, .. } => {
+                self.execute_list(&mut standing, lists, *only_validate, slice)
+            }
             GlobalBody::Define { text, settings, .. } => self.define_tentatively(&mut standing, text, settings, values),
             // It is executed when it is everywhere.
             GlobalBody::Read { .. } | GlobalBody::Cut { .. } => Some(Vote::Yes),
@@ -242,6 +265,7 @@ impl StateMachine {
             standing.results.clear();
         }
         sometimes!("global.voted", vote.is_some());
+        sometimes!("global.command_cut_into_slices", standing.paused);
         standing.vote = vote;
         self.standing = Some(standing);
     }
@@ -253,10 +277,18 @@ impl StateMachine {
         settings: &Settings,
         share: sql::Share,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+        slice: &mut Slice,
     ) -> Option<Vote> {
         while let Some(placed) = statements.get(standing.next) {
+            if slice.is_spent() {
+                standing.paused = true;
+                return None;
+            }
+            let before = self.store.pending();
             let following = statements.get(standing.next + 1);
-            match self.execute_and_settle(standing, placed, following, settings, share, values) {
+            let result = self.execute_and_settle(standing, placed, following, settings, share, values);
+            slice.spend(self.store.pending().saturating_sub(before));
+            match result {
                 Ok(Some(result)) => standing.results.push(result),
                 Ok(None) => {
                     sometimes!("global.waits_for_values");
@@ -356,20 +388,27 @@ impl StateMachine {
         result.map(Some)
     }
 
-    fn execute_list(&mut self, lists: &[(PartitionId, Commitment)], only_validate: bool) -> Vote {
+    fn execute_list(
+        &mut self,
+        standing: &mut Standing,
+        lists: &[(PartitionId, Commitment)],
+        only_validate: bool,
+        slice: &mut Slice,
+    ) -> Option<Vote> {
         let Some((_, list)) = lists.iter().find(|(partition, _)| *partition == self.partition) else {
-            return Vote::Yes;
+            return Some(Vote::Yes);
         };
-        let mark = self.store.mark();
-        let (plans, catalog) = (&mut self.plans, &self.catalog);
-        let outcome = transaction::execute_again(&mut self.store, self.partition, catalog, plans, list);
-        if only_validate {
-            self.store.rollback(mark);
+        let (store, plans, catalog) = (&mut self.store, &mut self.plans, &self.catalog);
+        let progress = &mut standing.progress;
+        let outcome = transaction::execute_again(store, self.partition, catalog, plans, list, progress, slice);
+        standing.paused = outcome.is_none();
+        if only_validate && outcome.is_some() {
+            self.store.rollback(standing.mark);
         }
-        match outcome {
+        Some(match outcome? {
             Outcome::Error { error, .. } => Vote::Mismatch { error: Box::new(error) },
             _ => Vote::Yes,
-        }
+        })
     }
 
     /// Executes a definition on the catalog's copy and on the rows that are here; `None`: rows of others are still to come.
@@ -642,7 +681,7 @@ impl StateMachine {
         self.sequencer.report(self.partition, global.number, GlobalNumber(0));
         let (index, mark, digest) = (self.executed, self.store.mark(), 0);
         self.standing = Some(Standing::new(global, index, mark, digest, None));
-        self.go_on(&|_, _| None);
+        self.go_on(&|_, _| None, &mut Slice::whole());
     }
 
     /// A restored state may have a definition under way.

@@ -149,6 +149,7 @@ impl Member {
         };
         let config = ReplicaConfig {
             founders: None,
+            statements_in_a_turn: 1_000_000,
             max_pending: 100,
             piece_bytes: 1 << 20,
             digest_every: 1000,

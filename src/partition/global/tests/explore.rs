@@ -500,6 +500,7 @@ impl Group {
         };
         let config = ReplicaConfig {
             founders: None,
+            statements_in_a_turn: 128,
             max_pending: 100,
             piece_bytes: 1 << 20,
             digest_every: 1000,
