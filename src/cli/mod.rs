@@ -3,11 +3,15 @@
 //! Bad input is answered with one line on stderr that says what to do, and exit code 2; what breaks later, with one
 //! line and exit code 1. Normal output goes to stdout, logs to stderr (`--log`, else `RUST_LOG`, else `info`).
 
+mod check;
 mod connect;
 mod demo;
+mod dump;
 mod file;
 mod log;
 mod nodes;
+mod offline;
+mod recover;
 mod shell;
 mod start;
 mod status;
@@ -38,12 +42,18 @@ enum Command {
     Sql(Box<shell::Sql>),
     /// Show nodes, partitions and replicas of the cluster
     Status(Box<status::Status>),
+    /// Check the data directory of a node that does not run
+    Check(check::Check),
+    /// Show what the log of a data directory says, record by record
+    DumpWal(dump::Dump),
+    /// Make a cluster of what one node holds, when a majority is lost for good
+    Recover(recover::Recover),
     /// Print the version
     Version,
 }
 
 /// Commands with flags of their own.
-const COMMANDS: [&str; 4] = ["start", "sql", "status", "demo"];
+const COMMANDS: [&str; 7] = ["start", "sql", "status", "demo", "check", "dump-wal", "recover"];
 
 /// Version, with the commit when the build was told of it: `ORRERY_BUILD="0.1.0 ($(git describe --always))" cargo build`.
 const VERSION: &str = match option_env!("ORRERY_BUILD") {
@@ -67,6 +77,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Command::Sql(sql) => shell::run(*sql),
         Command::Status(status) => status::run(&status),
+        Command::Check(check) => check::run(&check),
+        Command::DumpWal(dump) => dump::run(&dump),
+        Command::Recover(recover) => recover::run(&recover),
         Command::Version => {
             say(&format!("orrery {VERSION}"));
             Ok(())

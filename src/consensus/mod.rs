@@ -71,6 +71,48 @@ pub fn describe(protocol: Protocol, message: &[u8]) -> Option<String> {
     }
 }
 
+/// What a record of a member's log holds; `None` if it is no protocol's.
+#[must_use]
+pub fn payload(protocol: Protocol, record: &Record) -> Option<Payload> {
+    match protocol {
+        Protocol::Raft => raft::offline::payload(record),
+    }
+}
+
+/// What a member's hard state says, in words; `None` if it is no protocol's.
+#[must_use]
+pub fn hard_state_words(protocol: Protocol, hard_state: &[u8]) -> Option<String> {
+    match protocol {
+        Protocol::Raft => raft::offline::words(hard_state),
+    }
+}
+
+/// Does the member with this hard state know what it has promised?
+#[must_use]
+pub fn remembers(protocol: Protocol, hard_state: &[u8]) -> bool {
+    match protocol {
+        Protocol::Raft => raft::offline::remembers(hard_state),
+    }
+}
+
+/// For a group whose majority is lost for good: the record and the hard state that make `node`, of which this was found on disk,
+/// its only member. `known`: the membership that its state names.
+///
+/// Nothing makes this safe: what the others had acknowledged and this one does not hold is lost.
+///
+/// # Errors
+/// [`Unreadable`] when the member makes no sense.
+pub fn alone(
+    protocol: Protocol,
+    node: NodeId,
+    group: &RecoveredGroup,
+    known: Option<&Membership>,
+) -> Result<(Record, Bytes), Unreadable> {
+    match protocol {
+        Protocol::Raft => raft::offline::alone(node, group, known),
+    }
+}
+
 /// What a member finds of its earlier lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {

@@ -41,6 +41,7 @@ pub mod transfer;
 #[cfg(test)]
 mod tests;
 mod transaction;
+pub mod words;
 
 pub use command::dice;
 pub use replica::{Keep, KeepingConfig, Origin, Replica, ReplicaConfig, ReplicaOutput};

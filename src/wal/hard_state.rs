@@ -170,6 +170,12 @@ pub(super) enum Stored {
     Newer,
 }
 
+/// Is the slot of that number whole, and in its place?
+pub(super) fn slot_is_good(file: &[u8], number: usize) -> bool {
+    let slot = file.get(number * SLOT..((number + 1) * SLOT).min(file.len()));
+    slot.and_then(HardState::decode).is_some_and(|state| state.slot() == number)
+}
+
 /// Reads the file's content.
 pub(super) fn read(file: &[u8]) -> Stored {
     let slot = |number: usize| file.get((number * SLOT).min(file.len())..((number + 1) * SLOT).min(file.len()));

@@ -101,6 +101,7 @@
 
 mod format;
 mod hard_state;
+pub mod inspect;
 mod machine;
 mod reader;
 mod recovery;

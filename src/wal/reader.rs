@@ -36,6 +36,11 @@ impl SegmentData {
         Self { number, data, states }
     }
 
+    /// What became of each block.
+    pub(super) fn states(&self) -> &[BlockState] {
+        &self.states
+    }
+
     /// Nothing was ever written here.
     pub(super) fn is_unwritten(&self) -> bool {
         self.states.iter().all(|state| *state == BlockState::Unwritten)

@@ -15,6 +15,7 @@ mod health;
 mod keeping;
 mod load;
 mod node;
+mod offline;
 mod partitions;
 mod peers;
 mod pipeline;

@@ -107,6 +107,11 @@ impl Cluster {
         Self { directories: (0..3).map(|_| tempfile::tempdir().unwrap()).collect(), list: list.join(","), partitions }
     }
 
+    /// The data directory of the node at that place.
+    pub(crate) fn data(&self, place: usize) -> std::path::PathBuf {
+        self.directories[place].path().to_owned()
+    }
+
     pub(crate) fn start(&self, place: usize) -> Node {
         let id = (place + 1).to_string();
         let data: &Path = self.directories[place].path();

@@ -76,6 +76,7 @@ mod follower;
 mod invariants;
 mod leader;
 mod message;
+pub(super) mod offline;
 mod patience;
 mod progress;
 mod raft_log;
