@@ -51,6 +51,9 @@ fn of_command(command: &Command) -> String {
         Command::Tick { reports, forget_below } => {
             format!("{} groups have reported; forget what is below {forget_below}", reports.len())
         }
+        Command::Amend(amendment) => {
+            format!("the directory of nodes: {}", shortened(&format!("{:?}", amendment.change)))
+        }
         Command::LetGo(cuts) => format!("{} cuts are let go", cuts.len()),
     }
 }
@@ -65,6 +68,9 @@ fn of_body(body: &CommandBody) -> String {
         }
         CommandBody::RegisterGateway { node, worker, incarnation } => {
             format!("gateway of {node}.{worker} begins life {}", incarnation.life())
+        }
+        CommandBody::Amend(amendment) => {
+            format!("the directory of nodes: {}", shortened(&format!("{:?}", amendment.change)))
         }
         CommandBody::Reserve { sequence, count, .. } => format!("reserve {count} values of {sequence}"),
     }

@@ -32,7 +32,7 @@ pub(super) fn is_long(body: &CommandBody) -> bool {
     match body {
         CommandBody::Execute { statements, .. } => statements.len() > 1,
         CommandBody::Commit(list) => list.parts.iter().map(|part| part.actions.len()).sum::<usize>() > 1,
-        CommandBody::RegisterGateway { .. } | CommandBody::Order { .. } | CommandBody::Reserve { .. } => false,
+        _ => false,
     }
 }
 
@@ -105,9 +105,7 @@ impl StateMachine {
                 let keeps = outcome == Outcome::Committed;
                 (outcome, keeps)
             }
-            CommandBody::RegisterGateway { .. } | CommandBody::Order { .. } | CommandBody::Reserve { .. } => {
-                unreachable!("what has no statements is not begun")
-            }
+            _ => unreachable!("what has no statements is not begun"),
         };
         if !keeps {
             self.store.rollback(*mark);
