@@ -22,7 +22,7 @@ use crate::partition::message::{
 };
 use crate::partition::slice::Slice;
 use crate::partition::snapshot::{Head, Snapshot};
-use crate::partition::transaction::{self, Fork, Progress};
+use crate::partition::transaction::Fork;
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
