@@ -11,10 +11,12 @@
 //! - A column keeps its position as long as its table lives: rows are arrays. A dropped column keeps it too, under a name
 //!   that nobody can give ([`Column::drop_it`]), and no key, index or constraint uses it.
 
+mod database;
 mod row;
 mod sequence;
 pub mod system;
 
+pub use database::{BUILT_IN_DATABASES, shown_schema, stored_schema};
 pub use sequence::{ColumnSequences, Identity, Reset, Sequence};
 
 use crate::types::{CatalogVersion, DataType, TableId, TreeId, Value};
@@ -29,12 +31,15 @@ pub struct Catalog {
     pub version: CatalogVersion,
     /// Tables by (schema, name).
     pub tables: BTreeMap<(String, String), Arc<Table>>,
-    /// Schemas that exist besides `public`, `pg_catalog`, `information_schema` and `system`.
+    /// Schemas that exist besides `public`, `pg_catalog`, `information_schema` and `system`, as they are stored
+    /// ([`stored_schema`]).
     pub schemas: Vec<String>,
     /// Next unused table number.
     pub next_table: u32,
     /// Next unused tree number.
     pub next_tree: u32,
+    /// Databases that exist besides [`BUILT_IN_DATABASES`].
+    pub databases: Vec<String>,
 }
 
 /// A table.
@@ -197,7 +202,10 @@ impl Catalog {
     /// Does this schema exist?
     #[must_use]
     pub fn has_schema(&self, name: &str) -> bool {
-        BUILT_IN_SCHEMAS.contains(&name) || self.schemas.iter().any(|schema| schema == name)
+        let own_public = |database: &String| name.strip_prefix(database.as_str()) == Some(".public");
+        BUILT_IN_SCHEMAS.contains(&name)
+            || self.schemas.iter().any(|schema| schema == name)
+            || self.databases.iter().any(own_public)
     }
 
     /// A table by schema and name.
@@ -297,6 +305,7 @@ impl Catalog {
             }
         }
         self.check_sequences();
+        self.check_databases();
     }
 }
 

@@ -74,6 +74,16 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         ],
     },
     SystemTable {
+        name: "databases",
+        description: "Databases: namespaces of schemas.",
+        key: 1,
+        columns: &[
+            ("name", Text, "Name. `orrery` and `postgres` are two names of one database."),
+            ("schemas", Int4, "How many schemas it has, `public` among them."),
+            ("tables", Int4, "How many tables they have."),
+        ],
+    },
+    SystemTable {
         name: "events",
         description: "The latest noteworthy events of each worker: starts, leaders, slow statements, trouble.",
         key: 3,
@@ -123,6 +133,8 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("zone", Text, "What may fail together with it."),
             ("weight", Int4, "Its share of replicas, beside the others'."),
             ("priority", Int4, "Who is to lead, if several can: the greatest."),
+            ("node_id", Int4, "Number of the node, again: as other systems call it."),
+            ("is_alive", Bool, "Has it answered, or does a node that has answered hear it?"),
         ],
     },
     SystemTable {

@@ -519,7 +519,8 @@ impl StateMachine {
         settings: &Settings,
     ) -> Result<StatementResult, SqlError> {
         let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
-        let mut context = context(settings, command.timestamp, command.dice(number), statement.max_rows);
+        let mut context =
+            sql::Context::of(&self.catalog, settings, command.timestamp, command.dice(number), statement.max_rows);
         context.at = self.partition;
         plan.execute(&mut self.store, &statement.parameters, &mut context)
     }
@@ -582,7 +583,7 @@ impl StateMachine {
                 .prepare(&self.catalog, &statement.text, &batch.settings, &statement.parameter_types)
                 .and_then(|plan| {
                     let rng = Rng::seed_from_u64(dice.next_u64());
-                    let mut context = context(&batch.settings, now, rng, statement.max_rows);
+                    let mut context = sql::Context::of(&self.catalog, &batch.settings, now, rng, statement.max_rows);
                     plan.query(&self.store, &statement.parameters, &mut context)
                 });
             match result {
@@ -642,10 +643,6 @@ impl StateMachine {
 /// A gateway asks for its number before it has one: such requests carry number 0 and are idempotent by themselves.
 const fn is_gateways(id: RequestId) -> bool {
     id.session.gateway == 0
-}
-
-fn context(settings: &Settings, now: Timestamp, rng: Rng, max_rows: u32) -> sql::Context {
-    sql::Context::new(now, rng, &settings.time_zone, max_rows)
 }
 
 fn digest_of(data: &impl serde::Serialize) -> u128 {

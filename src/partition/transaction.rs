@@ -297,7 +297,7 @@ impl Again<'_> {
         let plan = self.plans.prepare(self.catalog, &statement.text, settings, &statement.parameter_types)?;
         let own = u64::from(self.partition.0).rotate_left(32) ^ u64::from(settle.round).rotate_left(48);
         let dice = dice(self.seed ^ own, settle.number as usize);
-        let mut context = sql::Context::new(self.began, dice, &settings.time_zone, 0);
+        let mut context = sql::Context::of(self.catalog, settings, self.began, dice, 0);
         context.at = self.partition;
         let here = sql::Share { own: self.partition, partitions: settle.partitions };
         let next = plan.settle(self.settlement, self.store, &mut context, here, &settle.said)?;
@@ -311,7 +311,7 @@ impl Again<'_> {
         // Rows that each partition draws for itself must not draw alike; what all draw alike must.
         let own = if fragment && plan.draws_by_row() { u64::from(self.partition.0).rotate_left(32) } else { 0 };
         let dice = dice(self.seed ^ own, piece.number as usize);
-        let mut context = sql::Context::new(self.began, dice, &settings.time_zone, statement.max_rows);
+        let mut context = sql::Context::of(self.catalog, settings, self.began, dice, statement.max_rows);
         context.at = self.partition;
         context.together = piece.settles > 0;
         let (result, digest) = if fragment {

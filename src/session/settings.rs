@@ -1,5 +1,6 @@
 //! Settings of a session: one literal list of what can be set and shown, and what a session has made of it.
 
+use crate::catalog::stored_schema;
 use crate::partition::message;
 use crate::types::datetime::TimeZone;
 use crate::types::{Duration, SqlError, SqlState};
@@ -263,8 +264,12 @@ impl Settings {
     fn refresh(&mut self) {
         let path = find("search_path").map(|setting| self.get(setting)).unwrap_or_default();
         let user = self.travelling.user.clone();
+        let mut search_path = parse_search_path(&path, &user);
+        for schema in &mut search_path {
+            *schema = stored_schema(&self.travelling.database, schema);
+        }
         let travelling = message::Settings {
-            search_path: parse_search_path(&path, &user),
+            search_path,
             time_zone: find("TimeZone").map(|setting| self.get(setting)).unwrap_or_default(),
             user,
             database: self.travelling.database.clone(),

@@ -6,7 +6,7 @@
 
 use super::survey::Survey;
 use crate::catalog::system::{SYSTEM_TABLES, tables};
-use crate::catalog::{Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
+use crate::catalog::{BUILT_IN_DATABASES, Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
 use crate::consensus::Role;
 use crate::directory::{Directory, Node};
@@ -30,7 +30,7 @@ impl Needs {
         let mut needs = Self::default();
         for table in tables {
             let survey = match table.name.as_str() {
-                "tables" | "columns" | "indexes" | "constraints" | "sequences" => {
+                "tables" | "columns" | "databases" | "indexes" | "constraints" | "sequences" => {
                     needs.catalog = true;
                     continue;
                 }
@@ -70,6 +70,7 @@ pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
         "cluster" => cluster(sources),
         "columns" => defined(sources).flat_map(columns).collect(),
         "constraints" => defined(sources).flat_map(|table| constraints(sources.catalog, table)).collect(),
+        "databases" => databases(sources.catalog),
         "events" => workers(sources).flat_map(events).collect(),
         "indexes" => defined(sources).flat_map(indexes).collect(),
         "nodes" => nodes(sources),
@@ -104,7 +105,21 @@ fn at(timestamp: Timestamp) -> Value {
 }
 
 fn workers<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a WorkerFacts> {
-    sources.survey.into_iter().flat_map(Survey::nodes).flat_map(|(_, workers)| workers)
+    sources.survey.into_iter().flat_map(workers_of)
+}
+
+fn workers_of(survey: &Survey) -> impl Iterator<Item = &WorkerFacts> {
+    survey.nodes().flat_map(|(_, workers)| workers)
+}
+
+fn databases(catalog: &Catalog) -> Vec<Row> {
+    let names = BUILT_IN_DATABASES.into_iter().chain(catalog.databases.iter().map(String::as_str));
+    let row = |name: &str| {
+        let schemas: Vec<String> = catalog.schemas_of(name).collect();
+        let tables = catalog.tables.values().filter(|table| !table.is_sequence() && schemas.contains(&table.schema));
+        vec![text(name), int4(schemas.len()), int4(tables.count())]
+    };
+    names.map(row).collect()
 }
 
 /// The newest directory of nodes that anybody has answered.
@@ -142,8 +157,12 @@ fn nodes(sources: &Sources<'_>) -> Vec<Row> {
     let row = |(node, workers): (NodeId, Vec<&WorkerFacts>)| {
         let member = directory.and_then(|directory| directory.member(node));
         let mut row = answered(node, &workers);
-        row.resize(width("nodes") - 5, Value::Null);
+        row.resize(width("nodes") - 7, Value::Null);
         row.extend(membership(member));
+        // Who follows it has heard it within an election time-out.
+        let hears = |replica: &ReplicaFacts| replica.role == Role::Follower && replica.leader == Some(node);
+        let heard = || workers_of(survey).flat_map(|worker| &worker.replicas).any(hears);
+        row.extend([int4(node.0), Value::Bool(!workers.is_empty() || heard())]);
         row
     };
     let mut all: BTreeMap<NodeId, Vec<&WorkerFacts>> = survey.nodes().collect();

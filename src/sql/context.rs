@@ -4,6 +4,8 @@
 use super::integrity::Changes;
 use super::placement::Share;
 use super::sequence::Drawing;
+use super::settings::Settings;
+use crate::catalog::{Catalog, shown_schema};
 use crate::types::datetime::{TimeContext, TimeZone};
 use crate::types::{PartitionId, Rng, Timestamp};
 
@@ -67,5 +69,21 @@ impl Context {
             changes: Changes::default(),
             drawn: Drawing::default(),
         }
+    }
+
+    /// The same with the facts of a session with these settings. Its process is nobody's business but its gateway's.
+    #[must_use]
+    pub fn of(catalog: &Catalog, settings: &Settings, now: Timestamp, rng: Rng, max_rows: u32) -> Self {
+        let database = &settings.database;
+        let is_there =
+            |schema: &&String| shown_schema(database, schema) == "public" || catalog.schemas.contains(schema);
+        let schema = settings.search_path.iter().find(is_there);
+        let session = SessionFacts {
+            database: database.clone(),
+            user: settings.user.clone(),
+            schema: schema.map(|stored| shown_schema(database, stored).to_owned()),
+            backend: 0,
+        };
+        Self { session, ..Self::new(now, rng, &settings.time_zone, max_rows) }
     }
 }

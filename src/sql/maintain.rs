@@ -2,6 +2,7 @@
 
 use super::bind::find_by_parts;
 use super::parse::Maintain;
+use super::settings::Settings;
 use crate::catalog::Catalog;
 use crate::types::{SqlError, SqlState};
 
@@ -9,9 +10,9 @@ use crate::types::{SqlError, SqlState};
 ///
 /// # Errors
 /// 42P01, 42703.
-pub fn maintain(catalog: &Catalog, statement: &Maintain, search_path: &[String]) -> Result<&'static str, SqlError> {
+pub fn maintain(catalog: &Catalog, statement: &Maintain, settings: &Settings) -> Result<&'static str, SqlError> {
     for named in &statement.tables {
-        let table = find_by_parts(catalog, &named.parts, search_path)?;
+        let table = find_by_parts(catalog, &named.parts, settings)?;
         if let Some(missing) = named.columns.iter().find(|column| table.column(column).is_none()) {
             let message = format!("column \"{missing}\" of relation \"{}\" does not exist", table.name);
             return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, message));

@@ -425,10 +425,9 @@ impl Set {
     #[must_use]
     pub fn definition(&self, catalog: &Catalog) -> Option<String> {
         let table = catalog.table_by_id(self.sequence)?;
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let called = if self.called { " CALLED" } else { "" };
-        let (schema, name) = (quoted(&table.schema), quoted(&table.name));
-        Some(format!("ALTER SEQUENCE {schema}.{name} SETVAL {}{called}", self.value))
+        let name = catalog.written_name(&table.schema, &table.name);
+        Some(format!("ALTER SEQUENCE {name} SETVAL {}{called}", self.value))
     }
 }
 

@@ -8,7 +8,12 @@ use tokio_postgres::{Client, NoTls};
 
 /// Connects, patiently: a node that has just started may still be reading its log or electing.
 pub(crate) async fn connect(node: &Node) -> Client {
-    let config = format!("host={} port={} user=orrery dbname=orrery", node.pg.ip(), node.pg.port());
+    connect_to(node, "orrery").await
+}
+
+/// The same, to a database.
+async fn connect_to(node: &Node, database: &str) -> Client {
+    let config = format!("host={} port={} user=orrery dbname={database}", node.pg.ip(), node.pg.port());
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match tokio_postgres::connect(&config, NoTls).await {
@@ -181,4 +186,29 @@ DROP TABLE planet;
     let errors: Vec<&str> = stderr.lines().filter(|line| line.contains("ERROR")).collect();
     insta::assert_snapshot!(format!("{}---\n{}\n", String::from_utf8_lossy(&output.stdout), errors.join("\n")));
     assert_eq!(node.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn statements_of_operators_articles_work_as_written() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(data.path(), &[]);
+    let client = connect(&node).await;
+    let rows = client.query("SELECT node_id, is_alive FROM system.nodes;", &[]).await.unwrap();
+    let rows: Vec<(i32, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [(1, true)]);
+    client.batch_execute("CREATE DATABASE testdb;").await.unwrap();
+    client.batch_execute("CREATE TABLE testdb.users (id int PRIMARY KEY, name text);").await.unwrap();
+    client.batch_execute("INSERT INTO testdb.users VALUES (1, 'ada');").await.unwrap();
+    let seen = |rows: Vec<tokio_postgres::Row>| -> Vec<(i32, String)> {
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    assert_eq!(seen(client.query("SELECT * FROM testdb.users;", &[]).await.unwrap()), [(1, "ada".to_owned())]);
+    let inside = connect_to(&node, "testdb").await;
+    assert_eq!(seen(inside.query("SELECT * FROM users", &[]).await.unwrap()), [(1, "ada".to_owned())]);
+    assert_eq!(sqlstate(&inside, "DROP DATABASE testdb").await, "55006");
+    client.batch_execute("DROP DATABASE testdb").await.unwrap();
+    assert_eq!(sqlstate(&inside, "SELECT * FROM users").await, "42P01");
+    let config = format!("host={} port={} user=orrery dbname=testdb", node.pg.ip(), node.pg.port());
+    let refused = tokio_postgres::connect(&config, NoTls).await.err().expect("there is no such database any more");
+    assert_eq!(refused.code().map(|code| code.code()), Some("3D000"));
 }

@@ -13,7 +13,7 @@
 //!   definition that the others held to be under way: `regressions/decision_twice`.)
 
 use super::settling::Settling;
-use super::{Executed, StateMachine, context};
+use super::{Executed, StateMachine};
 use crate::catalog::Catalog;
 use crate::partition::command::dice;
 use crate::partition::dedup::Seen;
@@ -355,7 +355,8 @@ impl StateMachine {
         let several = placed.at.len() > 1;
         // Rows that each draws for itself must not draw alike; what all draw alike must.
         let own = if several && plan.draws_by_row() { u64::from(share.own.0).rotate_left(32) } else { 0 };
-        let mut context = context(settings, now, dice(global.seed ^ own, number), statement.max_rows);
+        let mut context =
+            sql::Context::of(&self.catalog, settings, now, dice(global.seed ^ own, number), statement.max_rows);
         context.at = share.own;
         context.together = placed.settles;
         context.changes = std::mem::take(&mut standing.changes);
@@ -453,7 +454,7 @@ impl StateMachine {
         let sql::Definition { mut catalog, tag, notices, mut work } = define(&self.catalog, text, &surroundings)?;
         let mut before = Arc::clone(&self.catalog);
         let mut round = 0;
-        let mut context = context(settings, timestamp, dice(seed, 0), 0);
+        let mut context = sql::Context::of(&self.catalog, settings, timestamp, dice(seed, 0), 0);
         context.share = Some(sql::Share { own: self.partition, partitions });
         loop {
             if !self.bring_rows(standing, (&before, &catalog), &work, &mut context, &mut round, values)? {
@@ -722,7 +723,7 @@ impl StateMachine {
     pub(in crate::partition) fn sum_for_test(&self, text: &str) -> i64 {
         let parsed = sql::parse(text).expect("SQL");
         let plan = sql::prepare(&self.catalog, &parsed[0], &Settings::default(), &[]).expect("a plan");
-        let mut context = context(&Settings::default(), self.last_timestamp, dice(0, 0), 0);
+        let mut context = sql::Context::of(&self.catalog, &Settings::default(), self.last_timestamp, dice(0, 0), 0);
         let result = plan.query(&self.store, &[], &mut context).expect("a result");
         match result.rows[0][0] {
             crate::types::Value::Int8(sum) => sum,

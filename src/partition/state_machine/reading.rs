@@ -8,7 +8,7 @@
 //! - The outcome of a read is in no deduplication table (rules A9): its rows are where they were frozen, and if they are lost it
 //!   is begun anew.
 
-use super::{Executed, Globals, Standing, StateMachine, context};
+use super::{Executed, Globals, Standing, StateMachine};
 use crate::partition::command::dice;
 use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Showing, Vote};
 use crate::partition::message::{Settings, StatementResult};
@@ -121,7 +121,13 @@ impl StateMachine {
         let several = placed.at.len() > 1;
         // Rows that each draws for itself must not draw alike.
         let own = if several && plan.draws_by_row() { u64::from(share.own.0).rotate_left(32) } else { 0 };
-        let mut context = context(settings, global.timestamp, dice(global.seed ^ own, number), statement.max_rows);
+        let mut context = sql::Context::of(
+            &self.catalog,
+            settings,
+            global.timestamp,
+            dice(global.seed ^ own, number),
+            statement.max_rows,
+        );
         if !several {
             return plan.query(rows, &statement.parameters, &mut context);
         }

@@ -5,8 +5,8 @@
 //! committed logs, told again to whoever asks, and logged with the decision for those who execute later. The number of rounds
 //! follows from what all of them say, so all of them come to the same.
 
+use super::StateMachine;
 use super::participant::{Standing, round_of};
-use super::{StateMachine, context};
 use crate::partition::command::dice;
 use crate::partition::global::Placed;
 use crate::partition::message::Settings;
@@ -39,7 +39,8 @@ impl StateMachine {
         let mut settling = standing.settling.take().unwrap_or_default();
         loop {
             let seed = standing.global.seed ^ own ^ u64::from(settling.rounds + 1).rotate_left(48);
-            let mut context = context(settings, standing.global.timestamp, dice(seed, number), 0);
+            let mut context =
+                sql::Context::of(&self.catalog, settings, standing.global.timestamp, dice(seed, number), 0);
             context.at = share.own;
             let round = round_of(number, settling.rounds + 1);
             if settling.rounds == 0 && standing.sent.last().is_none_or(|(last, _)| *last != round) {

@@ -111,6 +111,8 @@ enum Task {
     Parse(Parse),
     /// Describe: the kind (`S` or `P`) and the name.
     Describe(u8, String),
+    /// The session is to begin, once it is known whether its database exists.
+    Enter,
     /// Execute: the portal and the most rows to return; 0: all.
     Execute(String, usize),
 }
@@ -192,6 +194,8 @@ pub(super) struct Connection {
     deadline: Instant,
     /// ReadyForQuery was the last thing said.
     answered: bool,
+    /// The client has been told that its session has begun.
+    greeted: bool,
     /// Since when the client has been expected to say what comes next: since the last ReadyForQuery.
     idle_since: Option<Instant>,
     /// The client has asked to cancel the current statement.
@@ -244,6 +248,7 @@ impl Connection {
             wanted: CatalogVersion(0),
             deadline: now,
             answered: false,
+            greeted: false,
             idle_since: None,
             cancelled: false,
             drew: Drew::default(),
@@ -455,6 +460,7 @@ impl Connection {
             Task::Simple(statements) => self.perform_simple(turn, statements),
             Task::Parse(parse) => self.perform_parse(turn, parse),
             Task::Describe(kind, name) => self.perform_describe(turn, kind, name),
+            Task::Enter => self.enter(turn),
             Task::Execute(portal, max_rows) => self.perform_execute(turn, portal, max_rows),
         }
     }
@@ -479,6 +485,9 @@ impl Connection {
             return self.redo();
         }
         self.redo = None;
+        if !self.greeted {
+            return self.fatal(turn, &error);
+        }
         self.writer.error(Severity::Error, &error);
         self.flush = true;
         self.copy = None;

@@ -19,6 +19,7 @@ use super::calls::Role;
 use super::execution::{BatchJob, Item, result_lost};
 use super::extended::shifted;
 use super::{Connection, Job};
+use crate::catalog::Catalog;
 use crate::partition::dice;
 use crate::partition::global::{GlobalBody, GlobalOutcome, Placed, Vote};
 use crate::partition::message::{Outcome, RequestBody, StatementResult};
@@ -67,14 +68,20 @@ impl Collecting {
     }
 
     /// All parts of one statement's result as one.
-    fn result_of(&self, number: usize, item: &Item, placed: &Placed, zone: &str) -> Result<StatementResult, SqlError> {
+    fn result_of(
+        &self,
+        number: usize,
+        item: &Item,
+        placed: &Placed,
+        around: (&Catalog, &sql::Settings),
+    ) -> Result<StatementResult, SqlError> {
         let part = |partition| self.parts.get(partition).and_then(|part| part.results.get(number)).cloned();
         let mut parts = placed.at.iter().map(|partition| part(partition).unwrap_or_default()).collect::<Vec<_>>();
         if parts.len() == 1 {
             return Ok(parts.remove(0));
         }
         let dice = dice(self.place.seed, number);
-        let mut context = sql::Context::new(self.place.timestamp, dice, zone, placed.statement.max_rows);
+        let mut context = sql::Context::of(around.0, around.1, self.place.timestamp, dice, placed.statement.max_rows);
         item.plan().merge(parts, &item.parameters, &mut context)
     }
 }
@@ -140,7 +147,7 @@ impl Connection {
         };
         let mut results = Vec::with_capacity(job.items.len());
         for (number, (item, placed)) in job.items.iter().zip(statements).enumerate() {
-            match collecting.result_of(number, item, placed, &settings.time_zone) {
+            match collecting.result_of(number, item, placed, (&turn.shared.catalog, settings)) {
                 Ok(result) => results.push(result),
                 Err(error) if collecting.changes => return self.fail(turn, no_result(&error)),
                 Err(error) if sql::wanted(&error).is_some() => {

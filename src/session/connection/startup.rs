@@ -1,16 +1,18 @@
 //! From the first byte to the first ReadyForQuery.
 
-use super::{Cancel, Connection, Phase};
+use super::{Cancel, Connection, Phase, Task};
+use crate::catalog::BUILT_IN_DATABASES;
 use crate::session::codec::{self, Malformed, Opening};
 use crate::session::settings::Settings;
 use crate::session::shared::Turn;
+use crate::sometimes;
 use crate::types::{SessionId, SqlError, SqlState};
 use pgwire::messages::startup::Startup;
 
 /// Newest minor version of protocol 3 that is spoken.
 const NEWEST_MINOR: u16 = 2;
-/// Databases that exist.
-const DATABASES: [&str; 2] = ["orrery", "postgres"];
+/// Most databases that are named to whoever asks for one that is not there.
+const MAX_HINTED: usize = 8;
 
 /// What came of looking at the input.
 pub(super) enum Taken {
@@ -63,12 +65,7 @@ impl Connection {
             return Err(SqlError::unsupported("streaming replication is not supported"));
         }
         // PostgreSQL takes the user's name for a missing database; nobody has one of his own here.
-        let database = parameter("database").unwrap_or(DATABASES[0]);
-        if !DATABASES.contains(&database) {
-            let message = format!("database \"{database}\" does not exist");
-            return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message)
-                .hint("The databases are \"orrery\" and \"postgres\"."));
-        }
+        let database = parameter("database").unwrap_or(BUILT_IN_DATABASES[0]);
         if turn.shared.sessions >= turn.shared.config.max_connections {
             turn.shared.stats.refused += 1;
             return Err(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
@@ -116,6 +113,30 @@ impl Connection {
     pub(super) fn complete_startup(&mut self, turn: &mut Turn<'_>, number: u64) {
         self.session = SessionId { gateway: number, counter: self.session.counter };
         self.phase = Phase::Open;
+        self.begin(turn);
+        self.enter(turn);
+    }
+
+    /// The session begins if its database exists. One that is not known here is asked for first.
+    pub(super) fn enter(&mut self, turn: &mut Turn<'_>) {
+        let database = &self.settings.travelling().database;
+        if turn.shared.catalog.has_database(database) {
+            return self.greet(turn);
+        }
+        if !self.confirmed {
+            sometimes!("session.database_looked_up");
+            return self.refresh(turn, Task::Enter);
+        }
+        let others = turn.shared.catalog.databases.iter().map(String::as_str);
+        let known: Vec<_> = BUILT_IN_DATABASES.into_iter().chain(others.take(MAX_HINTED)).collect();
+        let message = format!("database \"{database}\" does not exist");
+        let error = SqlError::new(SqlState::INVALID_CATALOG_NAME, message)
+            .hint(format!("There are \"{}\"; CREATE DATABASE makes another.", known.join("\", \"")));
+        self.fatal(turn, &error);
+    }
+
+    fn greet(&mut self, turn: &Turn<'_>) {
+        self.greeted = true;
         self.writer.authentication_ok();
         for (name, value) in self.settings.reported() {
             self.writer.parameter_status(name, &value);

@@ -261,8 +261,8 @@ impl Connection {
     pub(super) fn step_settled(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
         let Block::Open(open) = &self.block else { return self.broken(turn) };
         let number = open.statements.saturating_sub(1);
-        let time_zone = &self.settings.travelling().time_zone;
-        let mut context = sql::Context::new(open.began, dice(open.seed, number as usize), time_zone, 0);
+        let (settings, dice) = (self.settings.travelling(), dice(open.seed, number as usize));
+        let mut context = sql::Context::of(&turn.shared.catalog, settings, open.began, dice, 0);
         let mut parts: Vec<_> = std::mem::take(&mut job.parts).into_values().filter_map(Result::ok).collect();
         let result = if parts.len() == 1 {
             Ok(parts.remove(0))

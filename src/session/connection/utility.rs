@@ -48,8 +48,7 @@ impl Answer {
 impl Connection {
     /// VACUUM and ANALYZE: their tables must exist.
     pub(super) fn maintain(&self, turn: &Turn<'_>, statement: &Maintain) -> Result<Answer, SqlError> {
-        let search_path = &self.settings.travelling().search_path;
-        sql::maintain(&turn.shared.catalog, statement, search_path).map(Answer::tag)
+        sql::maintain(&turn.shared.catalog, statement, self.settings.travelling()).map(Answer::tag)
     }
 
     /// Answers a statement that is the session's own business.
@@ -169,14 +168,8 @@ fn joined(name: &str, values: &[String]) -> String {
 
 /// Surroundings of a statement that is evaluated here.
 pub(super) fn context(turn: &mut Turn<'_>, now: Timestamp, settings: &Settings, process: i32) -> sql::Context {
-    let travelling = settings.travelling();
-    let mut context = sql::Context::new(now, turn.shared.dice(), &travelling.time_zone, 0);
-    context.session.database.clone_from(&travelling.database);
-    context.session.user.clone_from(&travelling.user);
-    context.session.schema = {
-        let exists = |schema: &&String| *schema == "public" || turn.shared.catalog.schemas.contains(schema);
-        travelling.search_path.iter().find(exists).cloned()
-    };
+    let dice = turn.shared.dice();
+    let mut context = sql::Context::of(&turn.shared.catalog, settings.travelling(), now, dice, 0);
     context.session.backend = process;
     context
 }

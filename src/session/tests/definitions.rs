@@ -91,3 +91,48 @@ fn rows_move_when_a_table_gets_a_key() {
          query SELECT count(*) FROM u"
     );
 }
+
+#[test]
+fn databases() {
+    shows!(
+        "partitions 3
+         session
+         quiet
+         query CREATE DATABASE testdb; CREATE TABLE testdb.users (id serial PRIMARY KEY, name text UNIQUE)
+         query CREATE TABLE users (id int)
+         2: open
+         2: startup user=ada database=testdb
+         2: query INSERT INTO users (name) VALUES ('ada'), ('bob') RETURNING id
+         2: query CREATE SCHEMA s; SET search_path = s, public; CREATE TABLE t (a int PRIMARY KEY, u int DEFAULT nextval('users_id_seq'))
+         2: query INSERT INTO t (a) VALUES (1); SELECT * FROM s.t; SELECT current_database(), current_schema()
+         2: query CREATE UNIQUE INDEX ON t (u)
+         2: query SELECT setval('users_id_seq', 50); SELECT setval('public.users_id_seq', 60)
+         2: query SELECT * FROM orrery.users; SELECT pg_get_serial_sequence('public.users', 'id'); DROP DATABASE testdb
+         query SELECT * FROM testdb.users ORDER BY id; INSERT INTO testdb.s.t (a) VALUES (2) RETURNING u
+         query SELECT schema, name FROM system.tables WHERE schema <> 'system' ORDER BY 1, 2
+         query SELECT * FROM system.databases
+         query DROP DATABASE testdb
+         2: query SELECT * FROM users
+         2: query CREATE TABLE users (a int)
+         3: open
+         3: startup user=ada database=testdb"
+    );
+}
+
+#[test]
+fn a_database_that_was_made_elsewhere_is_looked_up() {
+    shows!(
+        "session
+         elsewhere CREATE DATABASE shop
+         2: open
+         2: startup user=ada database=shop
+         2: query SELECT current_database()
+         3: open
+         3: startup user=ada database=nowhere
+         fault drop
+         fault drop
+         4: open
+         4: startup user=ada database=other
+         sleep 60000"
+    );
+}

@@ -9,7 +9,7 @@ use crate::types::{SqlError, SqlState, Value};
 
 impl Binder<'_> {
     pub(in crate::sql) fn copy(&mut self, copy: &parse::Copy) -> Result<Write, SqlError> {
-        let table = find_by_parts(self.catalog, &copy.table.parts, &self.settings.search_path)?.clone();
+        let table = find_by_parts(self.catalog, &copy.table.parts, self.settings)?.clone();
         let mut columns = Vec::with_capacity(copy.table.columns.len());
         for name in &copy.table.columns {
             let column = table.column(name).ok_or_else(|| {

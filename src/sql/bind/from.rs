@@ -52,8 +52,8 @@ impl Binder<'_> {
                     let bound = bound.clone();
                     return self.named(bound, only, alias.as_ref());
                 }
-                let table = find_relation(self.catalog, name, &self.settings.search_path)
-                    .map_err(|error| self.at(name.span(), error))?;
+                let table =
+                    find_relation(self.catalog, name, self.settings).map_err(|error| self.at(name.span(), error))?;
                 let shown = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
                 let mut scope = Scope::of_table(table, &shown);
                 self.rename(&mut scope, &shown, alias.as_ref())?;

@@ -22,7 +22,7 @@ mod write;
 
 pub(super) use data_type::{data_type, data_type_in};
 pub(super) use from::shifted;
-pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified};
+pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified, qualified_parts};
 pub(super) use sequence::{draws, quoted_name, renamed_in, sequences_in, stored_name};
 pub(super) use standalone::{Use, column_uses, conversion, converted_default, default_value};
 pub(super) use write::output_columns;
@@ -315,20 +315,19 @@ pub(super) fn check_condition(table: &Table, expression: &ast::Expr, text: &str)
 /// Checks a column's default in a definition; returns it as the catalog keeps it, its sequences named in full.
 pub(super) fn check_default(
     catalog: &Catalog,
-    search_path: &[String],
+    settings: &Settings,
     column: &Column,
     text: &str,
 ) -> Result<String, SqlError> {
-    let settings = Settings { search_path: search_path.to_vec(), ..Settings::default() };
     let strip = |mut error: SqlError| {
         error.position = None;
         error
     };
     let expression = parse_expression(text).map_err(strip)?;
-    let mut binder = Binder::new(catalog, &settings, text, &[]);
+    let mut binder = Binder::new(catalog, settings, text, &[]);
     binder.aggregates = Aggregates::Refused("DEFAULT expressions");
     binder.default_value(column, &expression).map_err(strip)?;
-    Ok(sequence::stored(catalog, search_path, &binder.draws, text))
+    Ok(sequence::stored(catalog, settings, &binder.draws, text))
 }
 
 impl Binder<'_> {

@@ -1,6 +1,7 @@
 //! Names: folding, qualification, and the errors that say what was not found.
 
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, Table, stored_schema};
+use crate::sql::settings::Settings;
 use crate::types::{SqlError, SqlState};
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 use std::sync::Arc;
@@ -29,23 +30,42 @@ pub(in crate::sql) fn name_parts(name: &ObjectName) -> Result<Vec<String>, SqlEr
         .collect()
 }
 
-/// Schema, if one is named, and name. The databases `orrery` and `postgres` may stand before them.
-pub(in crate::sql) fn qualified(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
-    qualified_parts(&name_parts(name)?)
+/// The stored name of the schema, if one is named, and the name.
+pub(in crate::sql) fn qualified(
+    catalog: &Catalog,
+    settings: &Settings,
+    name: &ObjectName,
+) -> Result<(Option<String>, String), SqlError> {
+    qualified_parts(catalog, settings, &name_parts(name)?)
 }
 
-/// The same from parts that are folded already.
-fn qualified_parts(parts: &[String]) -> Result<(Option<String>, String), SqlError> {
+/// The same from parts that are folded already. A schema that does not exist is named as one of the session's database.
+pub(in crate::sql) fn qualified_parts(
+    catalog: &Catalog,
+    settings: &Settings,
+    parts: &[String],
+) -> Result<(Option<String>, String), SqlError> {
     match parts {
         [name] => Ok((None, name.clone())),
-        [schema, name] => Ok((Some(schema.clone()), name.clone())),
-        [database, schema, name] if ["orrery", "postgres"].contains(&database.as_str()) => {
-            Ok((Some(schema.clone()), name.clone()))
+        [qualifiers @ .., name] if (1..=2).contains(&qualifiers.len()) => {
+            let schema = catalog.schema_named(&settings.database, qualifiers);
+            let missing = || match qualifiers {
+                [schema] => Some(stored_schema(&settings.database, schema)),
+                [database, schema] => catalog.has_database(database).then(|| stored_schema(database, schema)),
+                _ => None,
+            };
+            match schema.or_else(missing) {
+                Some(schema) => Ok((Some(schema), name.clone())),
+                None => Err(SqlError::new(
+                    SqlState::INVALID_CATALOG_NAME,
+                    format!("database \"{}\" does not exist", qualifiers[0]),
+                )),
+            }
         }
-        _ => Err(SqlError::unsupported(format!(
-            "cross-database references are not implemented: \"{}\"",
-            parts.join(".")
-        ))),
+        _ => Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!("improper qualified name (too many dotted names): {}", parts.join(".")),
+        )),
     }
 }
 
@@ -53,18 +73,18 @@ fn qualified_parts(parts: &[String]) -> Result<(Option<String>, String), SqlErro
 pub(in crate::sql) fn find_table<'a>(
     catalog: &'a Catalog,
     name: &ObjectName,
-    search_path: &[String],
+    settings: &Settings,
 ) -> Result<&'a Arc<Table>, SqlError> {
-    find_by_parts(catalog, &name_parts(name)?, search_path)
+    find_by_parts(catalog, &name_parts(name)?, settings)
 }
 
 /// The same by parts of a name that are folded already.
 pub(in crate::sql) fn find_by_parts<'a>(
     catalog: &'a Catalog,
     parts: &[String],
-    search_path: &[String],
+    settings: &Settings,
 ) -> Result<&'a Arc<Table>, SqlError> {
-    let table = relation_by_parts(catalog, parts, search_path)?;
+    let table = relation_by_parts(catalog, parts, settings)?;
     if table.is_system() {
         let message = format!("permission denied: \"{}\" is a system table", table.name);
         // 42501, insufficient_privilege.
@@ -81,19 +101,18 @@ pub(in crate::sql) fn find_by_parts<'a>(
 pub(in crate::sql) fn find_relation<'a>(
     catalog: &'a Catalog,
     name: &ObjectName,
-    search_path: &[String],
+    settings: &Settings,
 ) -> Result<&'a Arc<Table>, SqlError> {
-    relation_by_parts(catalog, &name_parts(name)?, search_path)
+    relation_by_parts(catalog, &name_parts(name)?, settings)
 }
 
 fn relation_by_parts<'a>(
     catalog: &'a Catalog,
     parts: &[String],
-    search_path: &[String],
+    settings: &Settings,
 ) -> Result<&'a Arc<Table>, SqlError> {
-    let (schema, table) = qualified_parts(parts)?;
-    catalog.find_relation(schema.as_deref(), &table, search_path).ok_or_else(|| {
-        let shown = schema.map_or_else(|| table.clone(), |schema| format!("{schema}.{table}"));
-        SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
+    let (schema, table) = qualified_parts(catalog, settings, parts)?;
+    catalog.find_relation(schema.as_deref(), &table, &settings.search_path).ok_or_else(|| {
+        SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{}\" does not exist", parts.join(".")))
     })
 }

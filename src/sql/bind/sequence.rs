@@ -9,6 +9,7 @@ use crate::sql::expr::{Call, Expr};
 use crate::sql::function;
 use crate::sql::plan::Node;
 use crate::sql::sequence::{Draws, Placed};
+use crate::sql::settings::Settings;
 use crate::types::{DataType, SqlError, SqlState, Value};
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
@@ -57,14 +58,15 @@ impl Binder<'_> {
         let span = ast::Spanned::span(argument);
         let Some(name) = self.literal_argument(argument)? else { return Ok(None) };
         let parts = names_in(&name)?;
-        let stored = ["public".to_owned()];
-        let path = if self.stored { &stored[..] } else { &self.settings.search_path };
-        let (schema, relation) = match parts.as_slice() {
-            [relation] => (None, relation),
-            [schema, relation] | [_, schema, relation] => (Some(schema.as_str()), relation),
-            _ => return self.error(span, SqlState(*b"42602"), format!("invalid name syntax: \"{name}\"")),
-        };
-        let found = self.catalog.find_relation(schema, relation, path);
+        // The catalog's own texts are read as in `orrery`, whoever reads them.
+        let stored = Settings::default();
+        let settings = if self.stored { &stored } else { self.settings };
+        if parts.is_empty() || parts.len() > 3 {
+            return self.error(span, SqlState(*b"42602"), format!("invalid name syntax: \"{name}\""));
+        }
+        let (schema, relation) =
+            super::qualified_parts(self.catalog, settings, &parts).map_err(|error| self.at(span, error))?;
+        let found = self.catalog.find_relation(schema.as_deref(), &relation, &settings.search_path);
         match found {
             Some(table) if table.is_sequence() => Ok(Some(Arc::clone(table))),
             Some(table) => {
@@ -103,7 +105,7 @@ impl Binder<'_> {
         let (Some(table), Some(name)) = (self.literal_argument(table)?, self.literal_argument(column)?) else {
             return Ok(Value::Null);
         };
-        let table = find_by_parts(self.catalog, &names_in(&table)?, &self.settings.search_path)?;
+        let table = find_by_parts(self.catalog, &names_in(&table)?, self.settings)?;
         let column = table.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
             SqlError::new(SqlState::UNDEFINED_COLUMN, message)
@@ -244,17 +246,14 @@ pub(in crate::sql) fn draws(expr: &Expr) -> bool {
 }
 
 /// A default as the catalog keeps it: the sequences that it draws from named whatever the search path is.
-pub(super) fn stored(catalog: &Catalog, search_path: &[String], draws: &Draws, text: &str) -> String {
+pub(super) fn stored(catalog: &Catalog, settings: &Settings, draws: &Draws, text: &str) -> String {
     if draws.is_empty() {
         return text.to_owned();
     }
     renamed_in(text, &|name| {
         let parts = names_in(name).ok()?;
-        let found = match parts.as_slice() {
-            [relation] => catalog.find_relation(None, relation, search_path),
-            [schema, relation] | [_, schema, relation] => catalog.find_relation(Some(schema), relation, &[]),
-            _ => None,
-        };
+        let (schema, relation) = super::qualified_parts(catalog, settings, &parts).ok()?;
+        let found = catalog.find_relation(schema.as_deref(), &relation, &settings.search_path);
         found.filter(|found| found.is_sequence()).map(|sequence| stored_name(sequence))
     })
 }

@@ -52,9 +52,7 @@ impl Binder<'_> {
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unsupported("INSERT into a function or query is not supported"));
         };
-        let table = find_table(self.catalog, name, &self.settings.search_path)
-            .map_err(|error| self.at(name.span(), error))?
-            .clone();
+        let table = find_table(self.catalog, name, self.settings).map_err(|error| self.at(name.span(), error))?.clone();
         let columns = self.insert_columns(&table, &insert.columns)?;
         let source = match &insert.source {
             None => {
@@ -334,8 +332,7 @@ impl Binder<'_> {
         if !table.joins.is_empty() {
             return Err(SqlError::unsupported("joins in UPDATE and DELETE are not supported"));
         }
-        let found =
-            find_table(self.catalog, name, &self.settings.search_path).map_err(|error| self.at(name.span(), error))?;
+        let found = find_table(self.catalog, name, self.settings).map_err(|error| self.at(name.span(), error))?;
         let alias = alias.as_ref().map_or_else(|| found.name.clone(), |alias| fold(&alias.name));
         Ok((found.clone(), alias))
     }
@@ -415,7 +412,7 @@ impl Binder<'_> {
         }
         let mut tables = Vec::with_capacity(truncate.table_names.len());
         for target in &truncate.table_names {
-            let table = find_table(self.catalog, &target.name, &self.settings.search_path)
+            let table = find_table(self.catalog, &target.name, self.settings)
                 .map_err(|error| self.at(target.name.span(), error))?;
             tables.push(table.clone());
         }

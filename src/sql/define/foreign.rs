@@ -5,6 +5,7 @@ use super::names::joined;
 use crate::catalog::{Catalog, ForeignAction, ForeignKey, Table};
 use crate::sql::bind::{find_table, fold, qualified};
 use crate::sql::integrity::{comparable, referenced_key};
+use crate::sql::settings::Settings;
 use crate::types::{SqlError, SqlState, TableId};
 use sqlparser::ast::{
     ConstraintCharacteristics, ConstraintReferenceMatchKind, DeferrableInitial, ForeignKeyConstraint, Ident,
@@ -20,15 +21,15 @@ pub(super) const DEPENDENT_OBJECTS_STILL_EXIST: SqlState = SqlState(*b"2BP01");
 /// A foreign key of `table`, which need not be in the catalog yet. `columns` are those of a REFERENCES behind a column.
 pub(super) fn resolve(
     catalog: &Catalog,
-    search_path: &[String],
+    settings: &Settings,
     table: &Table,
     told: &ForeignKeyConstraint,
     columns: &[Ident],
 ) -> Result<ForeignKey, SqlError> {
     let own = position_of(table, if told.columns.is_empty() { columns } else { &told.columns })?;
-    let (schema, parent_name) = qualified(&told.foreign_table)?;
+    let (schema, parent_name) = qualified(catalog, settings, &told.foreign_table)?;
     let is_own = parent_name == table.name && schema.as_ref().is_none_or(|schema| *schema == table.schema);
-    let parent = match find_table(catalog, &told.foreign_table, search_path) {
+    let parent = match find_table(catalog, &told.foreign_table, settings) {
         Ok(parent) if parent.id != table.id && !(is_own && schema.is_none()) => Some(Arc::clone(parent)),
         Err(error) if !is_own => return Err(error),
         _ => None,

@@ -4,13 +4,13 @@ use super::Change;
 use super::names::{Names, joined};
 use super::placement;
 use crate::catalog::{Index, IndexState, Table};
-use crate::sql::bind::{find_table, fold, qualified};
+use crate::sql::bind::{find_table, fold};
 use crate::types::{SqlError, SqlState};
 use sqlparser::ast::{self, OrderBySort};
 
 pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateIndex) -> Result<&'static str, SqlError> {
     refuse_what_is_missing(create)?;
-    let table = find_table(&change.catalog, &create.table_name, change.search_path)?.clone();
+    let table = find_table(&change.catalog, &create.table_name, change.settings)?.clone();
     let columns = columns(&table, &create.columns)?;
     let mut names = Names { catalog: &change.catalog, schema: &table.schema, given: Vec::new() };
     let name = match &create.name {
@@ -19,7 +19,7 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateIndex) -> Resu
             names.choose(&table.name, &joined_columns(&columns), "idx")
         }
         Some(name) => {
-            let (_, name) = qualified(name)?;
+            let (_, name) = change.qualified(name)?;
             if !names.is_free(&name) {
                 let message = format!("relation \"{name}\" already exists");
                 if !create.if_not_exists {

@@ -4,6 +4,7 @@
 //! that they are sound and then kept as text. What a definition asks of the rows that are there it says as [`Work`].
 
 mod alter;
+mod database;
 mod foreign;
 mod index;
 mod names;
@@ -17,10 +18,10 @@ pub(super) use placement::check_keys;
 pub(super) use work::TableWork;
 pub use work::Work;
 
-use super::bind::qualified;
+use super::bind;
 use super::parse::{self, Parsed, activation};
 use super::settings::Settings;
-use crate::catalog::{Catalog, Index, IndexState, Table, system};
+use crate::catalog::{Catalog, Index, IndexState, Table, shown_schema, system};
 use crate::types::{CatalogVersion, SqlError, SqlState, TableId, Timestamp, TreeId};
 use sqlparser::ast::{self, ObjectType, SchemaName, Statement};
 use std::sync::Arc;
@@ -57,7 +58,6 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
     let Surroundings { settings, partitions, now } = *surroundings;
     let mut next = Change {
         catalog: catalog.clone(),
-        search_path: &settings.search_path,
         settings,
         text: &statement.text,
         partitions,
@@ -69,9 +69,10 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
     };
     let tag = match statement.statement.as_deref() {
         None if statement.is_internal() => next.activate(&statement.text)?,
-        None => match parse::sequence(&statement.text)? {
-            Some(statement) => sequence::define(&mut next, &statement)?,
-            None => placement::partition(&mut next)?,
+        None => match (parse::sequence(&statement.text)?, parse::database(&statement.text)?) {
+            (Some(statement), _) => sequence::define(&mut next, &statement)?,
+            (None, Some(statement)) => database::define(&mut next, &statement)?,
+            (None, None) => placement::partition(&mut next)?,
         },
         Some(Statement::Truncate(truncate)) => sequence::truncate(&mut next, truncate)?,
         Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
@@ -101,17 +102,15 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
 /// The DDL that puts the next index that is being built in use, for whoever has seen that it holds; `None`: none is.
 #[must_use]
 pub fn next_to_finish(catalog: &Catalog) -> Option<String> {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     catalog.tables.values().find_map(|table| {
         let index = table.indexes.iter().find(|index| index.state.is_building())?;
-        Some(format!("ALTER INDEX {}.{} SET ACTIVE", quoted(&table.schema), quoted(&index.name)))
+        Some(format!("ALTER INDEX {} SET ACTIVE", catalog.written_name(&table.schema, &index.name)))
     })
 }
 
 /// A catalog in the making.
 struct Change<'a> {
     catalog: Catalog,
-    search_path: &'a [String],
     settings: &'a Settings,
     text: &'a str,
     /// Number of data partitions.
@@ -138,12 +137,15 @@ impl Change<'_> {
 
     /// The schema to create in.
     fn schema_for(&self, named: Option<String>) -> Result<String, SqlError> {
-        let missing =
-            |name: &str| SqlError::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"));
+        let missing = |name: &str| {
+            let message = format!("schema \"{}\" does not exist", shown_schema(&self.settings.database, name));
+            SqlError::new(SqlState::INVALID_SCHEMA_NAME, message)
+        };
         let schema = match named {
             Some(schema) if self.catalog.has_schema(&schema) => schema,
             Some(schema) => return Err(missing(&schema)),
             None => self
+                .settings
                 .search_path
                 .iter()
                 .find(|schema| self.catalog.has_schema(schema) && *schema != "pg_catalog")
@@ -167,16 +169,18 @@ impl Change<'_> {
         let SchemaName::Simple(name) = name else {
             return Err(SqlError::unsupported("CREATE SCHEMA AUTHORIZATION is not supported"));
         };
-        let (_, name) = qualified(name)?;
+        let (name, shown) = self.schema_name(name)?;
         if self.catalog.has_schema(&name) {
-            let message = format!("schema \"{name}\" already exists");
+            let message = format!("schema \"{shown}\" already exists");
             if !if_not_exists {
                 return Err(SqlError::new(SqlState::DUPLICATE_SCHEMA, message));
             }
             self.notice(SqlState::DUPLICATE_SCHEMA, format!("{message}, skipping"));
-        } else if name.starts_with("pg_") {
-            return Err(SqlError::new(SqlState::RESERVED_NAME, format!("unacceptable schema name \"{name}\""))
-                .detail("The prefix \"pg_\" is reserved for system schemas."));
+        } else if shown.starts_with("pg_") || self.is_ambiguous(&name, &shown) {
+            return Err(SqlError::new(SqlState::RESERVED_NAME, format!("unacceptable schema name \"{shown}\""))
+                .detail(
+                    "The prefix \"pg_\" is reserved for system schemas, a database's name and a dot for its own.",
+                ));
         } else {
             self.catalog.schemas.push(name);
         }
@@ -199,9 +203,9 @@ impl Change<'_> {
         };
         self.cascades |= cascade;
         if kind == ObjectType::Table {
-            let found = names.iter().filter_map(|name| qualified(name).ok());
+            let found = names.iter().filter_map(|name| self.qualified(name).ok());
             let found = found.filter_map(|(schema, table)| {
-                Some(self.catalog.find_table(schema.as_deref(), &table, self.search_path)?.id)
+                Some(self.catalog.find_table(schema.as_deref(), &table, &self.settings.search_path)?.id)
             });
             let doomed: Vec<_> = found.collect();
             self.release_references(&doomed, cascade)?;
@@ -219,12 +223,12 @@ impl Change<'_> {
 
     /// The outcome of a drop: `Some` says what was not there.
     fn drop_table(&mut self, name: &ast::ObjectName, _: bool) -> Result<Option<(SqlState, String)>, SqlError> {
-        let (schema, table) = qualified(name)?;
+        let (schema, table) = self.qualified(name)?;
         if schema.as_deref() == Some(system::SCHEMA) && system::table(&table).is_some() {
             let message = format!("permission denied: \"{table}\" is a system table");
             return Err(SqlError::new(SqlState(*b"42501"), message));
         }
-        if let Some(found) = self.catalog.find_table(schema.as_deref(), &table, self.search_path).cloned() {
+        if let Some(found) = self.catalog.find_table(schema.as_deref(), &table, &self.settings.search_path).cloned() {
             if found.is_sequence() {
                 let message = format!("\"{table}\" is not a table");
                 return Err(
@@ -235,15 +239,16 @@ impl Change<'_> {
             return Ok(None);
         }
         Ok(Some(match schema {
-            Some(schema) if !self.catalog.has_schema(&schema) => {
-                (SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
-            }
+            Some(schema) if !self.catalog.has_schema(&schema) => (
+                SqlState::INVALID_SCHEMA_NAME,
+                format!("schema \"{}\" does not exist", shown_schema(&self.settings.database, &schema)),
+            ),
             _ => (SqlState::UNDEFINED_TABLE, format!("table \"{table}\" does not exist")),
         }))
     }
 
     fn drop_index(&mut self, name: &ast::ObjectName, cascade: bool) -> Result<Option<(SqlState, String)>, SqlError> {
-        let (schema, name) = qualified(name)?;
+        let (schema, name) = self.qualified(name)?;
         let Some((table, index)) = self.find_index(schema, &name) else {
             let owner = self.catalog.tables.values().find(|table| table.primary_key_name.as_deref() == Some(&name));
             return match owner {
@@ -268,25 +273,25 @@ impl Change<'_> {
     fn find_index(&self, schema: Option<String>, name: &str) -> Option<(Arc<Table>, Index)> {
         let found = match schema {
             Some(schema) => self.catalog.index(&schema, name),
-            None => self.search_path.iter().find_map(|schema| self.catalog.index(schema, name)),
+            None => self.settings.search_path.iter().find_map(|schema| self.catalog.index(schema, name)),
         };
         found.map(|(table, index)| (Arc::clone(table), index.clone()))
     }
 
     fn drop_schema(&mut self, name: &ast::ObjectName, cascade: bool) -> Result<Option<(SqlState, String)>, SqlError> {
-        let (_, name) = qualified(name)?;
+        let (name, shown) = self.schema_name(name)?;
         if !self.catalog.schemas.contains(&name) {
             if self.catalog.has_schema(&name) {
-                return Err(SqlError::unsupported(format!("schema \"{name}\" cannot be dropped")));
+                return Err(SqlError::unsupported(format!("schema \"{shown}\" cannot be dropped")));
             }
-            return Ok(Some((SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))));
+            return Ok(Some((SqlState::INVALID_SCHEMA_NAME, format!("schema \"{shown}\" does not exist"))));
         }
         let inside: Vec<_> = self.catalog.tables.keys().filter(|(schema, _)| *schema == name).cloned().collect();
         if let (Some((_, table)), false) = (inside.first(), cascade) {
             let state = SqlState(*b"2BP01");
-            let message = format!("cannot drop schema {name} because other objects depend on it");
+            let message = format!("cannot drop schema {shown} because other objects depend on it");
             return Err(SqlError::new(state, message)
-                .detail(format!("table {name}.{table} depends on schema {name}"))
+                .detail(format!("table {shown}.{table} depends on schema {shown}"))
                 .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
         let doomed: Vec<_> =
@@ -299,7 +304,7 @@ impl Change<'_> {
 
     /// `ALTER INDEX … SET ACTIVE`, which only sessions say: see [`next_to_finish`].
     fn activate(&mut self, text: &str) -> Result<&'static str, SqlError> {
-        let (schema, name) = activation(text)?;
+        let (schema, name) = bind::qualified_parts(&self.catalog, self.settings, &activation(text)?)?;
         let (table, index) = self
             .find_index(schema, &name)
             .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;

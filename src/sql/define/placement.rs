@@ -198,7 +198,7 @@ fn parts(list: &str) -> Vec<String> {
 /// `PARTITION TABLE t ON COLUMN c`, as VoltDB has it.
 pub(super) fn partition(change: &mut Change<'_>) -> Result<&'static str, SqlError> {
     let (name, column) = partition_table(change.text)?;
-    let mut table = Table::clone(find_by_parts(&change.catalog, &name, change.search_path)?);
+    let mut table = Table::clone(find_by_parts(&change.catalog, &name, change.settings)?);
     if table.becoming_primary().is_some() {
         return Err(SqlError::new(SqlState(*b"55006"), "the table is getting a primary key")
             .hint("Wait until ALTER TABLE … ADD PRIMARY KEY has ended."));

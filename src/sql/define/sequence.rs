@@ -10,10 +10,9 @@
 use super::Change;
 use super::names::Names;
 use crate::catalog::{Catalog, Column, Identity, Sequence, Table};
-use crate::sql::bind::{Binder, Statement, quoted_name, renamed_in, sequences_in, stored_name};
+use crate::sql::bind::{Binder, Statement, qualified_parts, quoted_name, renamed_in, sequences_in, stored_name};
 use crate::sql::parse::{self, Options};
 use crate::sql::plan::Write;
-use crate::sql::settings::Settings;
 use crate::types::{DataType, SqlError, SqlState, TableId};
 use sqlparser::ast;
 use std::collections::BTreeSet;
@@ -189,7 +188,7 @@ fn create(
     name: &[String],
     options: &Options,
 ) -> Result<&'static str, SqlError> {
-    let (schema, name) = parts_of(name)?;
+    let (schema, name) = qualified_parts(&change.catalog, change.settings, name)?;
     let schema = change.schema_for(schema)?;
     if change.catalog.has_relation(&schema, &name) {
         let message = format!("relation \"{name}\" already exists");
@@ -215,20 +214,11 @@ pub(super) fn add(change: &mut Change<'_>, sequence: Sequence, schema: String, n
     Arc::new(table)
 }
 
-fn parts_of(parts: &[String]) -> Result<(Option<String>, String), SqlError> {
-    match parts {
-        [name] => Ok((None, name.clone())),
-        [schema, name] => Ok((Some(schema.clone()), name.clone())),
-        [_, schema, name] => Ok((Some(schema.clone()), name.clone())),
-        _ => Err(invalid(format!("improper qualified name: {}", parts.join(".")))),
-    }
-}
-
 impl Change<'_> {
     /// The sequence of a name; `None`: it is not there, and need not be.
     fn find_sequence(&mut self, parts: &[String], if_exists: bool) -> Result<Option<Arc<Table>>, SqlError> {
-        let (schema, name) = parts_of(parts)?;
-        match self.catalog.find_table(schema.as_deref(), &name, self.search_path) {
+        let (schema, name) = qualified_parts(&self.catalog, self.settings, parts)?;
+        match self.catalog.find_table(schema.as_deref(), &name, &self.settings.search_path) {
             Some(found) if found.is_sequence() => Ok(Some(Arc::clone(found))),
             Some(_) => Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a sequence"))),
             None => {
@@ -248,8 +238,8 @@ impl Change<'_> {
         name: &ast::ObjectName,
         _: bool,
     ) -> Result<Option<(SqlState, String)>, SqlError> {
-        let (schema, name) = crate::sql::bind::qualified(name)?;
-        let Some(found) = self.catalog.find_table(schema.as_deref(), &name, self.search_path).cloned() else {
+        let (schema, name) = self.qualified(name)?;
+        let Some(found) = self.catalog.find_table(schema.as_deref(), &name, &self.settings.search_path).cloned() else {
             return Ok(Some((SqlState::UNDEFINED_TABLE, format!("sequence \"{name}\" does not exist"))));
         };
         if !found.is_sequence() {
@@ -291,7 +281,7 @@ fn own(change: &mut Change<'_>, sequence: &Table, owner: Option<&[String]>) -> R
     let owner = match owner {
         None => None,
         Some([table @ .., column]) if !table.is_empty() => {
-            let found = crate::sql::bind::find_by_parts(&change.catalog, table, change.search_path)?;
+            let found = crate::sql::bind::find_by_parts(&change.catalog, table, change.settings)?;
             if found.schema != sequence.schema {
                 return Err(not_ready("sequence must be in same schema as table it is linked to"));
             }
@@ -356,7 +346,7 @@ fn identity_of(
     column: &str,
     identity: &parse::Identity,
 ) -> Result<(), SqlError> {
-    let found = match crate::sql::bind::find_by_parts(&change.catalog, table, change.search_path) {
+    let found = match crate::sql::bind::find_by_parts(&change.catalog, table, change.settings) {
         Ok(found) => Arc::clone(found),
         Err(error) if if_exists && error.state == SqlState::UNDEFINED_TABLE => {
             change.notice(SqlState(*b"00000"), format!("{}, skipping", error.message));
@@ -484,8 +474,7 @@ pub(super) fn truncate(change: &mut Change<'_>, truncate: &ast::Truncate) -> Res
 
 /// The tables that a TRUNCATE empties, those that reference them among them where it cascades.
 fn emptied(change: &Change<'_>, truncate: &ast::Truncate) -> Result<Vec<TableId>, SqlError> {
-    let settings = Settings { search_path: change.search_path.to_vec(), ..Settings::default() };
-    match Binder::new(&change.catalog, &settings, change.text, &[]).truncate(truncate)? {
+    match Binder::new(&change.catalog, change.settings, change.text, &[]).truncate(truncate)? {
         Statement::Write { write: Write::Truncate(tables), .. } => Ok(tables.iter().map(|table| table.id).collect()),
         _ => Err(SqlError::new(SqlState::INTERNAL_ERROR, "a TRUNCATE is bound as one")),
     }

@@ -6,8 +6,9 @@ use super::index::joined_columns;
 use super::names::Names;
 use super::{placement, sequence};
 use crate::catalog::{Catalog, Check, Column, Identity, Index, IndexState, Sequence, Table};
-use crate::sql::bind::{self, data_type_in, fold, qualified};
+use crate::sql::bind::{self, data_type_in, fold};
 use crate::sql::parse::{Options, character_position};
+use crate::sql::settings::Settings;
 use crate::types::{DataType, SqlError, SqlState, TableId, TreeId};
 use sqlparser::ast::{self, ColumnOption, Ident, TableConstraint};
 
@@ -43,7 +44,7 @@ struct Key {
 pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Result<&'static str, SqlError> {
     refuse_what_is_missing(create)?;
     let options = placement::options(&create.table_options)?;
-    let (schema, name) = qualified(&create.name)?;
+    let (schema, name) = change.qualified(&create.name)?;
     let schema = change.schema_for(schema)?;
     if change.catalog.has_relation(&schema, &name) {
         let message = format!("relation \"{name}\" already exists");
@@ -62,7 +63,7 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     }
     draft.resolve_keys()?;
     draft.resolve_checks()?;
-    draft.resolve_defaults(change.search_path)?;
+    draft.resolve_defaults(change.settings)?;
     let Draft { mut table, next_tree, foreign, sequences, .. } = draft;
     let text = change.text;
     let at = |ident: &Ident, error: SqlError| error.at(character_position(text, ident.span.start));
@@ -71,7 +72,7 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     placement::own_keys(change, &mut table, false);
     placement::check_keys(&table, change.partitions)?;
     for (told, column) in foreign {
-        let key = foreign::resolve(&change.catalog, change.search_path, &table, &told, column.as_slice())?;
+        let key = foreign::resolve(&change.catalog, change.settings, &table, &told, column.as_slice())?;
         table.foreign_keys.push(key);
     }
     change.catalog.next_table += 1;
@@ -301,14 +302,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn resolve_defaults(&mut self, search_path: &[String]) -> Result<(), SqlError> {
+    fn resolve_defaults(&mut self, settings: &Settings) -> Result<(), SqlError> {
         let catalog = self.names.catalog;
         for (place, column) in self.table.columns.iter_mut().enumerate() {
             // A serial's is made here, for a sequence that is not there yet.
             if let Some(default) = &column.default
                 && !self.sequences.iter().any(|sequence| sequence.column == place)
             {
-                column.default = Some(bind::check_default(catalog, search_path, column, default)?);
+                column.default = Some(bind::check_default(catalog, settings, column, default)?);
             }
         }
         Ok(())

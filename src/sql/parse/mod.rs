@@ -6,6 +6,7 @@
 
 mod administer;
 mod copy;
+mod database;
 mod kind;
 mod maintain;
 mod sequence;
@@ -14,6 +15,7 @@ mod text;
 mod utility;
 
 pub use copy::{Copy, CopyFormat};
+pub(in crate::sql) use database::{Database, database};
 pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
 pub use maintain::Maintain;
 pub(in crate::sql) use sequence::{Identity, Options, Sequence, sequence};

@@ -57,6 +57,7 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
         }
         "alter" if words.activation()?.is_some() => Kind::Define,
         "create" | "alter" if words.sequence(first == "create")?.is_some() => Kind::Define,
+        "create" | "drop" if words.database(first == "create")?.is_some() => Kind::Define,
         "partition" => {
             words.partition_table()?;
             Kind::Define
@@ -71,8 +72,8 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
     Ok(Some(kind))
 }
 
-/// Schema and name in `ALTER INDEX … SET ACTIVE`, which `sqlparser` does not have.
-pub(in crate::sql) fn activation(text: &str) -> Result<(Option<String>, String), SqlError> {
+/// The name, in its parts, in `ALTER INDEX … SET ACTIVE`, which `sqlparser` does not have.
+pub(in crate::sql) fn activation(text: &str) -> Result<Vec<String>, SqlError> {
     let tokens = super::tokenize(text)?;
     let tokens = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
     let mut words = Words { text, tokens, at: 1 };
@@ -99,7 +100,7 @@ impl Words<'_> {
     }
 
     /// What follows ALTER in `ALTER INDEX … SET ACTIVE`; `None` if it is something else.
-    fn activation(&mut self) -> Result<Option<(Option<String>, String)>, SqlError> {
+    fn activation(&mut self) -> Result<Option<Vec<String>>, SqlError> {
         let start = self.at;
         if self.accept("index") {
             let mut names = vec![self.name()?];
@@ -107,8 +108,7 @@ impl Words<'_> {
                 names.push(self.name()?);
             }
             if self.accept("set") && self.accept("active") {
-                let name = names.pop().unwrap_or_default();
-                return Ok(Some((names.pop(), name)));
+                return Ok(Some(names));
             }
         }
         self.at = start;

@@ -43,7 +43,7 @@ impl Alteration<'_, '_> {
         }
         let place = self.table.columns.len();
         if let Some(text) = &column.default {
-            let stored = bind::check_default(&self.change.catalog, self.change.search_path, &column, text)?;
+            let stored = bind::check_default(&self.change.catalog, self.change.settings, &column, text)?;
             column.default = Some(stored);
             let value = bind::default_value(&self.change.catalog, self.change.settings, &column)?;
             if bind::draws(&value) {
@@ -148,7 +148,7 @@ impl Alteration<'_, '_> {
                 format!("column \"{}\" of relation \"{}\" is an identity column", column.name, self.table.name);
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
         }
-        let text = bind::check_default(&self.change.catalog, self.change.search_path, column, &value.to_string())?;
+        let text = bind::check_default(&self.change.catalog, self.change.settings, column, &value.to_string())?;
         let changed = Column { default: Some(text.clone()), ..column.clone() };
         let compiled = bind::default_value(&self.change.catalog, self.change.settings, &changed)?;
         // DEFAULT NULL is no default.

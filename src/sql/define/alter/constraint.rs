@@ -94,7 +94,7 @@ impl Alteration<'_, '_> {
         told: &ast::ForeignKeyConstraint,
         columns: &[Ident],
     ) -> Result<(), SqlError> {
-        let key = foreign::resolve(&self.change.catalog, self.change.search_path, &self.table, told, columns)?;
+        let key = foreign::resolve(&self.change.catalog, self.change.settings, &self.table, told, columns)?;
         self.table.foreign_keys.push(key);
         Ok(())
     }

@@ -45,7 +45,7 @@ struct Alteration<'c, 'a> {
 }
 
 pub(super) fn table(change: &mut Change<'_>, alter: &ast::AlterTable) -> Result<&'static str, SqlError> {
-    let table = match find_table(&change.catalog, &alter.name, change.search_path) {
+    let table = match find_table(&change.catalog, &alter.name, change.settings) {
         Ok(table) => Arc::clone(table),
         Err(error) if error.state == SqlState::UNDEFINED_TABLE => {
             if let [Operation::RenameTable { table_name }] = alter.operations.as_slice()

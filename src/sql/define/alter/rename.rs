@@ -5,7 +5,7 @@
 
 use super::{constraint, quoted};
 use crate::catalog::{Check, Table};
-use crate::sql::bind::{self, Use, fold, qualified};
+use crate::sql::bind::{self, Use, fold, name_parts};
 use crate::sql::define::Change;
 use crate::sql::parse::{byte_offset, is_forgiving};
 use crate::types::{SqlError, SqlState};
@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 /// A name without a schema: RENAME moves nothing elsewhere.
 fn new_name(name: &ast::ObjectName) -> Result<String, SqlError> {
-    match qualified(name)? {
-        (None, name) => Ok(name),
-        (Some(_), _) => Err(SqlError::new(SqlState::SYNTAX_ERROR, "the new name takes no schema")),
+    match name_parts(name)?.as_mut_slice() {
+        [name] => Ok(std::mem::take(name)),
+        _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, "the new name takes no schema")),
     }
 }
 
@@ -127,7 +127,7 @@ fn owner(change: &Change<'_>, schema: Option<&str>, name: &str) -> Option<Arc<Ta
     let within = |schema: &str| change.catalog.tables.values().filter(|table| table.schema == schema).find(has);
     match schema {
         Some(schema) => within(schema).cloned(),
-        None => change.search_path.iter().find_map(|schema| within(schema)).cloned(),
+        None => change.settings.search_path.iter().find_map(|schema| within(schema)).cloned(),
     }
 }
 
@@ -139,7 +139,7 @@ pub(in crate::sql::define) fn index(
 ) -> Result<&'static str, SqlError> {
     let AlterIndexOperation::RenameIndex { index_name } = operation;
     if !rename_relation(change, name, &new_name(index_name)?)? {
-        let message = format!("relation \"{}\" does not exist", qualified(name)?.1);
+        let message = format!("relation \"{}\" does not exist", change.qualified(name)?.1);
         if !is_forgiving(change.text) {
             return Err(SqlError::new(SqlState::UNDEFINED_TABLE, message));
         }
@@ -158,7 +158,7 @@ pub(super) fn index_as_table(
 }
 
 fn rename_relation(change: &mut Change<'_>, name: &ast::ObjectName, new: &str) -> Result<bool, SqlError> {
-    let (schema, old) = qualified(name)?;
+    let (schema, old) = change.qualified(name)?;
     let Some(table) = owner(change, schema.as_deref(), &old) else { return Ok(false) };
     relation_taken(change, &table.schema, new)?;
     let mut renamed = Table::clone(&table);
