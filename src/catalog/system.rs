@@ -153,6 +153,21 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         ],
     },
     SystemTable {
+        name: "recoveries",
+        description: "Replicas that lack something, and those that have fetched a snapshot since their node was started.",
+        key: 2,
+        columns: &[
+            ("node", Int4, "The node."),
+            ("partition", Int4, "The partition."),
+            ("state", Text, "`fetching a snapshot`, `waiting for a snapshot`, `catching up`, `getting its vote back`, `forming the cluster`, `waiting to be taught`, `recovered`."),
+            ("source", Int4, "The node that sends the snapshot."),
+            ("snapshot", Int8, "Log position of the snapshot, or the least that is wanted."),
+            ("bytes", Int8, "Bytes of it that have come."),
+            ("executed", Int8, "Position that the replica has executed."),
+            ("target", Int8, "Position known to be committed: there it lacks nothing."),
+        ],
+    },
+    SystemTable {
         name: "replicas",
         description: "Replicas of partitions, one of a node that does not answer too.",
         key: 2,

@@ -6,6 +6,7 @@
 
 use crate::consensus::Role;
 use crate::directory::Directory;
+pub use crate::partition::{FetchFacts, RecoveryFacts};
 use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -42,6 +43,19 @@ pub struct Ask {
     pub wanted: Wanted,
     /// Has worker 0 relayed it?
     pub relayed: bool,
+    /// What its replicas are to fetch before they answer.
+    pub recover: Vec<Recover>,
+}
+
+/// A replica is to pull a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recover {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// From whom.
+    pub from: NodeId,
+    /// At this position or later; a replica that has come as far fetches nothing.
+    pub at_least: LogIndex,
 }
 
 /// A worker's answer.
@@ -120,6 +134,8 @@ pub struct ReplicaFacts {
     pub pending: u32,
     /// How suspicious its leader's silence is, in thousandths.
     pub suspicion: Option<u32>,
+    /// What it lacks.
+    pub recovery: RecoveryFacts,
 }
 
 /// A client session at one moment.

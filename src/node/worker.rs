@@ -343,7 +343,7 @@ impl Worker {
                     replica.announced(index, digest);
                 }
             }
-            Body::Ask(ask) => self.asked(now, wall, ask),
+            Body::Ask(ask) => self.asked(now, wall, &ask),
             Body::Facts(facts) => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.facts(now, wall, facts);

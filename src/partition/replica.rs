@@ -4,7 +4,7 @@ mod global;
 mod keeping;
 mod reading;
 
-pub use keeping::{Keep, KeepingConfig};
+pub use keeping::{Keep, KeepingConfig, RecoveryFacts};
 
 use crate::catalog::Catalog;
 use crate::consensus::{Change, Consensus, FollowerStatus, Membership, NotLeader, Ready, Refused, Role, Status};

@@ -70,6 +70,17 @@ pub enum FileOrder {
     Abandon,
 }
 
+/// A snapshot that is, or was, fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFacts {
+    /// From whom.
+    pub from: NodeId,
+    /// Its position; before the first chunk has come the least that is wanted.
+    pub index: LogIndex,
+    /// Bytes that have come.
+    pub bytes: u64,
+}
+
 /// Snapshots held for others.
 #[derive(Default)]
 pub(super) struct Sources {
@@ -165,6 +176,8 @@ pub(super) struct Download {
     retry_at: Instant,
     attempts: u32,
     built: Option<StateMachine>,
+    /// Bytes that have come of it.
+    bytes: u64,
     /// Messages to be sent.
     pub(super) asks: Vec<(NodeId, SnapshotMessage)>,
     /// Orders for the file.
@@ -191,6 +204,7 @@ impl Download {
             retry_at: now,
             attempts: 0,
             built: None,
+            bytes: 0,
             asks: Vec::new(),
             orders: Vec::new(),
         };
@@ -201,6 +215,12 @@ impl Download {
     /// Which snapshot, if known.
     pub(super) const fn header(&self) -> Option<Header> {
         self.header
+    }
+
+    /// How far it has come.
+    pub(super) fn facts(&self) -> FetchFacts {
+        let index = self.header.map_or(self.at_least, |header| header.floor.index);
+        FetchFacts { from: self.from, index, bytes: self.bytes }
     }
 
     /// Has this replica executed what the download would bring?
@@ -253,6 +273,7 @@ impl Download {
         self.builder.push(&bytes).map_err(|reason| GivenUp(reason.to_string()))?;
         sometimes!("partition.snapshot_chunk_taken");
         self.attempts = 0;
+        self.bytes += bytes.len() as u64;
         self.awaited = next;
         self.arrived = Some(bytes);
         self.pump(now)
@@ -308,6 +329,7 @@ impl Download {
         self.awaited = Some(Position::default());
         self.arrived = None;
         self.file_wants = false;
+        self.bytes = 0;
         self.built = None;
     }
 

@@ -1,6 +1,6 @@
 //! A survey: one question to every node, and the answers that have come in time.
 
-use crate::cluster::facts::{Ask, Facts, Wanted, WorkerFacts};
+use crate::cluster::facts::{Ask, Facts, Recover, Wanted, WorkerFacts};
 use crate::sometimes;
 use crate::types::{Duration, Incarnation, Instant, NodeId, WorkerId};
 use std::collections::BTreeMap;
@@ -35,8 +35,14 @@ impl Survey {
         patience: Duration,
     ) -> Self {
         let Asker { node, worker, incarnation, session } = asker;
-        let ask = Ask { node, worker, incarnation, session, number, wanted, relayed: false };
+        let ask = Ask { node, worker, incarnation, session, number, wanted, relayed: false, recover: Vec::new() };
         Self { ask, nodes, answers: BTreeMap::new(), again: Some(now + patience / 2), until: now + patience }
+    }
+
+    /// The same, with what replicas are to fetch.
+    pub(super) fn recovering(mut self, recover: Vec<Recover>) -> Self {
+        self.ask.recover = recover;
+        self
     }
 
     /// The question, with the nodes that have not answered.

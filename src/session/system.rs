@@ -7,8 +7,8 @@
 use super::survey::Survey;
 use crate::catalog::system::{SYSTEM_TABLES, tables};
 use crate::catalog::{BUILT_IN_DATABASES, Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
-use crate::cluster::facts::{ReplicaFacts, Wanted, WorkerFacts};
-use crate::consensus::Role;
+use crate::cluster::facts::{FetchFacts, ReplicaFacts, Wanted, WorkerFacts};
+use crate::consensus::{Role, Standing};
 use crate::directory::{Directory, Node};
 use crate::sql;
 use crate::types::{LogIndex, NodeId, PartitionId, Timestamp, Value};
@@ -75,6 +75,7 @@ pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
         "indexes" => defined(sources).flat_map(indexes).collect(),
         "nodes" => nodes(sources),
         "partitions" => partitions(sources),
+        "recoveries" => recoveries(sources),
         "replicas" => replicas(sources),
         "sequences" => sequences(sources),
         "sessions" => workers(sources).flat_map(sessions).collect(),
@@ -196,7 +197,7 @@ fn width(table: &str) -> usize {
 }
 
 /// The replicas that have answered, of each partition.
-fn answering(survey: &Survey) -> BTreeMap<PartitionId, Vec<(NodeId, &ReplicaFacts)>> {
+pub(super) fn answering(survey: &Survey) -> BTreeMap<PartitionId, Vec<(NodeId, &ReplicaFacts)>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (node, workers) in survey.nodes() {
         for replica in workers.into_iter().flat_map(|worker| &worker.replicas) {
@@ -263,6 +264,58 @@ fn replicas(sources: &Sources<'_>) -> Vec<Row> {
             row.resize(width("replicas") - 1, Value::Null);
             row.push(optional_text(placement.and_then(|placement| placement.role(node))));
             rows.push(row);
+        }
+    }
+    rows
+}
+
+/// A replica is far behind from so many committed entries on that it has not executed: under load it is always a few behind.
+const FAR_BEHIND: u64 = 256;
+
+/// Does it lack what it will not have in a moment?
+pub(super) fn is_behind(replica: &ReplicaFacts, all: &[(NodeId, &ReplicaFacts)]) -> bool {
+    replica.recovery.lacks_state || lag(committed(all), replica) >= FAR_BEHIND
+}
+
+/// How a replica comes to what it lacks, in words, with the snapshot that is fetched for it; `None`: it lacks nothing, and has
+/// fetched nothing in this life.
+pub(super) fn recovery_of(
+    replica: &ReplicaFacts,
+    all: &[(NodeId, &ReplicaFacts)],
+) -> Option<(&'static str, Option<FetchFacts>)> {
+    let recovery = &replica.recovery;
+    let state = match recovery.standing {
+        _ if recovery.fetch.is_some() => "fetching a snapshot",
+        Standing::Outside => "waiting to be taught",
+        Standing::Forming => "forming the cluster",
+        Standing::Recovering => "getting its vote back",
+        Standing::Member if recovery.lacks_state => "waiting for a snapshot",
+        Standing::Member if is_behind(replica, all) => "catching up",
+        Standing::Member => {
+            return recovery.fetched.map(|fetched| ("recovered", Some(fetched)));
+        }
+    };
+    Some((state, recovery.fetch))
+}
+
+fn recoveries(sources: &Sources<'_>) -> Vec<Row> {
+    let Some(survey) = sources.survey else { return Vec::new() };
+    let mut rows = Vec::new();
+    for (partition, replicas) in answering(survey) {
+        let committed = committed(&replicas);
+        for (node, replica) in &replicas {
+            let Some((state, fetch)) = recovery_of(replica, &replicas) else { continue };
+            let of_fetch = |value: fn(FetchFacts) -> Value| fetch.map_or(Value::Null, value);
+            rows.push(vec![
+                int4(node.0),
+                int4(partition.0),
+                text(state),
+                of_fetch(|fetch| int4(fetch.from.0)),
+                of_fetch(|fetch| int8(fetch.index.0)),
+                of_fetch(|fetch| int8(fetch.bytes)),
+                int8(replica.executed.0),
+                int8(committed.0),
+            ]);
         }
     }
     rows

@@ -196,6 +196,9 @@ async fn statements_of_operators_articles_work_as_written() {
     let rows = client.query("SELECT node_id, is_alive FROM system.nodes;", &[]).await.unwrap();
     let rows: Vec<(i32, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(rows, [(1, true)]);
+    client.batch_execute("RECOVER NODE 1;").await.unwrap();
+    assert_eq!(sqlstate(&client, "RECOVER NODE 2;").await, "42704");
+    assert!(client.query("SELECT * FROM system.recoveries", &[]).await.unwrap().is_empty());
     client.batch_execute("CREATE DATABASE testdb;").await.unwrap();
     client.batch_execute("CREATE TABLE testdb.users (id int PRIMARY KEY, name text);").await.unwrap();
     client.batch_execute("INSERT INTO testdb.users VALUES (1, 'ada');").await.unwrap();

@@ -1,8 +1,8 @@
 //! What a worker tells of itself: answers to questions of sessions anywhere in the cluster, events, health.
 
 use super::{Worker, WorkerConfig};
-use crate::cluster::facts::{Ask, EventFacts, Facts, ReplicaFacts, WorkerFacts};
-use crate::consensus::{Standing, Status};
+use crate::cluster::facts::{Ask, EventFacts, Facts, Recover, ReplicaFacts, WorkerFacts};
+use crate::consensus::{Fetch, Standing, Status};
 use crate::env::{Endpoint, Env, Port};
 use crate::node::durable::Found;
 use crate::node::wire::Body;
@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// A session somewhere asks this node.
-    pub(super) fn asked(&mut self, now: Instant, wall: Timestamp, ask: Ask) {
+    pub(super) fn asked(&mut self, now: Instant, wall: Timestamp, ask: &Ask) {
         if !self.config.nodes.contains(&ask.node) {
             return;
         }
@@ -96,10 +96,23 @@ impl Worker {
                 self.observed.outbox.push((to, Body::Ask(Ask { relayed: true, ..ask.clone() })));
             }
         }
-        let worker = self.facts(now, wall, &ask);
+        self.recover(now, wall, &ask.recover);
+        let worker = self.facts(now, wall, ask);
         let facts = Facts { incarnation: ask.incarnation, session: ask.session, number: ask.number, worker };
         let to = Endpoint { node: ask.node, port: Port::Worker(ask.worker) };
         self.observed.outbox.push((to, Body::Facts(facts)));
+    }
+
+    /// An operator does not want to wait until replicas here have what they lack.
+    fn recover(&mut self, now: Instant, wall: Timestamp, orders: &[Recover]) {
+        for Recover { partition, from, at_least } in orders {
+            let Some(replica) = self.replicas.get_mut(partition) else { continue };
+            if replica.recover(now, Fetch { from: *from, at_least: *at_least }) {
+                let text =
+                    format!("partition {}: a snapshot is fetched from node {}, as asked for", partition.0, from.0);
+                self.events.info(wall, "recover", Some(*partition), text);
+            }
+        }
     }
 
     /// Sends what [`Worker::asked`] has left.
@@ -124,6 +137,7 @@ impl Worker {
                 digest,
                 pending: u32::try_from(replica.pending()).unwrap_or(u32::MAX),
                 suspicion: replica.suspicion(now),
+                recovery: replica.recovery(),
             }
         };
         let gateway = self.gateway.as_ref();

@@ -6,12 +6,13 @@
 
 use super::Replica;
 use crate::checkpoint::Header;
-use crate::consensus::{Fetch, Floor};
+use crate::consensus::{Fetch, Floor, Role, Standing};
 use crate::partition::snapshot::{Position, Snapshot};
 use crate::partition::state_machine::StateMachine;
-use crate::partition::transfer::{Download, FileOrder, GivenUp, SnapshotMessage, Sources};
+use crate::partition::transfer::{Download, FetchFacts, FileOrder, GivenUp, SnapshotMessage, Sources};
 use crate::types::{Duration, Instant, LogIndex, NodeId, PartitionId};
 use crate::{planted, sometimes};
+use serde::{Deserialize, Serialize};
 
 /// How a replica keeps its state.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,19 @@ pub struct Keep {
     pub snapshots: Vec<(NodeId, SnapshotMessage)>,
 }
 
+/// How a replica comes to what it lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryFacts {
+    /// Has it its vote?
+    pub standing: Standing,
+    /// Its state is missing: it executes nothing until it has a snapshot.
+    pub lacks_state: bool,
+    /// The snapshot that is on its way here.
+    pub fetch: Option<FetchFacts>,
+    /// The last one that was installed in this life.
+    pub fetched: Option<FetchFacts>,
+}
+
 /// What a replica keeps, and what it is about.
 pub(super) struct Keeping {
     config: KeepingConfig,
@@ -44,6 +58,8 @@ pub(super) struct Keeping {
     saved: LogIndex,
     work: Work,
     sources: Sources,
+    /// The last snapshot that was installed.
+    fetched: Option<FetchFacts>,
     /// Bytes of the checkpoint in the making, and of the last one.
     written: u64,
     saved_bytes: u64,
@@ -65,7 +81,7 @@ enum Work {
 
 impl Keeping {
     pub(super) fn new(config: KeepingConfig, saved: LogIndex) -> Self {
-        Self { config, saved, work: Work::Idle, sources: Sources::default(), written: 0, saved_bytes: 0 }
+        Self { config, saved, work: Work::Idle, sources: Sources::default(), fetched: None, written: 0, saved_bytes: 0 }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -162,9 +178,11 @@ impl Replica {
                 sometimes!("partition.checkpoint_behind_execution", self.machine.executed() > floor.index);
             }
             Work::Download(download) if download.header() == Some(header) => {
+                let facts = download.facts();
                 if let Some(machine) = download.into_built()
                     && self.consensus.installed(now, floor, machine.membership())
                 {
+                    self.keeping.fetched = Some(facts);
                     self.install(machine);
                 } else {
                     sometimes!("partition.snapshot_overtaken_when_whole");
@@ -198,6 +216,28 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// An operator wants a snapshot to be fetched, if this replica has not come as far. Tells whether it is fetched.
+    pub fn recover(&mut self, now: Instant, fetch: Fetch) -> bool {
+        let wanted = self.consensus.status().role != Role::Leader && self.machine.executed() < fetch.at_least;
+        if wanted {
+            sometimes!("partition.recovery_ordered");
+            self.fetch(now, fetch);
+        }
+        wanted
+    }
+
+    /// What it lacks, and how it comes to that.
+    #[must_use]
+    pub fn recovery(&self) -> RecoveryFacts {
+        let status = self.consensus.status();
+        let fetch = match &self.keeping.work {
+            Work::Download(download) => Some(download.facts()),
+            Work::Idle | Work::Own { .. } => None,
+        };
+        let (standing, lacks_state) = (status.standing, status.lacks_state);
+        RecoveryFacts { standing, lacks_state, fetch, fetched: self.keeping.fetched }
     }
 
     /// Consensus wants a snapshot.

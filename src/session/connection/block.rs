@@ -125,6 +125,7 @@ impl Connection {
                     .hint("Each definition is a transaction of its own: say it before BEGIN or after COMMIT."))
             }
             (Block::Open(_), Kind::Maintain(maintain)) if maintain.vacuum => within("VACUUM"),
+            (Block::Open(open), Kind::Recover(_)) if !open.implicit => within("RECOVER NODE"),
             (Block::Open(_), Kind::Discard(Discard::All)) => within("DISCARD ALL"),
             (Block::Open(_), _) => Ok(()),
         }
@@ -237,7 +238,7 @@ impl Connection {
     }
 
     /// Writes an answer and goes on.
-    fn answered(&mut self, turn: &mut Turn<'_>, answer: &Answer, origin: Origin) {
+    pub(super) fn answered(&mut self, turn: &mut Turn<'_>, answer: &Answer, origin: Origin) {
         self.write_answer(answer, matches!(origin, Origin::Simple(_)), &Formats::default());
         self.go_on(turn, origin);
     }

@@ -222,7 +222,15 @@ impl Connection {
             Some(Job::Define(job)) => self.define_done(turn, &job, outcome),
             Some(Job::Administer(job)) => self.administered(turn, *job, outcome),
             Some(Job::Commit(job)) => self.commit_done(turn, job, outcome),
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Step(_) | Job::Observe(_) | Job::Cut(_) | Job::Draw(_))
+            Some(
+                Job::Confirm(_)
+                | Job::Again(_)
+                | Job::Step(_)
+                | Job::Observe(_)
+                | Job::Recover(_)
+                | Job::Cut(_)
+                | Job::Draw(_),
+            )
             | None => {
                 self.broken(turn);
             }
@@ -296,7 +304,10 @@ impl Connection {
                 self.retire(&call);
                 self.execute_again(turn, job);
             }
-            Some(Job::Confirm(_) | Job::Again(_) | Job::Observe(_) | Job::Draw(_) | Job::Administer(_)) | None => {
+            Some(
+                Job::Confirm(_) | Job::Again(_) | Job::Observe(_) | Job::Recover(_) | Job::Draw(_) | Job::Administer(_),
+            )
+            | None => {
                 self.broken(turn);
             }
         }

@@ -356,6 +356,10 @@ impl Connection {
                 self.finish_portal(&name);
                 self.administer(turn, change, &statement.parsed.text, Origin::Portal(name, max_rows));
             }
+            Kind::Recover(node) => {
+                self.finish_portal(&name);
+                self.recover(turn, node, Origin::Portal(name, max_rows));
+            }
             Kind::Copy(_) => self.begin_copy(turn, Task::Execute(name, max_rows)),
             Kind::Maintain(ref maintain) => match self.maintain(turn, maintain) {
                 Ok(answer) => {

@@ -11,6 +11,7 @@
 //! - `definition`: DDL, in several requests.
 //! - `draw`: values of sequences, before statements that draw them are sent.
 //! - `copy`: COPY … FROM STDIN.
+//! - `recover`: RECOVER NODE.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
 //! - `block`, `step`, `settle`: transaction blocks, their statements, and what follows from those.
 //! - `redo`: those that met another one are executed again.
@@ -36,6 +37,7 @@ mod implicit;
 mod observe;
 mod open;
 mod order;
+mod recover;
 mod redo;
 mod settle;
 mod simple;
@@ -69,6 +71,7 @@ use extended::{Portal, Statement};
 use observe::{Latest, ObserveJob};
 use order::Collecting;
 use pgwire::messages::extendedquery::Parse;
+use recover::RecoverJob;
 use redo::Redo;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -133,6 +136,8 @@ enum Job {
     Administer(Box<AdministerJob>),
     /// Queries of system tables.
     Observe(Box<ObserveJob>),
+    /// A node is asked to fetch what it lacks.
+    Recover(Box<RecoverJob>),
     /// A statement of a block.
     Step(Box<StepJob>),
     /// The cut of a block that only reads is taken; then its first statement is begun again.

@@ -8,14 +8,14 @@
 use super::block::Block;
 use super::execution::Item;
 use super::{Connection, Job, Origin};
-use crate::cluster::facts::{Facts, MAX_STATEMENT, SessionFacts, cut};
+use crate::cluster::facts::{Facts, MAX_STATEMENT, Recover, SessionFacts, Wanted, cut};
 use crate::session::gateway::GatewayOutput;
 use crate::session::shared::Turn;
 use crate::session::survey::{Asker, Survey};
 use crate::session::system::{Needs, Sources, rows};
 use crate::sql;
 use crate::storage::Store;
-use crate::types::{Instant, SqlError, SqlState, Timestamp};
+use crate::types::{Instant, NodeId, SqlError, SqlState, Timestamp};
 use std::sync::Arc;
 
 /// Statements that wait for facts.
@@ -55,29 +55,50 @@ impl Connection {
 
     /// The catalog is known: asks all nodes, if their facts are needed.
     pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
-        let Some(Job::Observe(job)) = &mut self.job else { return };
+        let Some(Job::Observe(job)) = &self.job else { return };
         if let Some(wanted) = job.needs.survey {
-            let config = &turn.shared.config;
-            let asker = Asker {
-                node: config.node,
-                worker: config.worker,
-                incarnation: turn.shared.incarnation,
-                session: self.session.counter,
-            };
-            self.surveys += 1;
-            let patience = config.attempt_timeout;
-            let survey = Survey::new(asker, self.surveys, wanted, config.nodes.clone(), turn.now, patience);
-            turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));
-            job.survey = Some(survey);
+            let survey = self.ask_nodes(turn, wanted, turn.shared.config.nodes.clone(), Vec::new());
+            if let Some(Job::Observe(job)) = &mut self.job {
+                job.survey = Some(survey);
+            }
         }
         self.look_at_survey(turn);
     }
 
+    /// A question to these nodes, which is on its way.
+    pub(super) fn ask_nodes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        wanted: Wanted,
+        nodes: Vec<NodeId>,
+        recover: Vec<Recover>,
+    ) -> Survey {
+        let config = &turn.shared.config;
+        let asker = Asker {
+            node: config.node,
+            worker: config.worker,
+            incarnation: turn.shared.incarnation,
+            session: self.session.counter,
+        };
+        self.surveys += 1;
+        let survey = Survey::new(asker, self.surveys, wanted, nodes, turn.now, config.attempt_timeout);
+        let survey = survey.recovering(recover);
+        turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));
+        survey
+    }
+
+    /// The survey under way.
+    fn survey_of_job(&mut self) -> Option<&mut Survey> {
+        match &mut self.job {
+            Some(Job::Observe(job)) => job.survey.as_mut(),
+            Some(Job::Recover(job)) => Some(&mut job.survey),
+            _ => None,
+        }
+    }
+
     /// A worker has answered.
     pub(in crate::session) fn facts(&mut self, turn: &mut Turn<'_>, facts: Facts) {
-        if let Some(Job::Observe(job)) = &mut self.job
-            && let Some(survey) = &mut job.survey
-        {
+        if let Some(survey) = self.survey_of_job() {
             survey.take(facts);
         }
         self.look_at_survey(turn);
@@ -86,25 +107,29 @@ impl Connection {
 
     /// When the survey under way wants to be looked at.
     pub(super) fn survey_timeout(&self) -> Option<Instant> {
-        let Some(Job::Observe(job)) = &self.job else { return None };
-        job.survey.as_ref().map(Survey::next_timeout)
+        match &self.job {
+            Some(Job::Observe(job)) => job.survey.as_ref().map(Survey::next_timeout),
+            Some(Job::Recover(job)) => Some(job.survey.next_timeout()),
+            _ => None,
+        }
     }
 
     /// An answer or time has come: asks again, or ends.
     pub(super) fn look_at_survey(&mut self, turn: &mut Turn<'_>) {
-        let Some(Job::Observe(job)) = &mut self.job else { return };
-        if let Some(survey) = &mut job.survey {
+        if let Some(survey) = self.survey_of_job() {
             if !survey.is_over(turn.now) {
                 if survey.asks_again(turn.now) {
                     turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));
                 }
                 return;
             }
-        } else if job.needs.survey.is_some() || !self.calls.is_empty() {
+        } else if matches!(&self.job, Some(Job::Observe(job)) if job.needs.survey.is_some() || !self.calls.is_empty()) {
             return;
         }
-        if let Some(Job::Observe(job)) = self.job.take() {
-            self.observed(turn, *job);
+        match self.job.take() {
+            Some(Job::Observe(job)) => self.observed(turn, *job),
+            Some(Job::Recover(job)) => self.recover_on(turn, job),
+            other => self.job = other,
         }
     }
 
@@ -129,7 +154,7 @@ impl Connection {
 
     /// The client wants no answer any more. Returns whether facts were being gathered.
     pub(super) fn cancel_survey(&mut self, turn: &mut Turn<'_>) -> bool {
-        if !matches!(&self.job, Some(Job::Observe(job)) if job.survey.is_some()) {
+        if self.survey_of_job().is_none() {
             return false;
         }
         self.job = None;

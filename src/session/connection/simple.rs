@@ -49,6 +49,10 @@ impl Connection {
                     self.transact(turn, &transaction, Origin::Simple(statements));
                 }
             }
+            Kind::Recover(node) => {
+                statements.pop_front();
+                self.recover(turn, node, Origin::Simple(statements));
+            }
             Kind::Copy(_) => self.begin_copy(turn, Task::Simple(statements)),
             Kind::Maintain(ref maintain) => match self.maintain(turn, maintain) {
                 Ok(answer) => {

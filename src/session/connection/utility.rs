@@ -79,6 +79,7 @@ impl Connection {
             | Kind::Administer(_)
             | Kind::Copy(_)
             | Kind::Maintain(_)
+            | Kind::Recover(_)
             | Kind::Transaction(_) => Answer::default(),
         };
         self.look_up_zone();

@@ -2,7 +2,9 @@
 
 use super::cluster::{Cluster, Fault};
 use super::render;
-use crate::cluster::facts::{About, Ask, EventFacts, Facts, ReplicaFacts, WorkerFacts};
+use crate::cluster::facts::{
+    About, Ask, EventFacts, Facts, FetchFacts, Recover, RecoveryFacts, ReplicaFacts, WorkerFacts,
+};
 use crate::consensus::Role;
 use crate::env::ClientEvent;
 use crate::partition::message::{Reply, Request};
@@ -31,6 +33,8 @@ pub(super) struct Dialogue {
     show_requests: bool,
     /// Nodes that do not answer questions.
     silent: BTreeSet<NodeId>,
+    /// The node whose replica of partition 1 is far behind.
+    behind: Option<NodeId>,
 }
 
 pub(super) fn config() -> GatewayConfig {
@@ -76,6 +80,7 @@ impl Dialogue {
             out: String::new(),
             show_requests: true,
             silent: BTreeSet::new(),
+            behind: None,
         }
     }
 
@@ -140,6 +145,7 @@ impl Dialogue {
             "silent" => {
                 self.silent.insert(NodeId(rest.parse().expect("a node")));
             }
+            "behind" => self.behind = Some(NodeId(rest.parse().expect("a node"))),
             // The gateway registered and a session open, without showing how.
             "session" => {
                 if connection == 1 {
@@ -242,7 +248,7 @@ impl Dialogue {
             }
             GatewayOutput::Ask(node, ask) => {
                 if self.show_requests {
-                    self.out += &format!("    -> {node} asked: {:?}\n", ask.wanted);
+                    self.out += &format!("    -> {node} asked: {:?}{}\n", ask.wanted, orders(&ask));
                 }
                 if !self.silent.contains(&node) {
                     let worker = self.facts(node, &ask);
@@ -263,8 +269,25 @@ impl Dialogue {
             leader: Some(NodeId(2)),
             era: Era(4),
             last: LogIndex(12),
-            committed: LogIndex(11),
-            executed: LogIndex(12 - u64::from(node.0)),
+            committed: LogIndex(if self.behind.is_some() { 2000 } else { 11 }),
+            executed: match self.behind {
+                Some(behind) if behind == node && partition == 1 => LogIndex(3),
+                Some(_) => LogIndex(2000),
+                None => LogIndex(12 - u64::from(node.0)),
+            },
+            recovery: RecoveryFacts {
+                fetch: ask.recover.iter().find(|order| order.partition.0 == partition).map(|order| FetchFacts {
+                    from: order.from,
+                    index: order.at_least,
+                    bytes: 4096,
+                }),
+                fetched: (self.behind.is_none() && node == NodeId(2) && partition == 0).then_some(FetchFacts {
+                    from: NodeId(1),
+                    index: LogIndex(7),
+                    bytes: 512,
+                }),
+                ..RecoveryFacts::default()
+            },
             digest: 0xabc,
             pending: 0,
             suspicion: (node != NodeId(2)).then_some(40),
@@ -309,6 +332,12 @@ impl Dialogue {
             self.gateway.reply(self.now, self.wall(), node, reply);
         }
     }
+}
+
+/// What a node is asked to fetch.
+fn orders(ask: &Ask) -> String {
+    let order = |order: &Recover| format!(", to fetch {} at {} from {}", order.partition, order.at_least, order.from);
+    ask.recover.iter().map(order).collect()
 }
 
 fn fault(text: &str) -> Fault {

@@ -115,3 +115,28 @@ fn system_tables_are_no_part_of_a_transaction() {
          2: query SELECT pid, state FROM system.sessions"
     );
 }
+
+#[test]
+fn a_node_is_asked_to_recover() {
+    shows!(
+        "session
+         query SELECT * FROM system.recoveries
+         query RECOVER NODE 2;
+         query RECOVER NODE 9
+         query RECOVER NODE
+         query BEGIN; RECOVER NODE 2
+         query ROLLBACK
+         behind 3
+         query RECOVER NODE 1; RECOVER NODE 3
+         query SELECT * FROM system.recoveries
+         + parse s - RECOVER NODE 3
+         + bind - s
+         + execute -
+         sync
+         silent 3
+         query RECOVER NODE 3
+         sleep 200
+         query SELECT node_id, is_alive FROM system.nodes
+         sleep 200"
+    );
+}

@@ -98,9 +98,9 @@ impl Change<'_> {
         Ok((stored_schema(database, schema), parts.join(".")))
     }
 
-    /// Would a new schema be taken for one of another database?
-    pub(super) fn is_ambiguous(&self, stored: &str, shown: &str) -> bool {
-        let (database, _) = self.catalog.database_of(stored);
-        stored == shown && !BUILT_IN_DATABASES.contains(&database)
+    /// Would a new schema of this name be taken for one of another database?
+    pub(super) fn is_ambiguous(&self, name: &ast::ObjectName) -> bool {
+        let own = name_parts(name).unwrap_or_default().pop().unwrap_or_default();
+        own.split_once('.').is_some_and(|(database, _)| self.catalog.has_database(database))
     }
 }

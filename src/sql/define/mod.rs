@@ -169,6 +169,7 @@ impl Change<'_> {
         let SchemaName::Simple(name) = name else {
             return Err(SqlError::unsupported("CREATE SCHEMA AUTHORIZATION is not supported"));
         };
+        let ambiguous = self.is_ambiguous(name);
         let (name, shown) = self.schema_name(name)?;
         if self.catalog.has_schema(&name) {
             let message = format!("schema \"{shown}\" already exists");
@@ -176,7 +177,7 @@ impl Change<'_> {
                 return Err(SqlError::new(SqlState::DUPLICATE_SCHEMA, message));
             }
             self.notice(SqlState::DUPLICATE_SCHEMA, format!("{message}, skipping"));
-        } else if shown.starts_with("pg_") || self.is_ambiguous(&name, &shown) {
+        } else if shown.starts_with("pg_") || ambiguous {
             return Err(SqlError::new(SqlState::RESERVED_NAME, format!("unacceptable schema name \"{shown}\""))
                 .detail(
                     "The prefix \"pg_\" is reserved for system schemas, a database's name and a dot for its own.",

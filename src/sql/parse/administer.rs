@@ -97,7 +97,7 @@ impl Words<'_> {
         let _ = self.accept_sign(&Token::Eq) || self.accept("to");
     }
 
-    fn node(&mut self) -> Result<NodeId, SqlError> {
+    pub(super) fn node(&mut self) -> Result<NodeId, SqlError> {
         self.whole().map(NodeId)
     }
 

@@ -67,6 +67,7 @@ impl Words<'_> {
     }
 
     fn database_option(&mut self) -> Result<(), SqlError> {
+        let start = self.at;
         let option = self.name()?;
         if option == "connection" {
             self.expect("limit")?;
@@ -88,7 +89,7 @@ impl Words<'_> {
             }
             known => {
                 if !WITHOUT_EFFECT.contains(&known) {
-                    self.at -= 1;
+                    self.at = start;
                     return Err(self.error());
                 }
                 true

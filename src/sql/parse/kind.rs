@@ -3,7 +3,7 @@
 use super::copy::Copy;
 use super::maintain::Maintain;
 use crate::directory::Change;
-use crate::types::SqlError;
+use crate::types::{NodeId, SqlError};
 use sqlparser::ast::{self, Statement};
 
 /// What a statement is for.
@@ -25,6 +25,8 @@ pub enum Kind {
     Administer(Box<Change>),
     /// VACUUM, ANALYZE: [`super::super::maintain`].
     Maintain(Maintain),
+    /// RECOVER NODE.
+    Recover(NodeId),
     /// SET.
     Set {
         /// For how long.

@@ -63,6 +63,10 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             Kind::Define
         }
         "vacuum" | "analyze" | "analyse" => Kind::Maintain(words.maintain(first == "vacuum")?),
+        "recover" => {
+            words.expect("node")?;
+            Kind::Recover(words.node()?)
+        }
         "copy" => Kind::Copy(Box::new(words.copy()?)),
         _ => return Ok(None),
     };
