@@ -16,6 +16,9 @@ for id in 1 2 3; do
 done
 ask() { "$orrery" sql --port $((port + 1)) -c "$1" 2>>"$home/err"; }
 for ((tries = 0; tries < 300; tries++)); do ask 'SELECT 1' >/dev/null && break; sleep 0.1; done
+# Who answered may be a server of an earlier run, which has the ports still.
+sleep 0.2
+for pid in "${pids[@]}"; do kill -0 "$pid" 2>/dev/null || { cat "$home"/err? >&2; echo 'a node has ended at its start' >&2; exit 1; }; done
 
 # Processor time of all three so far, in ticks of which a second has $hertz.
 ticks() { for pid in "${pids[@]}"; do sed 's/.*) //' "/proc/$pid/stat"; done | awk '{ sum += $12 + $13 } END { print sum }'; }

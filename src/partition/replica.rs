@@ -85,6 +85,9 @@ pub struct Replica {
     led_since: Instant,
     /// Proposed here and not yet executed.
     pending: BTreeMap<RequestId, Pending>,
+    /// How many of these are orders (cluster partition). While there are any, others wait, and go into the log together.
+    ordering: usize,
+    orders: VecDeque<(Origin, Request)>,
     max_pending: usize,
     /// Reads that have come since the last barrier was asked for; they share the next one.
     arriving_reads: Vec<(Origin, Request)>,
@@ -118,6 +121,8 @@ struct Pending {
     era: Era,
     /// Catalog under which it was proposed: under another one the retry is another command.
     version: CatalogVersion,
+    /// Is it an order?
+    orders: bool,
 }
 
 /// Limits and dice of a replica.
@@ -166,6 +171,8 @@ impl Replica {
             exchange_every: config.exchange_every,
             led_since: Instant(0),
             pending: BTreeMap::new(),
+            ordering: 0,
+            orders: VecDeque::new(),
             max_pending: config.max_pending,
             arriving_reads: Vec::new(),
             barriers: BTreeMap::new(),
@@ -322,6 +329,7 @@ impl Replica {
     /// persist and send. Call until `None`; then [`Replica::take_output`].
     pub fn ready(&mut self, now: Instant, wall: Timestamp) -> Option<Ready> {
         self.ask_for_barrier(now);
+        self.order_together(now, wall);
         let Some(mut ready) = self.consensus.ready() else {
             // Execution comes last; and it may have something to propose.
             return if self.work(now, wall) { self.ready(now, wall) } else { None };
@@ -507,7 +515,24 @@ impl Replica {
         }
     }
 
+    /// Orders that have waited for an earlier one go into the log together: each costs all groups' members a message less.
+    fn order_together(&mut self, now: Instant, wall: Timestamp) {
+        if self.ordering > 0 || self.orders.is_empty() {
+            return;
+        }
+        let orders = std::mem::take(&mut self.orders);
+        sometimes!("global.ordered_together", orders.len() > 1);
+        for (origin, request) in orders {
+            self.propose_with(now, wall, origin, request, true);
+        }
+    }
+
     fn propose(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request) {
+        self.propose_with(now, wall, origin, request, false);
+    }
+
+    /// Proposes a request; `together`: it is one of several orders that go into the log at once.
+    fn propose_with(&mut self, now: Instant, wall: Timestamp, origin: Origin, request: Request, together: bool) {
         match self.machine.look_up(request.id) {
             // What was executed is committed: it can be told again without asking anybody.
             Seen::Executed(outcome) => {
@@ -535,9 +560,15 @@ impl Replica {
             (pending.origin, pending.attempt) = (origin, request.attempt);
             return;
         }
-        if self.pending.len() >= self.max_pending && !self.pending.contains_key(&id) {
+        if self.pending.len() + self.orders.len() >= self.max_pending && !self.pending.contains_key(&id) {
             sometimes!("partition.overloaded");
             return self.answer(origin, &request, ReplyBody::Overloaded);
+        }
+        let orders = matches!(request.body, RequestBody::Order { .. });
+        if orders && self.ordering > 0 && !together {
+            sometimes!("global.order_waits_for_others");
+            self.orders.retain(|(_, waiting)| waiting.id != id);
+            return self.orders.push_back((origin, request));
         }
         let Some(body) = command_body(&request.body) else {
             return self.answer(origin, &request, ReplyBody::Stale);
@@ -551,7 +582,9 @@ impl Replica {
         });
         match self.log(now, &command) {
             Ok(()) => {
-                self.pending.insert(id, Pending { origin, attempt: request.attempt, era, version });
+                let pending = Pending { origin, attempt: request.attempt, era, version, orders };
+                let before = self.pending.insert(id, pending);
+                self.ordering += usize::from(orders && before.is_none_or(|before| !before.orders));
             }
             Err(NotLeader { leader }) => self.answer(origin, &request, ReplyBody::NotLeader { leader }),
         }
@@ -618,6 +651,10 @@ impl Replica {
         self.forks = Forks::default();
         self.machine.record_changes(false);
         sometimes!("partition.leadership_lost_with_pending", !self.pending.is_empty());
+        self.ordering = 0;
+        for (origin, request) in std::mem::take(&mut self.orders) {
+            self.refuse_read(origin, &request);
+        }
         for (id, Pending { origin, attempt, .. }) in std::mem::take(&mut self.pending) {
             let reply = Reply { id, attempt, partition: self.partition, body: ReplyBody::Lost };
             self.output.replies.push((origin, reply));

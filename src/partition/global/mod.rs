@@ -1,7 +1,7 @@
 //! **Global commands**: what touches several partitions, strictly serializable (design §6; rules A3–A6, B1, B2).
 //!
 //! 1. The cluster partition *orders* a command: its [`Sequencer`] gives it a number and writes into it, for every participant,
-//!    the number of the previous command that involved it.
+//!    the number of the previous command that involved it. Orders that come while one is under way go into the log together behind it.
 //! 2. Every participant's leader appends it to its own log. At its committed place it is taken only if it follows the last
 //!    one taken: duplicates, gaps and reordering are harmless, and no two partitions disagree on an order.
 //! 3. The participant executes its part *tentatively* and stands still: nothing behind it is executed or read. Its leader sends

@@ -277,8 +277,9 @@ impl Replica {
             self.output.catalog = Some(catalog);
         }
         if let Some((id, body)) = reply
-            && let Some(super::Pending { origin, attempt, .. }) = self.pending.remove(&id)
+            && let Some(super::Pending { origin, attempt, orders, .. }) = self.pending.remove(&id)
         {
+            self.ordering = self.ordering.saturating_sub(usize::from(orders));
             self.reply(origin, id, attempt, body);
         }
         if let Some((id, body)) = collected
@@ -521,6 +522,9 @@ impl Replica {
         self.let_cuts_go(now);
         if self.partition == PartitionId::CLUSTER {
             self.fill_directory(now);
+            // What was proposed in an earlier era may never be executed: nobody waits for it.
+            let era = self.consensus.status().era;
+            self.ordering = self.pending.values().filter(|pending| pending.orders && pending.era == era).count();
             self.order_again(now);
             return;
         }
@@ -603,7 +607,8 @@ impl Replica {
     pub(in crate::partition) fn volatile_for_test(&self) -> String {
         let pending: Vec<_> = self.pending.keys().collect();
         let (exchanges, reads) = (self.exchanges.fingerprint(), self.reads.fingerprint());
-        format!("{pending:?} {exchanges} {reads} {} {}", self.backlog.len(), self.proved_reads.len())
+        let orders: Vec<_> = self.orders.iter().map(|(_, request)| (request.id, request.attempt)).collect();
+        format!("{pending:?} {orders:?} {exchanges} {reads} {} {}", self.backlog.len(), self.proved_reads.len())
     }
 
     /// For tests: the state.
