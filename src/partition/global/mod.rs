@@ -40,6 +40,8 @@
 //! # Caveats
 //! - What is said must go to who leads, not to who is believed to lead: a guess that was moved on because a partition was slow made it
 //!   slower (`scenarios/regressions/guesses_mislead_votes.toml`).
+//! - A leader that hands over leads and can log nothing: one that took its attempt at a decision for the decision tried again at once,
+//!   until its stack was at its end (`retries_fill_the_log.toml`, seed 0x2, with leaders that are handed over while they work).
 //! - A group without a quorum stops every partition that shares an undecided command with it; nothing new is ordered for a
 //!   group whose leader has not been heard for [`HEARD_WITHIN`] (rules B2).
 

@@ -25,6 +25,8 @@ const ORIGIN: Origin = Origin { node: NodeId(1), worker: WorkerId(0) };
 #[derive(Default)]
 struct Script {
     leads: bool,
+    /// It leads, and can propose nothing.
+    hands_over: bool,
     proposals: Vec<Bytes>,
     barriers: Vec<u64>,
     ready: VecDeque<Ready>,
@@ -46,7 +48,7 @@ impl Consensus for Scripted {
     fn step(&mut self, _: Instant, _: NodeId, _: &[u8]) {}
     fn propose(&mut self, _: Instant, payload: Bytes) -> Result<(), NotLeader> {
         let mut script = self.0.lock().unwrap();
-        if script.leads {
+        if script.leads && !script.hands_over {
             script.proposals.push(payload);
             return Ok(());
         }
@@ -759,6 +761,35 @@ fn a_primary_key_moves_rows_to_where_they_belong() {
     world.define("CREATE INDEX ON h (n)");
     world.check();
     assert_eq!(world.decisions.values().filter(|committed| !**committed).count(), 1, "7 is there already");
+}
+
+#[test]
+fn a_leader_that_hands_over_does_not_try_for_ever_to_decide() {
+    let mut world = World::new(2, 1, 1);
+    let (settings, catalog_version) = (Arc::default(), world.catalog);
+    let participants = (0..=2).map(PartitionId).collect();
+    let text = "CREATE TABLE h (id int NOT NULL, n bigint)".into();
+    world.request(participants, GlobalBody::Define { text, settings, catalog_version });
+    world.commit(0);
+    world.feed(0, 0);
+    world.groups[0].members[0].script.lock().unwrap().hands_over = true;
+    for _ in 0..5 {
+        while !world.network.is_empty() {
+            world.deliver(0);
+        }
+        for group in 1..3 {
+            world.commit(group);
+            world.feed(group, 0);
+        }
+    }
+    assert!(world.groups[0].tail.is_empty(), "nothing is proposed");
+    let undecided = world.groups[0].members[0].replica.machine().standing().is_some();
+    assert!(undecided, "all votes are known, and the decision is in no log");
+    world.groups[0].members[0].script.lock().unwrap().hands_over = false;
+    world.heal();
+    world.catalog = world.groups[0].members[0].replica.machine().catalog().version;
+    assert!(world.catalog > catalog_version);
+    world.check();
 }
 
 /// A definition that waits for rows is long, and events are many: begun anew at each, it had turns of a minute (105717b).
