@@ -106,6 +106,8 @@ enum Stored {
 }
 
 impl Membership {
+    /// [`Membership::id`] of a group as it is formed.
+    pub const FIRST: u64 = 1;
     /// Of a group of which nothing is known.
     pub const UNKNOWN: Self =
         Self { id: 0, voters: Vec::new(), outgoing: Vec::new(), learners: Vec::new(), witnesses: Vec::new() };
@@ -114,7 +116,7 @@ impl Membership {
     #[must_use]
     pub fn initial(voters: impl IntoIterator<Item = NodeId>) -> Self {
         let voters = sorted(voters);
-        if voters.is_empty() { Self::default() } else { Self { id: 1, voters, ..Self::default() } }
+        if voters.is_empty() { Self::default() } else { Self { id: Self::FIRST, voters, ..Self::default() } }
     }
 
     /// Is nothing known of the group?

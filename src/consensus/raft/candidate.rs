@@ -28,7 +28,7 @@ impl Candidate {
     pub(super) fn ask(core: &mut Core) -> Self {
         let next = next_era(core);
         let own = core.log.election_position();
-        for peer in core.peers() {
+        for peer in core.electors() {
             let body = Body::PreVote { next, last: own.last, last_era: own.last_era };
             core.send(peer, Promise::Nothing, body);
         }
@@ -41,7 +41,7 @@ impl Candidate {
         core.enter_era(next_era(core));
         core.hard.vote = Some(core.settings.node);
         let own = core.log.election_position();
-        for peer in core.peers() {
+        for peer in core.electors() {
             let (last, last_era) = (own.last, own.last_era);
             let body = if called { Body::VoteNow { last, last_era } } else { Body::Vote { last, last_era } };
             // The own vote must be durable before anybody can make it the one that decides.
@@ -110,18 +110,27 @@ impl Candidate {
 
     /// What the answers so far amount to.
     pub(super) fn outcome(&self, core: &Core) -> Transition {
-        let refused = self.votes.values().filter(|granted| !**granted).count();
         // Members that have forgotten that they voted here: another voter knows it (see `recovery`).
-        let void = self.votes.iter().filter(|(node, granted)| **granted && self.is_void(core, **node)).count();
-        sometimes!("raft.vote_of_a_lost_memory", void > 0);
+        let void = |node: NodeId| self.votes.get(&node) == Some(&true) && self.is_void(core, node);
         // The own vote, too, counts when it is durable: a single voter must not lead an era that a crash can make it
         // forget and lead again.
-        let own_missing = usize::from(!self.pre && !core.is_hard_state_durable());
-        let granted = self.votes.len() - refused - own_missing - void;
+        let own = self.pre || core.is_hard_state_durable();
+        let granted = |node: NodeId| {
+            let given = self.votes.get(&node) == Some(&true) && !self.is_void(core, node);
+            given && (node != core.settings.node || own)
+        };
+        sometimes!("raft.vote_of_a_lost_memory", self.votes.keys().any(|node| void(*node)));
+        let electing = core.configurations.electing();
+        let elected = if planted!(5) {
+            // akka-raft#49: the votes are counted, and not whose they are.
+            electing.members().into_iter().filter(|node| granted(*node)).count() > electing.voters.len() / 2
+        } else {
+            electing.reached(granted)
+        };
         // Planted 160: folklore has it that who is called needs no votes.
-        if granted >= core.quorum() || planted!(160) && self.called {
+        if elected || planted!(160) && self.called {
             if self.pre { Transition::Campaign } else { Transition::Lead }
-        } else if refused >= core.quorum() {
+        } else if electing.refused(|node| self.votes.get(&node) == Some(&false)) {
             sometimes!("raft.campaign_refused");
             Transition::Follow(None)
         } else {

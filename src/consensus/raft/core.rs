@@ -1,9 +1,10 @@
 //! What every role shares: identity, hard state, log, time, and the values waiting to be handed out.
 
+use super::configuration::{Configurations, Configured};
 use super::message::{Body, HardState, Memory, Message, Phase};
-use super::raft_log::RaftLog;
+use super::raft_log::{Entry, RaftLog};
 use crate::consensus::detection::Detector;
-use crate::consensus::{Config, Fetch, Membership, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
+use crate::consensus::{Config, Fetch, Floor, Membership, Outbound, ReadState, Ready, Recovered, Role, Unreadable};
 use crate::types::random::{RngCore, below};
 use crate::types::{Era, Instant, LogIndex, NodeId, Rng};
 use crate::{planted, sometimes};
@@ -28,8 +29,6 @@ pub(super) enum Promise {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) node: NodeId,
-    /// Sorted. The place for membership change: then this follows the log.
-    pub(super) voters: Vec<NodeId>,
     /// Of which group: its members have an order of their own.
     pub(super) group: u64,
     pub(super) heartbeat: Duration,
@@ -48,7 +47,7 @@ pub(super) struct Core {
     pub(super) detector: Box<dyn Detector>,
     /// Attempts to be elected since a leader was heard.
     pub(super) attempts: u32,
-    pub(super) membership: Membership,
+    pub(super) configurations: Configurations,
     /// The latest time told.
     pub(super) now: Instant,
     pub(super) hard: HardState,
@@ -75,7 +74,7 @@ impl Core {
     pub(super) fn new(config: Config, recovered: Recovered) -> Result<Self, Unreadable> {
         let Config {
             node,
-            mut voters,
+            voters,
             group,
             detection,
             heartbeat,
@@ -85,8 +84,6 @@ impl Core {
             max_inflight,
             mut rng,
         } = config;
-        voters.sort_unstable();
-        voters.dedup();
         let stored = match &recovered.hard_state {
             Some(bytes) => HardState::decode(bytes).ok_or(Unreadable::HardState)?,
             // Nothing is known of what was promised: what else may have been found counts for nothing.
@@ -97,8 +94,15 @@ impl Core {
             },
         };
         let forgotten = recovered.hard_state.is_none();
-        let log = RaftLog::recover(if forgotten { Recovered::default() } else { recovered }, &stored)?;
+        let recovered = if forgotten { Recovered::default() } else { recovered };
+        let state = recovered.state.zip(recovered.membership.clone());
+        let log = RaftLog::recover(recovered, &stored)?;
         let mut hard = HardState { hole: log.hole(), ..stored.clone() };
+        let first = Configured { index: LogIndex(0), membership: Membership::initial(voters) };
+        if hard.phase == Phase::Member && !first.membership.is_unknown() {
+            hard.configuration.get_or_insert(first.clone());
+        }
+        let configurations = recover_configurations(hard.configuration.clone().unwrap_or(first), state, &log);
         if log.last_era() > hard.era {
             // A snapshot was published, and the life ended before the era that it had brought was written.
             sometimes!("raft.era_known_from_snapshot");
@@ -108,11 +112,9 @@ impl Core {
             // PySyncObj#202: term and vote are not restored, the log is.
             hard = HardState { hole: hard.hole, era: Era(0), vote: None, ..hard };
         }
-        let membership = Membership::initial(voters.iter().copied());
         Ok(Self {
             settings: Settings {
                 node,
-                voters,
                 group,
                 heartbeat,
                 election_timeout,
@@ -123,7 +125,7 @@ impl Core {
             rng,
             detector: detection.build(heartbeat, election_timeout),
             attempts: 0,
-            membership,
+            configurations,
             now: Instant::default(),
             hard,
             log,
@@ -145,15 +147,76 @@ impl Core {
         self.hard.era
     }
 
-    /// All other voters.
-    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + use<> {
-        let node = self.settings.node;
-        self.settings.voters.clone().into_iter().filter(move |voter| *voter != node)
+    /// The membership in force.
+    pub(super) fn membership(&self) -> &Membership {
+        self.configurations.latest()
     }
 
-    /// More than half of the voters.
-    pub(super) fn quorum(&self) -> usize {
-        self.settings.voters.len() / 2 + 1
+    /// All other members, with a voice or without.
+    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + use<> {
+        let node = self.settings.node;
+        self.membership().members().into_iter().filter(move |member| *member != node)
+    }
+
+    /// Those of them whose votes are asked for.
+    pub(super) fn electors(&self) -> Vec<NodeId> {
+        let electing = self.configurations.electing();
+        // Planted 5: learners are asked and counted like anybody.
+        let asked = |node: &NodeId| *node != self.settings.node && (electing.is_voter(*node) || planted!(5));
+        electing.members().into_iter().filter(asked).collect()
+    }
+
+    /// Is nobody else's voice needed for anything?
+    pub(super) fn is_alone(&self) -> bool {
+        self.membership().reached(|node| node == self.settings.node)
+    }
+
+    /// Puts an entry behind the log. A membership is in force from here on.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.configurations.appended(self.log.last().next(), &entry.payload);
+        self.log.push(entry);
+    }
+
+    /// Cuts the log off from `index` on, and what memberships stood there.
+    pub(super) fn truncate(&mut self, index: LogIndex) {
+        self.log.truncate(index);
+        sometimes!("raft.membership_rolled_back", self.configurations.index() >= index);
+        self.configurations.truncated(index);
+    }
+
+    /// Moves `committed` up. Never down.
+    pub(super) fn commit(&mut self, index: LogIndex) -> bool {
+        let moved = self.log.commit(index);
+        if moved && self.configurations.committed(self.log.committed()) {
+            self.hard.configuration = Some(self.configurations.settled().clone());
+        }
+        moved
+    }
+
+    /// The state up to `floor`, which names this membership, has come from elsewhere.
+    pub(super) fn install(&mut self, floor: Floor, membership: Option<Membership>) {
+        self.log.install(floor);
+        self.hard.hole = self.log.hole();
+        let settled = match membership {
+            Some(membership) => Configured { index: floor.index, membership },
+            None => self.configurations.settled().clone(),
+        };
+        self.configurations.replace(settled);
+        read_configurations(&mut self.configurations, &self.log);
+        let settled = self.configurations.settled();
+        self.hard.configuration = (!settled.membership.is_unknown()).then(|| settled.clone());
+    }
+
+    /// The group was formed so: known from the log's beginning, or from who leads it.
+    pub(super) fn formed(&mut self, membership: Option<Membership>) {
+        if let Some(membership) = membership
+            && self.configurations.settled().index == LogIndex(0)
+        {
+            self.configurations.replace(Configured { index: LogIndex(0), membership });
+            read_configurations(&mut self.configurations, &self.log);
+        }
+        let settled = self.configurations.settled();
+        self.hard.configuration = (!settled.membership.is_unknown()).then(|| settled.clone());
     }
 
     /// Enters an era, with no vote given in it.
@@ -186,7 +249,7 @@ impl Core {
 
     /// A message of this member as it is.
     pub(super) fn message(&self, body: Body) -> Message {
-        Message { era: self.era(), memory: self.hard.memory, learner: !self.is_member(), body }
+        Message { era: self.era(), memory: self.hard.memory, recovering: !self.is_member(), body }
     }
 
     /// Does this member remember what it has promised?
@@ -254,6 +317,7 @@ impl Core {
             && self.fetch.is_none()
             && !self.log.has_unhanded()
             && !self.log.has_unapplied()
+            && !self.configurations.has_changed()
             && self.hard == self.hard_handed
     }
 
@@ -287,7 +351,7 @@ impl Core {
             reads_dropped: std::mem::take(&mut self.reads_dropped),
             fetch: self.fetch.take(),
             role: if waits { None } else { self.role_changed.take() },
-            membership: None,
+            membership: self.configurations.take_changed(),
         }
     }
 
@@ -299,4 +363,30 @@ impl Core {
         self.log.persisted(number);
         self.hard.hole = self.log.hole();
     }
+}
+
+/// What the log, the hard state and the loaded state say of who belongs to the group.
+fn recover_configurations(settled: Configured, state: Option<(Floor, bytes::Bytes)>, log: &RaftLog) -> Configurations {
+    // A state that the log does not acknowledge says nothing.
+    let loaded = state.filter(|(floor, _)| !log.lacks_state() && floor.index <= log.applied());
+    let loaded = loaded
+        .and_then(|(floor, bytes)| Some(Configured { index: floor.index, membership: Membership::decode(&bytes)? }));
+    let settled = match loaded {
+        Some(loaded) if loaded.index >= settled.index => loaded,
+        _ => settled,
+    };
+    let mut configurations = Configurations::new(settled);
+    read_configurations(&mut configurations, log);
+    configurations.take_changed();
+    configurations
+}
+
+/// Reads what stands in the log above the settled one.
+fn read_configurations(configurations: &mut Configurations, log: &RaftLog) {
+    for index in (log.floor().index.0 + 1..=log.last().0).map(LogIndex) {
+        if let Some(entry) = log.entry(index) {
+            configurations.appended(index, &entry.payload);
+        }
+    }
+    configurations.committed(log.committed());
 }

@@ -67,7 +67,7 @@ impl Follower {
                 append(core, from, previous, previous_era, entries, committed);
             }
             Body::Heartbeat { committed, round } if self.hear(core, from, true) => {
-                core.log.commit(committed);
+                core.commit(committed);
                 core.detector.got_on(core.now, core.log.committed(), core.log.last());
                 core.send(from, Promise::Era, Body::HeartbeatReply { round, last: core.log.last() });
                 if core.log.lacks_state() {
@@ -75,7 +75,7 @@ impl Follower {
                 }
             }
             Body::Chosen { committed } if self.hear(core, from, false) => {
-                core.log.commit(committed);
+                core.commit(committed);
             }
             Body::Behind { floor } if self.hear(core, from, false) => behind(core, from, floor),
             Body::Vote { last, last_era } | Body::VoteNow { last, last_era } => self.vote(core, from, last, last_era),
@@ -101,7 +101,8 @@ impl Follower {
 
     /// Its leader asks it to lead. Not one with a hole or without its state: it could not serve.
     pub(super) fn called(&self, core: &Core, from: NodeId) -> Transition {
-        let able = core.is_member() && core.log.hole().is_none() && !core.log.lacks_state();
+        let voice = core.configurations.may_campaign(core.settings.node);
+        let able = voice && core.is_member() && core.log.hole().is_none() && !core.log.lacks_state();
         if self.leader == Some(from) && able {
             sometimes!("raft.called_to_lead");
             Transition::TakeOver
@@ -128,7 +129,13 @@ impl Follower {
                 Transition::Stay
             }
             // The first time told; a single voter waits for nobody.
-            None if core.quorum() > 1 => {
+            None if !core.is_alone() => {
+                self.deadline = Some(core.election_deadline());
+                Transition::Stay
+            }
+            _ if !core.configurations.may_campaign(core.settings.node) => {
+                sometimes!("raft.no_voice_no_campaign");
+                self.leader = None;
                 self.deadline = Some(core.election_deadline());
                 Transition::Stay
             }
@@ -182,7 +189,7 @@ fn append(
     }
     if planted!(15) && !entries.is_empty() && core.log.last() > previous {
         // Folklore of the first exercise in Raft: everything behind `previous` goes, though it may be the same.
-        core.log.truncate(previous.next());
+        core.truncate(previous.next());
     }
     let mut matched = previous;
     for entry in entries {
@@ -196,17 +203,17 @@ fn append(
             Some(era) if era == entry.era => continue,
             Some(_) => {
                 sometimes!("raft.conflict_truncated");
-                core.log.truncate(matched);
+                core.truncate(matched);
                 core.hard.hole = core.log.hole();
             }
             None => {}
         }
-        core.log.push(entry);
+        core.push(entry);
     }
     let matched = matched.max(floor);
     // Only what is known to match may be called chosen here: our own tail behind it may be another leader's.
     // (copycat#265 takes the whole log.)
-    core.log.commit(committed.min(if planted!(13) { core.log.last() } else { matched }));
+    core.commit(committed.min(if planted!(13) { core.log.last() } else { matched }));
     // NATS 2.12.1: acknowledged before it is on disk.
     let promise = if planted!(22) { Promise::Nothing } else { Promise::Everything };
     core.agree(matched);
@@ -219,7 +226,7 @@ fn behind(core: &mut Core, from: NodeId, floor: Floor) {
     let covered = core.log.floor().index;
     if floor.index <= covered || core.log.era_at(floor.index) == Some(floor.era) {
         sometimes!("raft.not_behind_after_all");
-        core.log.commit(floor.index);
+        core.commit(floor.index);
         let matched = floor.index.max(covered);
         core.agree(matched);
         core.send(from, Promise::Everything, Body::AppendMatched { matched });

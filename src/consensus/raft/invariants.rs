@@ -24,6 +24,14 @@ pub(super) fn check(raft: &Raft) {
         core.is_member() || matches!(raft.role, RoleState::Follower(_)),
         "without a memory nobody campaigns or leads"
     );
+    let (settled, open) = (core.configurations.settled(), core.configurations.open());
+    assert!(open.iter().all(|open| open.index > log.committed()), "a membership that is chosen is settled");
+    assert!(
+        open.is_sorted_by(|before, after| before.index < after.index)
+            && open.first().is_none_or(|first| settled.index < first.index),
+        "memberships stand in the order of the log"
+    );
+    assert!(open.last().is_none_or(|last| last.index <= log.last()), "a membership stands in the log or goes with it");
     match &raft.role {
         RoleState::Follower(follower) => {
             assert!(follower.leader != Some(core.settings.node), "nobody follows itself");
@@ -39,6 +47,13 @@ pub(super) fn check(raft: &Raft) {
             assert!(core.hard.vote == Some(core.settings.node), "a leader has voted for itself in its era");
             assert!(log.hole().is_none(), "a member with a hole in its log does not lead");
             assert!(!log.lacks_state(), "a member that lacks its state does not lead");
+            assert!(
+                log.committed() < leader.first || open.len() <= 1,
+                "a leader makes one change at a time, and none before it knows what was chosen"
+            );
+            for peer in core.peers() {
+                assert!(leader.followers.contains_key(&peer), "{peer} is a member and receives the log");
+            }
             for (peer, follower) in &leader.followers {
                 assert!(follower.matched <= log.last(), "{peer} cannot match what the leader does not hold");
                 assert!(follower.matched < follower.next, "what {peer} holds is not sent to it again");

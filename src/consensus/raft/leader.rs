@@ -18,11 +18,13 @@ pub(super) struct Leader {
     pub(super) followers: BTreeMap<NodeId, Progress>,
     reads: ReadIndex,
     /// Its first entry. Nothing of earlier eras is chosen by counting, and nothing is read, before this is chosen.
-    first: LogIndex,
+    pub(super) first: LogIndex,
     /// When the next heartbeat is due.
     heartbeat_at: Instant,
     /// While it hands over.
     pub(super) transfer: Option<Transfer>,
+    /// The group goes on without it: it only hands over.
+    pub(super) leaves: bool,
 }
 
 impl Leader {
@@ -31,18 +33,19 @@ impl Leader {
         sometimes!("raft.became_leader");
         let first = core.log.last().next();
         let followers = core.peers().map(|peer| (peer, Progress::new(core.now, first))).collect();
-        core.log.push(encode_entry(core.era(), &Payload::Empty));
+        core.push(encode_entry(core.era(), &Payload::Empty));
         Self {
             followers,
             reads: ReadIndex::default(),
             first,
             heartbeat_at: core.now + core.settings.heartbeat,
             transfer: None,
+            leaves: false,
         }
     }
 
     pub(super) fn propose(&mut self, core: &mut Core, payload: Bytes) {
-        core.log.push(encode_entry(core.era(), &Payload::Command(payload)));
+        core.push(encode_entry(core.era(), &Payload::Command(payload)));
     }
 
     pub(super) fn read_barrier(&mut self, core: &mut Core, token: u64) {
@@ -62,9 +65,9 @@ impl Leader {
     }
 
     /// Takes a message of the own era.
-    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, learner: bool, body: Body) {
+    pub(super) fn step(&mut self, core: &mut Core, from: NodeId, recovering: bool, body: Body) {
         let Some(follower) = self.followers.get_mut(&from) else { return };
-        follower.learner = learner;
+        follower.recovering = recovering;
         match body {
             Body::AppendMatched { matched } => {
                 follower.heard = core.now;
@@ -82,7 +85,7 @@ impl Leader {
                 if last < follower.matched {
                     follower.rejected(follower.next.previous(), last);
                 }
-                if !learner {
+                if !recovering {
                     follower.round = follower.round.max(round.min(self.reads.round()));
                 }
                 follower.retry_overdue(core.now, core.settings.heartbeat * 2);
@@ -102,13 +105,25 @@ impl Leader {
         // d-engine#447: the own tail counts before it is on disk.
         let own = if planted!(21) { core.log.last() } else { core.log.durable() };
         // Of who recovers, what it holds is known and does not count.
-        let counting = |follower: &Progress| if follower.learner { LogIndex(0) } else { follower.matched };
-        let matched = self.followers.values().map(counting).chain([own]);
-        let Some(held) = quorum_value(matched, core.quorum()) else { return };
+        let counting = |follower: &Progress| if follower.recovering { LogIndex(0) } else { follower.matched };
+        let matched = self.values(core, own, LogIndex(0), counting);
+        let Some(held) = core.membership().value(matched) else { return };
         // Figure 8: an entry of an earlier era that a quorum holds can still be overwritten (logcabin#44 counts it).
         let own_era = core.log.era_at(held) == Some(core.era()) || planted!(12);
-        if own_era && core.log.commit(held) {
+        if own_era && core.commit(held) {
             self.prove_reads(core);
+            self.settle_change(core);
+        }
+    }
+
+    /// What a member counts with: this one, a follower, or whoever is not known to follow.
+    fn values<T>(&self, core: &Core, own: T, unknown: T, of: impl Fn(&Progress) -> T) -> impl Fn(NodeId) -> T
+    where
+        T: Copy,
+    {
+        let node = core.settings.node;
+        move |member| {
+            if member == node { own } else { self.followers.get(&member).map_or(unknown, &of) }
         }
     }
 
@@ -117,26 +132,29 @@ impl Leader {
         if !self.reads.is_proving() || (core.log.committed() < self.first && !planted!(45)) {
             return;
         }
-        let rounds = self.followers.values().map(|follower| follower.round).chain([self.reads.round()]);
-        if let Some(round) = quorum_value(rounds, core.quorum()) {
+        let rounds = self.values(core, self.reads.round(), 0, |follower| follower.round);
+        if let Some(round) = core.membership().value(rounds) {
             self.reads.proved(round, &mut core.read_states);
         }
     }
 
     /// Since when has there been no contact with a quorum?
     fn quorum_heard(&self, core: &Core) -> Instant {
-        let heard = self.followers.values().map(|follower| follower.heard).chain([core.now]);
-        quorum_value(heard, core.quorum()).unwrap_or(core.now)
+        let heard = self.values(core, core.now, Instant(0), |follower| follower.heard);
+        core.membership().value(heard).unwrap_or(core.now)
     }
 
     /// The next heartbeat; for check-quorum it is looked at then and when contact becomes too old. Alone: never.
     pub(super) fn next_timeout(&self, core: &Core) -> Instant {
-        if self.followers.is_empty() {
+        if self.followers.is_empty() && !self.leaves {
             return Instant(u64::MAX);
         }
         // A single follower's silence matters only if it is needed: `quorum_heard` with `now` as its own reading.
         let contact_ends = self.quorum_heard(core) + core.settings.election_timeout;
         let next = if planted!(8) { self.heartbeat_at } else { self.heartbeat_at.min(contact_ends) };
+        if self.leaves && self.transfer.is_none() {
+            return core.now;
+        }
         self.transfer.map_or(next, |transfer| next.min(transfer.deadline))
     }
 
@@ -155,6 +173,10 @@ impl Leader {
             return Transition::Follow(None);
         }
         self.transfer_timeout(core);
+        if self.leaves && self.transfer.is_none() {
+            sometimes!("raft.leader_left");
+            return Transition::Follow(None);
+        }
         if core.now >= self.heartbeat_at && !self.followers.is_empty() {
             self.heartbeat(core);
         }
@@ -163,6 +185,7 @@ impl Leader {
 
     fn heartbeat(&mut self, core: &mut Core) {
         self.heartbeat_at = core.now + core.settings.heartbeat;
+        self.forget_who_left(core);
         let round = self.reads.round();
         for (peer, follower) in &mut self.followers {
             // Never beyond what this follower is known to hold: behind that its log may be another leader's.
@@ -178,7 +201,8 @@ impl Leader {
     pub(super) fn begin_anew(&mut self, core: &Core, follower: NodeId) {
         if let Some(follower) = self.followers.get_mut(&follower) {
             // From the last entry: where the logs meet is found out without waiting for a next one.
-            *follower = Progress { learner: true, ..Progress::new(core.now, core.log.last()) };
+            let leaving = follower.leaving;
+            *follower = Progress { recovering: true, leaving, ..Progress::new(core.now, core.log.last()) };
         }
     }
 
@@ -242,26 +266,5 @@ fn replicate(core: &mut Core, peer: NodeId, follower: &mut Progress, encoded: &m
     if usable > follower.told && follower.is_idle() {
         follower.told = usable;
         core.send(peer, Promise::Nothing, Body::Chosen { committed: usable });
-    }
-}
-
-/// The largest value that at least `quorum` of them reach.
-pub(super) fn quorum_value<T: Ord>(values: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
-    let mut values: Vec<T> = values.collect();
-    values.sort_unstable();
-    let index = values.len().checked_sub(quorum)?;
-    values.into_iter().nth(index)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_value_that_a_quorum_reaches() {
-        assert_eq!(quorum_value([5, 1, 3].into_iter(), 2), Some(3));
-        assert_eq!(quorum_value([5, 1, 3, 4].into_iter(), 3), Some(3));
-        assert_eq!(quorum_value([5].into_iter(), 1), Some(5));
-        assert_eq!(quorum_value([5].into_iter(), 2), None);
     }
 }

@@ -3,8 +3,9 @@
 //! Entries travel and rest in one encoding ([`Entry::encoded`]), made once when a payload is proposed; the payload is a
 //! view into it. Replicas therefore hold the same bytes, and neither the WAL record nor the chosen payload is a copy.
 
+use super::configuration::Configured;
 use super::raft_log::Entry;
-use crate::consensus::{Damage, Floor, Payload};
+use crate::consensus::{Damage, Floor, Membership, Payload};
 use crate::types::{Era, LogIndex, NodeId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,9 @@ use std::collections::BTreeMap;
 enum Versioned {
     /// Had no memory of its sender; nobody says it any more, and nobody would know whether to believe it.
     V1,
-    V2(Message),
+    /// Had no membership in its answers.
+    V2,
+    V3(Message),
 }
 
 /// One message.
@@ -26,7 +29,7 @@ pub(super) struct Message {
     /// Which memory of the sender says it: see [`super::recovery`].
     pub(super) memory: Memory,
     /// The sender has no voice: what it acknowledges counts for nothing yet.
-    pub(super) learner: bool,
+    pub(super) recovering: bool,
     pub(super) body: Body,
 }
 
@@ -85,8 +88,8 @@ pub(super) enum Body {
     Behind { floor: Floor },
     /// "This memory of mine is empty. Where do you stand?"
     Ask,
-    /// Answer to the [`Body::Ask`] of that memory. `last`: of the sender's log; `leads`: it leads its era.
-    Answer { asker: Memory, phase: Phase, last: LogIndex, leads: bool, memories: Memories },
+    /// Answer to the [`Body::Ask`] of that memory. `last`: of the sender's log; `leads`: it leads its era; `membership`: in force there.
+    Answer { asker: Memory, phase: Phase, last: LogIndex, leads: bool, memories: Memories, membership: Membership },
     /// "I know of a later memory of yours than the one that speaks, of this generation."
     Forgotten { generation: u64 },
     /// "Campaign now, and lead in my place": see [`super::transfer`].
@@ -109,7 +112,7 @@ impl Message {
             Body::Append { entries, .. } => entries.iter().map(|entry| entry.bytes.len() + 16).sum::<usize>() + 64,
             _ => 64,
         };
-        postcard::to_extend(&Versioned::V2(self), Vec::with_capacity(size))
+        postcard::to_extend(&Versioned::V3(self), Vec::with_capacity(size))
             .expect("plain data of known length always encodes into memory")
             .into()
     }
@@ -117,7 +120,7 @@ impl Message {
     /// `None` for what no version of us can have sent; nothing may follow the message either.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         match postcard::take_from_bytes(bytes) {
-            Ok((Versioned::V2(message), [])) => Some(message),
+            Ok((Versioned::V3(message), [])) => Some(message),
             _ => None,
         }
     }
@@ -155,6 +158,8 @@ pub(super) fn decode_entry(era: Era, encoded: Bytes) -> Option<Entry> {
         Ok((Stored::V1(stored), [])) => match stored {
             StoredPayload::Empty => Payload::Empty,
             StoredPayload::Command(bytes) => Payload::Command(encoded.slice_ref(bytes)),
+            // A membership that is not understood cannot be obeyed, and obeying it is what appending it means.
+            StoredPayload::Configuration(bytes) if Membership::decode(bytes).is_none() => return None,
             StoredPayload::Configuration(bytes) => Payload::Configuration(encoded.slice_ref(bytes)),
         },
         _ => return None,
@@ -177,6 +182,19 @@ pub(super) struct HardState {
     pub(super) phase: Phase,
     /// The others' latest memories: what earlier ones said counts no more.
     pub(super) memories: Memories,
+    /// The latest membership known to be chosen; `None`: none is known.
+    pub(super) configuration: Option<Configured>,
+}
+
+/// Version 2: before memberships.
+#[derive(Serialize, Deserialize)]
+struct HardStateV2 {
+    era: Era,
+    vote: Option<NodeId>,
+    hole: Option<Hole>,
+    memory: Memory,
+    phase: Phase,
+    memories: Memories,
 }
 
 /// Version 1: before memories.
@@ -204,12 +222,13 @@ impl From<Damage> for Hole {
 #[derive(Serialize, Deserialize)]
 enum StoredHardState {
     V1(HardStateV1),
-    V2(HardState),
+    V2(HardStateV2),
+    V3(HardState),
 }
 
 impl HardState {
     pub(super) fn encode(&self) -> Bytes {
-        postcard::to_stdvec(&StoredHardState::V2(self.clone())).expect("plain data always encodes into memory").into()
+        postcard::to_stdvec(&StoredHardState::V3(self.clone())).expect("plain data always encodes into memory").into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -217,7 +236,10 @@ impl HardState {
             Ok((StoredHardState::V1(HardStateV1 { era, vote, hole }), [])) => {
                 Some(Self { era, vote, hole, ..Self::default() })
             }
-            Ok((StoredHardState::V2(hard_state), [])) => Some(hard_state),
+            Ok((StoredHardState::V2(HardStateV2 { era, vote, hole, memory, phase, memories }), [])) => {
+                Some(Self { era, vote, hole, memory, phase, memories, configuration: None })
+            }
+            Ok((StoredHardState::V3(hard_state), [])) => Some(hard_state),
             _ => None,
         }
     }
@@ -262,11 +284,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_version_2() {
+    fn the_bytes_of_version_3() {
         let message = Message {
             era: Era(3),
             memory: Memory { generation: 1, nonce: 7 },
-            learner: false,
+            recovering: false,
             body: Body::Append {
                 previous: LogIndex(4),
                 previous_era: Era(2),
@@ -278,7 +300,7 @@ mod tests {
             },
         };
         let bytes = message.clone().encode();
-        assert_eq!(bytes.as_ref(), [1, 3, 1, 7, 0, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
+        assert_eq!(bytes.as_ref(), [2, 3, 1, 7, 0, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
         assert_eq!(Message::decode(&bytes), Some(message));
 
         let memory = Memory { generation: 2, nonce: 9 };
@@ -286,7 +308,14 @@ mod tests {
         assert_eq!(HardState::decode(&[0, 5, 1, 2, 0]), Some(before.clone()), "version 1 had no memories");
         let memories = Memories::from([(NodeId(3), Memory { generation: 1, nonce: 4 })]);
         let hard = HardState { memory, memories, phase: Phase::Recovering, ..before };
-        assert_eq!(hard.encode().as_ref(), [1, 5, 1, 2, 0, 2, 9, 1, 1, 3, 1, 4]);
+        assert_eq!(
+            HardState::decode(&[1, 5, 1, 2, 0, 2, 9, 1, 1, 3, 1, 4]),
+            Some(hard.clone()),
+            "nor version 2 members"
+        );
+        let membership = Membership::initial([NodeId(3), NodeId(8)]);
+        let hard = HardState { configuration: Some(Configured { index: LogIndex(6), membership }), ..hard };
+        assert_eq!(hard.encode().as_ref(), [2, 5, 1, 2, 0, 2, 9, 1, 1, 3, 1, 4, 1, 6, 1, 2, 3, 8, 0, 0, 0]);
         assert_eq!(HardState::decode(&hard.encode()), Some(hard));
     }
 
@@ -312,18 +341,19 @@ mod tests {
                 last,
                 leads: true,
                 memories: Memories::new(),
+                membership: Membership::initial([NodeId(3)]),
             },
             Body::Forgotten { generation: 3 },
         ] {
             let memory = Memory { generation: 300, nonce: u32::MAX };
-            let message = Message { era: Era(6), memory, learner: true, body };
+            let message = Message { era: Era(6), memory, recovering: true, body };
             let bytes = message.clone().encode();
             assert_eq!(Message::decode(&bytes), Some(message));
             for end in 0..bytes.len() {
                 assert_eq!(Message::decode(&bytes[..end]), None, "a cut message is no message");
             }
         }
-        assert_eq!(Message::decode(&[2, 0, 0]), None, "an unknown version is no message");
+        assert_eq!(Message::decode(&[3, 0, 0]), None, "an unknown version is no message");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! - `core` is what all roles share; `follower`, `candidate`, `leader` are the roles, each owning what
 //!   only it knows. A role never changes itself: it answers with a `Transition`, carried out here.
 //! - `raft_log` is the log with its marks, `progress` what the leader knows of one follower, `read_index` the reads.
+//! - `configuration` knows which membership is in force, `change` is how a leader brings another about.
 //! - `recovery` is for who is no member yet, `transfer` for who leads and is to go.
 //! - `message` is what is sent and what is written. `invariants` is asserted after every call.
 //!
@@ -25,6 +26,8 @@
 //! - **Patience**: a detector says when a silent leader is suspected ([`detection`](super::detection)); who stands for election
 //!   first has an order in each group, see `patience`. Stickiness ends with the own suspicion.
 //! - **Leadership transfer** (thesis §3.10), see [`transfer`].
+//! - **Membership change** by joint consensus (thesis §4.3), see [`change`] and [`configuration`]. Voters vote for whom they do not
+//!   know, and followers follow a leader that they do not know (thesis §4.2.2): the entry that names it may be on its way.
 //! - **Pauses**: whoever has not listened for a while (a long command, a stopped process) first takes what has waited, and
 //!   its patience is longer by the pause ([`Consensus::paused`]). Otherwise all members of a group would call each other
 //!   silent after each long command. No safety rests on patience: a vote needs era and log, a read needs a round.
@@ -50,6 +53,8 @@
 //! - *Leader completeness*: what is chosen is in the log of every later leader.
 //! - `committed` never falls, and never passes what is known to match a leader of this era.
 //! - An acknowledgement leaves only when what it names is durable here. It counts only from a member that has a voice.
+//! - A membership is in force from the moment at which it is appended, and goes when it is cut off; what needs a majority needs
+//!   one of the membership in force at who counts, and while that is joint one of each half.
 //! - A follower's match falls only when its disk has lost something: known damage, or another memory.
 //! - A read is answered only after a quorum has confirmed the leader after the read's arrival, and an entry of the
 //!   leader's era is chosen.
@@ -60,7 +65,9 @@
 //! - No message, however malformed, and no time, however late, makes it panic. Only a broken invariant does.
 //!
 //! # Caveats
-//! - The voters are fixed. Membership change (thesis §4.2), priorities and leases have marked places and nothing else.
+//! - Priorities and leases have marked places and nothing else.
+//! - Nodes that once formed a group, were replaced, and come back with empty disks and the old list of nodes cannot be told from
+//!   a group to be formed: they form one. Whoever builds members must not give that list to a node that has left.
 //! - An acknowledgement of a member that lacks its state counts: what it names is durable there. If the others are then lost
 //!   for good, nobody can be elected.
 //! - A member cannot be elected while a quorum hears a leader that it does not: with partial connectivity the group
@@ -71,6 +78,8 @@
 //! - If a quorum is damaged at the same entry, the group stops rather than choose.
 
 mod candidate;
+mod change;
+mod configuration;
 mod core;
 mod follower;
 mod invariants;
@@ -225,7 +234,7 @@ impl Raft {
             self.core.enter_era(era);
             if planted!(18) && self.role() == Role::Leader {
                 // camunda#5360: what the role still does on leaving is done in the era that has ended it.
-                self.core.log.push(encode_entry(era, &Payload::Empty));
+                self.core.push(encode_entry(era, &Payload::Empty));
             }
             self.become_role(Transition::Follow(None));
         } else if era < own {
@@ -248,12 +257,17 @@ impl Raft {
 
     /// Takes a well-formed message of a voter.
     fn receive(&mut self, from: NodeId, message: Message) {
-        let Message { era, memory, learner, body } = message;
+        let Message { era, memory, recovering, body } = message;
         match body {
             Body::Ask => return self.asked(from, memory),
             Body::Forgotten { generation } => return self.forgotten(generation),
             Body::Answer { .. } => return self.answered(from, era, memory, body),
-            _ if !self.may_take(&body) || !self.hear_memory(from, memory) => return,
+            _ if !self.may_take(&body) => {
+                return if is_leaders(&body) {
+                    self.taught(from)
+                };
+            }
+            _ if !self.hear_memory(from, memory) => return,
             _ => {}
         }
         match body {
@@ -274,7 +288,7 @@ impl Raft {
         }
         match &mut self.role {
             RoleState::Follower(follower) => follower.step(&mut self.core, from, body),
-            RoleState::Leader(leader) => leader.step(&mut self.core, from, learner, body),
+            RoleState::Leader(leader) => leader.step(&mut self.core, from, recovering, body),
             RoleState::Candidate(_) => {}
         }
         self.advance_recovery();
@@ -282,23 +296,26 @@ impl Raft {
 
     /// Who recovers listens to a leader and to nobody else; who is blank does not know whom to believe.
     fn may_take(&self, body: &Body) -> bool {
-        let leaders =
-            matches!(body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. });
         match self.core.hard.phase {
             Phase::Member => true,
-            Phase::Recovering => leaders,
+            Phase::Recovering => is_leaders(body),
             Phase::Blank => false,
         }
     }
 }
 
+/// Is this what only a leader says?
+fn is_leaders(body: &Body) -> bool {
+    matches!(body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chosen { .. } | Body::Behind { .. })
+}
+
 impl Consensus for Raft {
     fn step(&mut self, now: Instant, from: NodeId, message: &[u8]) {
         self.core.now = self.core.now.max(now);
-        if from == self.core.settings.node || !self.core.settings.voters.contains(&from) {
-            sometimes!("raft.message_of_a_stranger");
+        if from == self.core.settings.node {
             return;
         }
+        sometimes!("raft.message_of_a_stranger", !self.core.membership().contains(from));
         match Message::decode(message) {
             Some(message) if message.era < MAX_ERA => self.receive(from, message),
             _ => sometimes!("raft.malformed_message"),
@@ -313,6 +330,9 @@ impl Consensus for Raft {
             sometimes!("raft.proposal_refused_in_transfer");
             return Err(NotLeader { leader: Some(transfer.to) });
         }
+        if leader.leaves {
+            return Err(NotLeader { leader: None });
+        }
         leader.propose(&mut self.core, payload);
         invariants::check(self);
         Ok(())
@@ -326,19 +346,25 @@ impl Consensus for Raft {
         to
     }
 
-    fn change(&mut self, _now: Instant, _change: Change) -> Result<(), Refused> {
-        match &self.role {
-            RoleState::Leader(_) => Err(Refused::UnderWay),
-            _ => Err(Refused::NotLeader { leader: self.leader() }),
-        }
+    fn change(&mut self, now: Instant, change: Change) -> Result<(), Refused> {
+        self.core.now = self.core.now.max(now);
+        let RoleState::Leader(leader) = &mut self.role else {
+            return Err(Refused::NotLeader { leader: self.leader() });
+        };
+        let result = leader.change(&mut self.core, &change);
+        invariants::check(self);
+        result
     }
 
     fn membership(&self) -> &Membership {
-        &self.core.membership
+        self.core.membership()
     }
 
     fn followers(&self) -> Vec<FollowerStatus> {
-        Vec::new()
+        match &self.role {
+            RoleState::Leader(leader) => leader.follower_statuses(&self.core),
+            _ => Vec::new(),
+        }
     }
 
     fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader> {
@@ -423,9 +449,10 @@ impl Consensus for Raft {
         invariants::check(self);
     }
 
-    fn installed(&mut self, now: Instant, floor: Floor, _membership: Option<&Bytes>) -> bool {
+    fn installed(&mut self, now: Instant, floor: Floor, membership: Option<&Bytes>) -> bool {
         self.core.now = self.core.now.max(now);
-        if !self.core.log.is_news(floor) {
+        let named = membership.map(|bytes| Membership::decode(bytes));
+        if !self.core.log.is_news(floor) || named == Some(None) {
             sometimes!("raft.old_snapshot_refused");
             return false;
         }
@@ -437,8 +464,7 @@ impl Consensus for Raft {
             sometimes!("raft.leader_learned_from_snapshot", self.role() == Role::Leader);
             self.become_role(Transition::Follow(None));
         }
-        self.core.log.install(floor);
-        self.core.hard.hole = self.core.log.hole();
+        self.core.install(floor, named.flatten());
         if let Some(leader) = self.leader().filter(|leader| *leader != self.core.settings.node) {
             self.core.agree(floor.index);
             self.core.send(leader, Promise::Everything, Body::AppendMatched { matched: floor.index });
@@ -459,16 +485,17 @@ impl Consensus for Raft {
             standing: match self.core.durable_phase() {
                 Phase::Member => Standing::Member,
                 Phase::Recovering => Standing::Recovering,
+                Phase::Blank if self.core.membership().is_unknown() => Standing::Outside,
                 Phase::Blank => Standing::Forming,
             },
             successor: match &self.role {
                 RoleState::Leader(leader) => leader.transfer.map(|transfer| transfer.to),
                 _ => None,
             },
-            configuration: self.core.membership.id,
-            joint: self.core.membership.is_joint(),
-            settled: true,
-            voter: self.core.membership.is_voter(self.core.settings.node),
+            configuration: self.core.membership().id,
+            joint: self.core.membership().is_joint(),
+            settled: self.core.configurations.is_settled(),
+            voter: self.core.membership().is_voter(self.core.settings.node),
         }
     }
 

@@ -26,7 +26,9 @@ const ATTEMPTS: u32 = 4;
 impl Core {
     /// Its place among those who may follow `leader`: 0 asks first.
     fn rank(&self, leader: Option<NodeId>) -> u32 {
-        let voters = &self.settings.voters;
+        let membership = self.membership();
+        let voters: Vec<NodeId> =
+            membership.members().into_iter().filter(|member| membership.is_voter(*member)).collect();
         let others: Vec<NodeId> = voters.iter().copied().filter(|voter| Some(*voter) != leader).collect();
         let count = others.len().max(1) as u64;
         // With the leader gone the rest is in another order again: else one node inherits all that another led.

@@ -40,8 +40,10 @@ pub(super) struct Progress {
     pub(super) heard: Instant,
     /// Last round of reads' proofs that it has answered.
     pub(super) round: u64,
-    /// It recovers, and has no voice: what it holds counts for nothing.
-    pub(super) learner: bool,
+    /// It recovers, or is not sure yet that it has nothing to recover: what it holds counts for nothing.
+    pub(super) recovering: bool,
+    /// It belongs to the group no more, and is only told so until then.
+    pub(super) leaving: Option<Instant>,
     /// Highest `committed` that it has been told and could use.
     pub(super) told: LogIndex,
 }
@@ -55,7 +57,8 @@ impl Progress {
             pace: Pace::Probe { waiting: None },
             heard: now,
             round: 0,
-            learner: false,
+            recovering: false,
+            leaving: None,
             told: LogIndex(0),
         }
     }

@@ -1,5 +1,5 @@
-//! Members without a memory: how a group is formed, and how one whose disk is lost becomes a member again, under its old
-//! name and without a change of membership.
+//! Members without a memory: how a group is formed, how one whose disk is lost becomes a member again, under its old
+//! name and without a change of membership, and how a node that a change takes in becomes a member at all.
 //!
 //! After Liskov and Cowling, *Viewstamped Replication Revisited* (2012), §4.3, mended after Michael, Ports, Sharma and
 //! Szekeres, *Recovering Shared Objects Without Stable Storage* (DISC '17): the published protocol trusts that what the earlier
@@ -27,6 +27,16 @@
 //!      durable up to there.
 //!
 //!   It writes that down together with a vote for that leader: in that era its vote is given away.
+//!
+//! # Newcomers
+//! A node that belongs to no group yet is blank too, and knows nobody to ask. When a leader speaks to it, it asks that leader, and then
+//! whomever the answers name. The rest is as above: that it has never promised anything is nothing that it can know, for it may have
+//! belonged to the group, and its files may have been removed when it left.
+//!
+//! Who belongs to the group, one without memory takes from the leader's answer, and a quorum is one of that membership: of both
+//! halves, while voters change. The answers may be older than a change. That is harmless, since memberships that follow
+//! each other have quorums that meet, a change is chosen before the next begins, and a change that was begun after the leader had
+//! answered is chosen without the help of the lost memory: who campaigns under it was not voted for by that one.
 //!
 //! # Why it is safe
 //! Let member c have lost memory g, and recover as g' by the answers R, the highest era in them e, led by L. All answers were
@@ -60,9 +70,10 @@ use super::RoleState;
 use super::Transition;
 use super::core::{Core, Promise};
 use super::message::{Body, Memories, Memory, Phase};
+use crate::consensus::{MAX_MEMBERS, Membership};
 use crate::types::{Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Asks go out each heartbeat so often; then each election time-out.
 const EAGER_ASKS: u32 = 40;
@@ -72,6 +83,8 @@ const MAX_GENERATION: u64 = 1 << 62;
 /// What a member without memory has learned.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
+    /// Leaders that have spoken to a member that does not know them: whom to ask when nobody else is known.
+    teachers: BTreeSet<NodeId>,
     /// Latest answer of each.
     answers: BTreeMap<NodeId, Answered>,
     asks: u32,
@@ -90,6 +103,7 @@ struct Answered {
     last: LogIndex,
     leads: bool,
     memories: Memories,
+    membership: Membership,
 }
 
 impl Answered {
@@ -111,7 +125,15 @@ impl Recovery {
     /// Whom it waits for.
     pub(super) fn awaited(&self, core: &Core) -> Vec<NodeId> {
         let enough = |phase: Phase| phase == Phase::Member || (phase == core.hard.phase && phase == Phase::Blank);
-        core.peers().filter(|peer| self.answers.get(peer).is_none_or(|answer| !enough(answer.phase))).collect()
+        let voters = core.peers().filter(|peer| core.membership().is_voter(*peer));
+        voters.filter(|peer| self.answers.get(peer).is_none_or(|answer| !enough(answer.phase))).collect()
+    }
+
+    /// Whom it asks: whoever may belong to the group.
+    fn asked(&self, core: &Core) -> BTreeSet<NodeId> {
+        let named = self.answers.values().flat_map(|answer| answer.membership.members());
+        let all = core.peers().chain(self.teachers.iter().copied()).chain(named);
+        all.filter(|node| *node != core.settings.node).collect()
     }
 
     /// The index that the log must reach, if enough have answered for this leader of our era.
@@ -125,7 +147,8 @@ impl Recovery {
         let answer = valid.get(&leader).copied().filter(leads)?;
         // A follower that is taken in before it holds what its leader held: what its earlier memory acknowledged is missing.
         let target = if planted!(88) { LogIndex(0) } else { answer.last };
-        (valid.len() >= core.quorum()).then_some(target)
+        // A majority as that leader sees it: of both halves, while voters change.
+        answer.membership.reached(|node| valid.contains_key(&node)).then_some(target)
     }
 }
 
@@ -141,7 +164,7 @@ impl Raft {
             if recovery.asks < EAGER_ASKS { core.settings.heartbeat } else { core.settings.election_timeout };
         recovery.asks = recovery.asks.saturating_add(1);
         recovery.ask_at = Some(core.now + interval);
-        for peer in core.peers() {
+        for peer in recovery.asked(core) {
             core.send(peer, Promise::Everything, Body::Ask);
         }
         self.advance_recovery();
@@ -154,12 +177,24 @@ impl Raft {
             return;
         };
         let members = recovery.answers.values().filter(|answer| answer.phase == Phase::Member);
-        let answered = members.clone().count() >= self.core.quorum();
+        let is_member = |node| recovery.answers.get(&node).is_some_and(|answer| answer.phase == Phase::Member);
+        // As the one who knows of the highest era sees the group.
+        let last = members.clone().max_by_key(|answer| answer.era);
+        let answered = last.is_some_and(|answer| answer.membership.reached(is_member));
         let has_target = self.leader().is_some_and(|leader| recovery.target(&self.core, leader).is_some());
         let highest = members.map(|answer| answer.era).max().unwrap_or_default();
         if answered && !has_target && recovery.asks > 2 && highest > self.core.era() {
             self.core.enter_era(highest);
             self.become_role(Transition::Follow(None));
+        }
+    }
+
+    /// A leader speaks to who knows nothing: it is one to ask.
+    pub(super) fn taught(&mut self, leader: NodeId) {
+        let Some(recovery) = &mut self.recovery else { return };
+        if recovery.teachers.len() < MAX_MEMBERS && recovery.teachers.insert(leader) {
+            sometimes!("raft.taken_in", self.core.membership().is_unknown());
+            recovery.ask_at = Some(self.core.now);
         }
     }
 
@@ -177,8 +212,10 @@ impl Raft {
         sometimes!("raft.recovery_leader_asked", leads);
         let hard = &self.core.hard;
         let (phase, last, memories) = (hard.phase, self.core.log.last(), hard.memories.clone());
+        let membership = self.core.membership().clone();
         // What is noted of the asker must be durable, and with it the phase and the era that the answer tells.
-        self.core.send(from, Promise::Everything, Body::Answer { asker, phase, last, leads, memories });
+        let answer = Body::Answer { asker, phase, last, leads, memories, membership };
+        self.core.send(from, Promise::Everything, answer);
     }
 
     /// Takes what a memory says of itself: `false` if it is void.
@@ -234,12 +271,12 @@ impl Raft {
 
     /// Takes an answer.
     pub(super) fn answered(&mut self, from: NodeId, era: Era, memory: Memory, body: Body) {
-        let Body::Answer { asker, phase, last, leads, memories } = body else { return };
+        let Body::Answer { asker, phase, last, leads, memories, membership } = body else { return };
         let own = self.core.hard.memory;
         let Some(recovery) = self.recovery.as_mut().filter(|_| asker == own) else {
             return sometimes!("raft.recovery_late_answer");
         };
-        let mut answer = Answered { era, memory, phase, last, leads, memories };
+        let mut answer = Answered { era, memory, phase, last, leads, memories, membership };
         if let Some(before) = recovery.answers.get(&from)
             && (before.era, before.leads, before.memory) == (era, true, memory)
         {
@@ -259,7 +296,9 @@ impl Raft {
         if self.core.hard.phase == Phase::Blank {
             let answers = &recovery.answers;
             // redisraft#654: who finds nothing takes itself for a member like any other.
-            let all = answers.len() + 1 == self.core.settings.voters.len() || planted!(59);
+            let (group, own) = (self.core.membership(), self.core.settings.node);
+            let is_new = |node: &NodeId| *node == own || answers.get(node).is_some_and(Answered::is_new);
+            let all = group.voters.contains(&own) && group.voters.iter().all(is_new) || planted!(59);
             if all && answers.values().all(Answered::is_new) {
                 self.core.hard.phase = Phase::Member;
             } else if answers.values().any(|answer| answer.phase == Phase::Member && !answer.is_new()) {
@@ -272,6 +311,7 @@ impl Raft {
         }
         if self.core.hard.phase == Phase::Member {
             sometimes!("raft.formed");
+            self.core.formed(None);
             self.recovery = None;
             return;
         }
@@ -308,6 +348,9 @@ impl Raft {
         sometimes!("raft.recovered_again", core.hard.memory.generation > 2);
         core.hard.phase = Phase::Member;
         core.hard.vote = Some(leader);
+        let membership = recovery.answers.get(&leader).map(|answer| answer.membership.clone());
+        // What the log says of later ones stands above it.
+        core.formed(membership.filter(|membership| membership.id == Membership::FIRST));
         self.recovery = None;
         let matched = core.agreed();
         core.send(leader, Promise::Everything, Body::AppendMatched { matched });

@@ -43,7 +43,9 @@ impl Leader {
         let to = self
             .followers
             .iter()
-            .filter(|(peer, follower)| to.is_none_or(|to| to == **peer) && !follower.learner)
+            .filter(|(peer, follower)| to.is_none_or(|to| to == **peer) && !follower.recovering)
+            // Not to who has no voice, nor to who is about to lose it.
+            .filter(|(peer, _)| core.membership().voters.contains(peer))
             .filter(|(_, follower)| core.now.since(follower.heard) < lately)
             .max_by_key(|(_, follower)| follower.matched)
             .map(|(peer, _)| *peer)?;

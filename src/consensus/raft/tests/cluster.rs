@@ -3,7 +3,10 @@
 use super::super::Raft;
 use super::super::message::HardState;
 use crate::consensus::Standing;
-use crate::consensus::{Committed, Config, Consensus, Damage, Fetch, Floor, Payload, Ready, Record, Recovered, Role};
+use crate::consensus::{
+    Change, Committed, Config, Consensus, Damage, Fetch, Floor, Membership, Payload, Ready, Record, Recovered, Refused,
+    Role,
+};
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Instant, LogIndex, NodeId, Rng};
 use bytes::Bytes;
@@ -41,6 +44,10 @@ pub(super) struct Member {
     pub(super) amnesia: bool,
     /// Its disk was lost or has always been empty, and it is no member yet.
     pub(super) wiped: bool,
+    /// It was none of those who formed the group.
+    newcomer: bool,
+    /// As last seen.
+    pub(super) membership: Membership,
     lives: u64,
     /// Life, era and length of the log when it was last compared with the others'.
     judged: (u64, Era, LogIndex),
@@ -56,6 +63,7 @@ pub(super) enum Event {
     Wanted(NodeId, Fetch),
     Reset(NodeId, Floor),
     Installed(NodeId, Floor, bool),
+    Membership(NodeId, Membership),
 }
 
 pub(super) struct Cluster {
@@ -156,6 +164,25 @@ impl Cluster {
         member.waiting.clear();
     }
 
+    /// A node that belongs to no group yet comes up.
+    pub(super) fn join(&mut self, node: NodeId) {
+        self.members.insert(node, Member { newcomer: true, wiped: true, ..Member::default() });
+        self.restart(node, None);
+    }
+
+    /// Asks a member for a change.
+    pub(super) fn change(&mut self, node: NodeId, change: Change) -> Option<Result<(), Refused>> {
+        self.call(node, |raft, now| raft.change(now, change))
+    }
+
+    /// What executing the log up to there says of who belongs to the group.
+    fn named(&self, index: LogIndex) -> Option<Bytes> {
+        self.chosen.range(..=index).rev().find_map(|(_, payload)| match payload {
+            Payload::Configuration(bytes) => Some(bytes.clone()),
+            _ => None,
+        })
+    }
+
     /// The disk of a node that is down is replaced by an empty one; with `amnesia`, the node knows that it is not its first.
     pub(super) fn wipe(&mut self, node: NodeId, amnesia: bool) {
         let member = self.member(node);
@@ -175,7 +202,10 @@ impl Cluster {
 
     /// Starts a node from its disk; with `damaged`, the records of that range cannot be read.
     pub(super) fn restart(&mut self, node: NodeId, damaged: Option<(u64, u64)>) {
-        let voters = self.nodes();
+        let formed = |(node, member): (&NodeId, &Member)| (!member.newcomer).then_some(*node);
+        let voters =
+            if self.members[&node].newcomer { Vec::new() } else { self.members.iter().filter_map(formed).collect() };
+        let named = self.members[&node].checkpoint.and_then(|state| self.named(state.index));
         let (seed, max_batch_entries, now) = (self.seed, self.max_batch_entries, self.now);
         let member = self.member(node);
         member.lives += 1;
@@ -195,7 +225,7 @@ impl Cluster {
             damaged,
             floor,
             state,
-            membership: None,
+            membership: named,
             amnesia,
         };
         let config = Config {
@@ -214,6 +244,7 @@ impl Cluster {
         raft.handle_timeout(now);
         member.executed = state.unwrap_or_default().index;
         member.wanted = None;
+        member.membership = raft.membership().clone();
         member.raft = Some(raft);
         self.drain(node);
     }
@@ -240,7 +271,10 @@ impl Cluster {
             return;
         }
         let executed = member.executed;
-        let Some(taken) = self.call_quietly(node, |raft, now| raft.installed(now, floor, None)) else { return };
+        let named = self.named(floor.index);
+        let Some(taken) = self.call_quietly(node, |raft, now| raft.installed(now, floor, named.as_ref())) else {
+            return;
+        };
         if taken {
             self.member(node).executed = floor.index;
             self.member(node).wanted = None;
@@ -322,6 +356,10 @@ impl Cluster {
             {
                 self.events.push(Event::Wanted(node, fetch));
             }
+            if let Some(membership) = ready.membership.take() {
+                self.member(node).membership = membership.clone();
+                self.events.push(Event::Membership(node, membership));
+            }
             if let Some(floor) = ready.reset {
                 self.events.push(Event::Reset(node, floor));
             }
@@ -379,8 +417,9 @@ impl Cluster {
                 let record = self.raft(node).and_then(|raft| raft.inspect(committed.index));
                 let era = record.map_or(Era(0), |(era, _)| era);
                 // Who has lost it since it said that it has it counts too.
-                let wiped = self.forgetful();
-                if self.holders(committed.index, era) + wiped <= self.members.len() / 2 {
+                self.forgetful();
+                let membership = self.raft(node).map(|raft| raft.membership().clone()).unwrap_or_default();
+                if !membership.reached(|member| self.holds(member, committed.index, era)) {
                     self.accuse(format!("{} is called chosen, but no quorum has it on disk", committed.index));
                 }
                 self.chosen.insert(committed.index, committed.payload.clone());
@@ -390,17 +429,15 @@ impl Cluster {
         self.events.push(Event::Chosen(node, committed));
     }
 
-    /// On how many disks is this entry?
-    fn holders(&self, index: LogIndex, era: Era) -> usize {
+    /// Has this entry been on this member's disk?
+    fn holds(&self, node: NodeId, index: LogIndex, era: Era) -> bool {
+        let Some(member) = self.members.get(&node) else { return false };
+        if member.wiped || member.checkpoint.is_some_and(|state| state.index >= index) {
+            return true;
+        }
         // Written there, and nothing at or before it since: a record voids what its and later positions held.
-        let holds = |member: &&Member| {
-            if member.checkpoint.is_some_and(|state| state.index >= index) {
-                return true;
-            }
-            let last_word = member.records.iter().rfind(|record| record.index <= index);
-            last_word.is_some_and(|record| record.index == index && record.era == era)
-        };
-        self.members.values().filter(holds).count()
+        let last_word = member.records.iter().rfind(|record| record.index <= index);
+        last_word.is_some_and(|record| record.index == index && record.era == era)
     }
 
     /// Judges the whole: election safety, log matching, leader completeness.
@@ -448,6 +485,13 @@ impl Cluster {
                 && status.last < self.chosen.keys().next_back().copied().unwrap_or_default()
             {
                 found = Some(format!("leader completeness: {node} leads {} without what is chosen", status.era));
+            }
+        }
+        for (node, raft) in self.members.iter().filter_map(|(node, member)| Some((node, member.raft.as_ref()?))) {
+            let (status, membership) = (raft.status(), raft.membership());
+            let chosen = |payload: &Payload| *payload == Payload::Configuration(membership.encode());
+            if status.settled && membership.id > Membership::FIRST && !self.chosen.values().any(chosen) {
+                found = Some(format!("membership: {node} takes {membership:?} for chosen"));
             }
         }
         if let Some(found) = found {

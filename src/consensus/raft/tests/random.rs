@@ -1,7 +1,7 @@
 //! Thousands of random steps, each judged; then everything is healed and the group must serve.
 
 use super::cluster::{Cluster, ELECTION, HEARTBEAT, Member};
-use crate::consensus::{Consensus, Floor, Role};
+use crate::consensus::{Change, Consensus, Floor, Role};
 use crate::env::buggify;
 use crate::types::random::{SeedableRng, below};
 use crate::types::{Duration, LogIndex, NodeId, Rng};
@@ -12,7 +12,10 @@ struct Run {
     rng: Rng,
     proposed: u64,
     tokens: u64,
+    changed: u64,
     wipes: bool,
+    /// Members come and go.
+    changes: bool,
     /// Snapshots on their way, and to whom.
     snapshots: Vec<(NodeId, Floor)>,
 }
@@ -116,11 +119,47 @@ impl Run {
         }
     }
 
-    /// Is a minority damaged, with this one?
+    /// Is a minority damaged, with this one, as whoever of them sees the group?
     fn may_destroy(&mut self, node: NodeId) -> bool {
         self.cluster.forgetful();
-        let damaged = |(other, member): &(&NodeId, &Member)| **other != node && (member.lost || member.wiped);
-        (self.cluster.members.iter().filter(damaged).count() + 1) * 2 < self.cluster.members.len()
+        let members = &self.cluster.members;
+        let sound = |other| other != node && members.get(&other).is_some_and(|member| !member.lost && !member.wiped);
+        let known = members.values().map(|member| &member.membership).filter(|membership| !membership.is_unknown());
+        let mut ids = known.clone().map(|membership| membership.id);
+        let first = ids.next();
+        // While they do not agree on it, or may come to forget some of it, it may be more than a minority to somebody.
+        let stable =
+            |(other, member): (&NodeId, &Member)| *other == node || member.raft.is_some() && member.waiting.is_empty();
+        let stable = !self.changes || members.iter().all(stable);
+        stable
+            && known.clone().all(|membership| membership.reached(sound) && !membership.is_joint())
+            && ids.all(|id| Some(id) == first)
+    }
+
+    /// A member is asked for a change, whether it leads or not.
+    fn change(&mut self, node: NodeId) {
+        let Some(now) = self.cluster.raft(node).map(|raft| raft.membership().clone()) else { return };
+        let (mut voters, mut learners) = (now.voters.clone(), now.learners.clone());
+        for other in self.cluster.nodes() {
+            match self.dice(6) {
+                0 => voters.push(other),
+                1 => voters.retain(|voter| *voter != other),
+                2 | 3 => learners.push(other),
+                _ => {}
+            }
+        }
+        learners.retain(|learner| !voters.contains(learner));
+        // A majority that has lost its memory is no majority any more: what comes after is for nobody to mend.
+        self.cluster.forgetful();
+        if voters.iter().chain(&now.voters).any(|voter| self.cluster.member(*voter).wiped) {
+            return;
+        }
+        let expected = if self.dice(10) == 0 { now.id.saturating_sub(1) } else { now.id };
+        let witnesses = voters.first().filter(|_| voters.len() > 2 && self.dice(3) == 0).copied().into_iter().collect();
+        let change = Change { expected, voters, learners, witnesses };
+        if self.cluster.change(node, change) == Some(Ok(())) {
+            self.changed += 1;
+        }
     }
 
     /// The disk of a member that is down is lost.
@@ -133,7 +172,7 @@ impl Run {
 
     fn step(&mut self) {
         let node = self.any_node();
-        match self.dice(1055) {
+        match self.dice(if self.changes { 1095 } else { 1055 }) {
             0..500 => self.deliver(false),
             500..700 => self.deliver(true),
             700..780 => {
@@ -183,6 +222,10 @@ impl Run {
                 self.cluster.now = self.cluster.now + Duration::from_micros(passed);
                 self.cluster.call(node, |raft, now| raft.paused(now, Duration::from_micros(told)));
             }
+            1055.. => {
+                let leader = self.cluster.nodes().into_iter().rfind(|node| self.is_leader(*node));
+                self.change(leader.unwrap_or(node));
+            }
             1049..1054 => {
                 let to = (self.dice(2) == 0).then(|| self.any_node());
                 self.cluster.call(node, |raft, now| raft.transfer(now, to));
@@ -229,15 +272,21 @@ impl Run {
             self.deliver_all();
             self.cluster.judge();
         }
-        let leader = self.cluster.nodes().into_iter().find(|node| self.is_leader(*node));
+        let leader = self.cluster.nodes().into_iter().filter(|node| self.is_leader(*node));
+        let leader = leader.max_by_key(|node| self.cluster.raft(*node).map(|raft| raft.status().era));
         let answered = self.cluster.reads_answered;
         let proposed = leader.is_some_and(|leader| self.propose(leader) && self.cluster.read(leader, u64::MAX));
         for _ in 0..20 {
             self.cluster.pass(HEARTBEAT / 5);
             self.deliver_all();
         }
-        let commits: Vec<_> =
-            self.cluster.nodes().iter().filter_map(|node| Some(self.cluster.raft(*node)?.status())).collect();
+        let membership = leader.and_then(|leader| self.cluster.raft(leader)).map(|raft| raft.membership().clone());
+        let belongs = |node: &NodeId| membership.as_ref().is_none_or(|membership| membership.contains(*node));
+        let members = self.cluster.nodes().into_iter().filter(belongs);
+        let commits: Vec<_> = members.filter_map(|node| Some(self.cluster.raft(node)?.status())).collect();
+        if commits.iter().any(|status| !status.settled) {
+            self.cluster.violation.get_or_insert(format!("liveness: a change does not end {commits:?}"));
+        }
         let level = commits.iter().all(|status| status.committed == commits[0].last && status.last == commits[0].last);
         if !proposed || !level || self.cluster.reads_answered != answered + 1 {
             self.cluster.violation.get_or_insert(format!("liveness: after healing {commits:?}"));
@@ -252,7 +301,18 @@ impl Run {
 /// One run; what was chosen, or what went wrong.
 fn run(seed: u64, steps: u64) -> Result<(usize, u64), String> {
     let nodes = [1, 2, 3, 3, 3, 5][(seed % 6) as usize];
-    play(Cluster::new(nodes, seed, [1, 2, 100][(seed / 6 % 3) as usize]), seed, steps, false)
+    play(Cluster::new(nodes, seed, [1, 2, 100][(seed / 6 % 3) as usize]), seed, steps, false, false)
+        .map(|(chosen, reads, _)| (chosen, reads))
+}
+
+/// Members come and go; with every second seed, disks are lost too.
+fn run_with_changes(seed: u64, steps: u64) -> Result<(usize, u64, u64), String> {
+    let (formed, newcomers) = [(3, 2), (1, 3), (3, 3), (2, 2), (4, 1)][(seed % 5) as usize];
+    let mut cluster = Cluster::new(formed, seed, [1, 2, 100][(seed / 5 % 3) as usize]);
+    for node in formed + 1..=formed + newcomers {
+        cluster.join(NodeId(node));
+    }
+    play(cluster, seed, steps, seed % 2 == 1, true)
 }
 
 /// Likewise, and disks are lost; sometimes the group is still to be formed.
@@ -261,11 +321,13 @@ fn run_with_wipes(seed: u64, steps: u64) -> Result<(usize, u64), String> {
     let batch = [1, 100][(seed / 5 % 2) as usize];
     let cluster =
         if seed.is_multiple_of(4) { Cluster::blank(nodes, seed, batch) } else { Cluster::new(nodes, seed, batch) };
-    play(cluster, seed, steps, true)
+    play(cluster, seed, steps, true, false).map(|(chosen, reads, _)| (chosen, reads))
 }
 
-fn play(cluster: Cluster, seed: u64, steps: u64, wipes: bool) -> Result<(usize, u64), String> {
-    let mut run = Run { cluster, wipes, rng: Rng::seed_from_u64(seed), proposed: 0, tokens: 0, snapshots: Vec::new() };
+/// What was chosen, read and changed.
+fn play(cluster: Cluster, seed: u64, steps: u64, wipes: bool, changes: bool) -> Result<(usize, u64, u64), String> {
+    let rng = Rng::seed_from_u64(seed);
+    let mut run = Run { cluster, wipes, changes, rng, proposed: 0, tokens: 0, changed: 0, snapshots: Vec::new() };
     for step in 0..steps {
         run.step();
         run.cluster.events.clear();
@@ -277,7 +339,7 @@ fn play(cluster: Cluster, seed: u64, steps: u64, wipes: bool) -> Result<(usize, 
     run.heal();
     match run.cluster.violation.take() {
         Some(violation) => Err(format!("seed {seed}, after {steps} steps: {violation}")),
-        None => Ok((run.cluster.chosen.len(), run.cluster.reads_answered)),
+        None => Ok((run.cluster.chosen.len(), run.cluster.reads_answered, run.changed)),
     }
 }
 
@@ -342,6 +404,32 @@ fn members_whose_disks_are_lost_come_back_without_voting_wrongly() {
     assert!(!probes.contains_key("raft.second_leader_ignored"));
 }
 
+#[test]
+fn groups_change_and_every_safety_property_holds() {
+    crate::env::probe::start();
+    let (mut chosen, mut changed) = (0, 0);
+    for seed in 0..100 {
+        let run = run_with_changes(seed, 4000).unwrap_or_else(|violation| panic!("{violation}"));
+        chosen += run.0;
+        changed += run.2;
+    }
+    let probes = crate::env::probe::finish();
+    assert!(chosen > 1500 && changed > 250, "the runs did something: {chosen} chosen, {changed} changes");
+    for probe in [
+        "raft.change_begun",
+        "raft.change_of_another_configuration",
+        "raft.leader_leaves",
+        "raft.leader_left",
+        "raft.membership_rolled_back",
+        "raft.message_of_a_stranger",
+        "raft.no_voice_no_campaign",
+        "raft.taken_in",
+    ] {
+        assert!(probes.contains_key(probe), "{probe} was never reached; reached: {probes:?}");
+    }
+    assert!(!probes.contains_key("raft.second_leader_ignored"));
+}
+
 /// With the feature `mutants`: each planted bug is noticed by this harness too, without the help of assertions.
 #[test]
 fn planted_bugs_are_caught() {
@@ -350,9 +438,13 @@ fn planted_bugs_are_caught() {
     }
     let mut missed = Vec::new();
     // 6 and 12 need their moves in order: see `script`. 11, 18 and 20 are for the simulator.
-    for bug in [1, 2, 3, 8, 13, 15, 21, 22, 26, 45, 59, 88] {
+    for bug in [1, 2, 3, 5, 8, 13, 15, 21, 22, 26, 45, 53, 54, 55, 59, 88] {
         buggify::plant(bug);
-        let broken = |seed| if bug > 45 { run_with_wipes(seed, 4000).err() } else { run(seed, 2000).err() };
+        let broken = |seed| match bug {
+            5 | 53 | 54 | 55 => run_with_changes(seed, 4000).err(),
+            59 | 88 => run_with_wipes(seed, 4000).err(),
+            _ => run(seed, 2000).err(),
+        };
         match (0..600).find_map(broken) {
             Some(violation) => println!("planted {bug}: {violation}"),
             None => missed.push(bug),

@@ -11,7 +11,7 @@ const NOW: Instant = Instant(1_000_000_000);
 
 fn say(raft: &mut Raft, from: u32, era: u64, generation: u64, body: Body) {
     let memory = Memory { generation, nonce: 0 };
-    let message = Message { era: Era(era), memory, learner: false, body };
+    let message = Message { era: Era(era), memory, recovering: false, body };
     raft.step(NOW, NodeId(from), &message.encode());
     settle(raft);
 }

@@ -13,6 +13,9 @@
 //! hold 1               the disk of 1 syncs no more              persist 1      it syncs once      release 1
 //! wipe 1 [known]       the disk of 1, which is down, is replaced (and it knows that it had one before)
 //! crash 1              restart 1           restart 1 damaged 2 3  (records 2 to 3 cannot be read)
+//! join 4               a node that belongs to no group comes up
+//! change 1 to 1,2,4 [learners 5] [witnesses 2] [expecting 3]            1 is asked for another membership
+//! followers 1          what 1, which leads, knows of the others
 //! checkpoint 1 [keep 2]                     1 saves its state, and forgets the log before it (but for two entries)
 //! snapshot 1 3         1 saves its state, and 3 takes it over
 //! restart 3 without checkpoint              (the state that 3 has saved is lost)
@@ -25,7 +28,7 @@
 
 use super::super::message::{Body, Message};
 use super::cluster::{Cluster, Event, Flight};
-use crate::consensus::{Consensus, Floor, Payload, Role, Standing};
+use crate::consensus::{Change, Consensus, Floor, FollowerStatus, Membership, Payload, Role, Standing};
 use crate::types::{Duration, LogIndex, NodeId};
 use bytes::Bytes;
 use std::fmt::Write;
@@ -149,6 +152,32 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
                 None => writeln!(output, "  to nobody").unwrap(),
             }
         }
+        ["join", who] => cluster.join(node(who)),
+        ["change", who, "to", voters, rest @ ..] => {
+            let nodes = |word: &str| word.split(',').map(node).collect::<Vec<_>>();
+            let expected = cluster.raft(node(who)).map_or(0, |raft| raft.membership().id);
+            let mut change = Change { expected, voters: nodes(voters), ..Change::default() };
+            for pair in rest.chunks(2) {
+                match pair {
+                    ["learners", list] => change.learners = nodes(list),
+                    ["witnesses", list] => change.witnesses = nodes(list),
+                    ["expecting", id] => change.expected = number(id),
+                    other => panic!("unknown part of a change {other:?}"),
+                }
+            }
+            if let Some(Err(refused)) = cluster.change(node(who), change) {
+                writeln!(output, "  refused: {refused}").unwrap();
+            }
+        }
+        ["followers", who] => {
+            for follower in cluster.raft(node(who)).map(Consensus::followers).unwrap_or_default() {
+                let FollowerStatus { node, matched, learner, recovering, reachable } = follower;
+                let word = |is: bool, word: &'static str| if is { word } else { "" };
+                let (learner, recovering) = (word(learner, ", learns"), word(recovering, ", has no memory"));
+                let silent = word(!reachable, ", is not heard");
+                writeln!(output, "  {node} has it to {matched}{learner}{recovering}{silent}").unwrap();
+            }
+        }
         ["read", who, token] => {
             if !cluster.read(node(who), number(token)) {
                 writeln!(output, "  refused: not the leader").unwrap();
@@ -255,8 +284,19 @@ fn log(cluster: &Cluster, node: NodeId, output: &mut String) {
 fn payload(payload: &Payload) -> String {
     match payload {
         Payload::Empty => "no-op".to_owned(),
-        Payload::Command(bytes) | Payload::Configuration(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Payload::Command(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Payload::Configuration(bytes) => who(&Membership::decode(bytes).expect("only memberships are appended")),
     }
+}
+
+fn who(membership: &Membership) -> String {
+    let list = |title: &str, nodes: &[NodeId]| {
+        let nodes: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
+        if nodes.is_empty() { String::new() } else { format!("{title}{}", nodes.join(",")) }
+    };
+    let Membership { id, voters, outgoing, learners, witnesses } = membership;
+    let (voters, outgoing) = (list(" voters ", voters), list(" from ", outgoing));
+    format!("configuration {id}:{voters}{outgoing}{}{}", list(" learners ", learners), list(" witnesses ", witnesses))
 }
 
 fn place(floor: Floor) -> String {
@@ -277,12 +317,14 @@ fn describe(event: &Event) -> String {
         Event::Reset(node, floor) => format!("{node} begins its log on disk anew after {}", place(*floor)),
         Event::Installed(node, floor, true) => format!("{node} goes on from the state at {}", place(*floor)),
         Event::Installed(node, floor, false) => format!("{node} does not need the state at {}", place(*floor)),
+        Event::Membership(node, membership) => format!("{node} is in {}", who(membership)),
         Event::ReadDropped(node, token) => format!("{node} gives read {token} up"),
     }
 }
 
 fn describe_message(flight: &Flight) -> String {
-    let Message { era, body, learner, .. } = Message::decode(&flight.bytes).expect("members send what they understand");
+    let Message { era, body, recovering, .. } =
+        Message::decode(&flight.bytes).expect("members send what they understand");
     let said = match body {
         Body::PreVote { next, last, last_era } => {
             format!("would you vote for me in {next}? my log ends at {last} of {last_era}")
@@ -317,6 +359,6 @@ fn describe_message(flight: &Flight) -> String {
         Body::Forgotten { generation } => format!("you have forgotten what you were: {generation} generations or more"),
         Body::Behind { floor } => format!("my log begins after {}, and you need more", place(floor)),
     };
-    let voice = if learner && !said.contains("remember nothing") { " (without a voice)" } else { "" };
+    let voice = if recovering && !said.contains("remember nothing") { " (without a voice)" } else { "" };
     format!("{}→{} in {era}: {said}{voice}", flight.from, flight.to)
 }
