@@ -83,6 +83,23 @@ fn a_late_vote_elects_under_planted_bug_6() {
     assert!(output.contains("VIOLATION: election safety"), "{output}");
 }
 
+/// With the feature `mutants`: what goes wrong with memberships when they are taken lightly.
+#[test]
+fn groups_split_under_planted_bugs_53_to_55() {
+    for (bug, script) in [
+        (53, include_str!("../../../../tests/golden/raft/thesis_4_1_bug_of_2015.txt")),
+        (54, include_str!("../../../../tests/golden/raft/thesis_4_3_one_change_at_a_time.txt")),
+        (55, include_str!("../../../../tests/golden/raft/thesis_4_1_in_force_when_appended.txt")),
+    ] {
+        if !crate::env::buggify::plant(bug) {
+            return;
+        }
+        let output = play(script.split("---\n").next().unwrap());
+        crate::env::buggify::plant(0);
+        assert!(output.contains("VIOLATION: leader completeness"), "planted {bug}: {output}");
+    }
+}
+
 fn play(input: &str) -> String {
     let mut cluster = Cluster::new(0, 1, 100);
     let mut output = String::new();
