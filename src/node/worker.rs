@@ -185,6 +185,12 @@ impl Worker {
         self.replicas.get(&partition).map(Replica::status)
     }
 
+    /// For the simulator's checkers: who belongs to the group, as far as the replica knows.
+    #[must_use]
+    pub fn group_membership(&self, partition: PartitionId) -> Option<consensus::Membership> {
+        self.replicas.get(&partition).map(|replica| replica.membership().clone())
+    }
+
     /// For the simulator's checkers: era and payload digest of a log entry that this replica holds.
     #[must_use]
     pub fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)> {

@@ -7,6 +7,7 @@
 //! - *leader completeness*: who leads in an era holds all that was committed in earlier ones;
 //! - *compaction*: what a member has put a checkpoint in the place of ends at a committed entry, and never grows shorter;
 //! - *state kept*: a member lacks its state only if something on its disk was destroyed, by rot or misdirection;
+//! - *membership*: one history of configurations, and no voice for who lacks the log ([`membership`]);
 //! - *equal digests*: replicas that have executed the same index have the same state.
 //!
 //! What a member no longer holds, or has only as the state of another, counts as what was seen committed there: that its log
@@ -16,11 +17,14 @@
 //! Everything is seen through the worker's inspection methods. The work is incremental: a member whose status has not
 //! moved costs one comparison; new log entries are found by walking back from the log's end to what is known.
 
+mod membership;
+
+use self::membership::Memberships;
 use crate::plan::Cluster;
 use crate::run::Violation;
 use crate::trace::{self, Trace};
 use crate::world::Machine;
-use orrery::consensus::{Role, Status};
+use orrery::consensus::{Membership, Role, Status};
 use orrery::env::Port;
 use orrery::types::collections::HashMap;
 use orrery::types::{Era, LogIndex, NodeId, PartitionId};
@@ -47,6 +51,7 @@ struct Group {
     /// Digest of the state after index 1, 2, …, with who first showed it.
     digests: Vec<Option<(u128, usize)>>,
     members: Vec<Member>,
+    memberships: Memberships,
     last_leader: Option<usize>,
     leader_changes: u64,
 }
@@ -162,6 +167,9 @@ impl Group {
             self.election_safety(at, now)?;
         }
         let entry = |index: u64| machine.log_entry(partition, LogIndex(index));
+        if !unchanged {
+            self.membership(at, now, machine.membership(partition).as_ref())?;
+        }
         self.compaction(at, now)?;
         self.log_matching(at, now, entry)?;
         if unchanged && self.members[at].executed == now.committed.0 {
@@ -177,6 +185,15 @@ impl Group {
             self.leader_completeness(at, now)?;
         }
         self.equal_digests(at, now, machine.state_digest(partition))
+    }
+
+    fn membership(&mut self, at: usize, now: Status, membership: Option<&Membership>) -> Result<(), Broken> {
+        let Self { members, memberships, .. } = self;
+        let last = |node: NodeId| {
+            let member = members.get(usize::try_from(node.0).ok()?.checked_sub(1)?)?;
+            member.status.map(|status| status.last.0)
+        };
+        membership.map_or(Ok(()), |membership| memberships.check(at, now, membership, last))
     }
 
     fn election_safety(&mut self, at: usize, now: Status) -> Result<(), Broken> {

@@ -1,4 +1,4 @@
-use orrery::consensus::Status;
+use orrery::consensus::{Membership, Status};
 use orrery::env::{Control, Env, Event};
 use orrery::node::{Worker, WorkerConfig};
 use orrery::types::{Era, LogIndex, PartitionId};
@@ -16,6 +16,8 @@ pub trait Machine {
     fn consensus_status(&self, partition: PartitionId) -> Option<Status>;
     /// See [`Worker::log_entry`].
     fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)>;
+    /// See [`Worker::group_membership`].
+    fn membership(&self, partition: PartitionId) -> Option<Membership>;
     /// See [`Worker::state_digest`].
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)>;
     /// See [`Worker::connections`].
@@ -43,6 +45,10 @@ impl Machine for Worker {
 
     fn log_entry(&self, partition: PartitionId, index: LogIndex) -> Option<(Era, u64)> {
         Self::log_entry(self, partition, index)
+    }
+
+    fn membership(&self, partition: PartitionId) -> Option<Membership> {
+        Self::group_membership(self, partition)
     }
 
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)> {

@@ -95,6 +95,10 @@ impl Machine for Ticker {
         None
     }
 
+    fn membership(&self, _: PartitionId) -> Option<orrery::consensus::Membership> {
+        None
+    }
+
     fn state_digest(&self, _: PartitionId) -> Option<(LogIndex, u128)> {
         Some((LogIndex(0), 0))
     }

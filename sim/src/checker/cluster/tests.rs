@@ -8,6 +8,7 @@ struct Shown {
     status: Status,
     log: Vec<Entry>,
     state: Option<(LogIndex, u128)>,
+    membership: Membership,
 }
 
 impl Machine for Shown {
@@ -24,6 +25,9 @@ impl Machine for Shown {
     }
     fn log_entry(&self, _: PartitionId, index: LogIndex) -> Option<Entry> {
         self.log.get((index.0 as usize).checked_sub(self.status.floor.index.0 as usize + 1)?).copied()
+    }
+    fn membership(&self, _: PartitionId) -> Option<Membership> {
+        Some(self.membership.clone())
     }
     fn state_digest(&self, _: PartitionId) -> Option<(LogIndex, u128)> {
         self.state
@@ -52,7 +56,7 @@ fn shown(role: Role, era: u64, log: &[(u64, u64)], committed: u64) -> Shown {
         floor: Floor::default(),
         lacks_state: false,
     };
-    Shown { status, log, state: None }
+    Shown { status, log, state: None, membership: Membership::UNKNOWN }
 }
 
 /// The log begins after that index and era.
@@ -192,4 +196,30 @@ fn a_state_is_lost_only_with_its_disk() {
     let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1 });
     let checked = checker.after(0, 0, 0, true, &lacking, &mut Trace::new(0));
     assert!(checked.err().is_none_or(|violation| violation.checker != "state-kept"));
+}
+
+/// The member has this membership.
+fn within(id: u64, voters: &[u32], outgoing: &[u32], member: Shown) -> Shown {
+    let nodes = |of: &[u32]| of.iter().copied().map(NodeId).collect::<Vec<_>>();
+    let membership = Membership { id, voters: nodes(voters), outgoing: nodes(outgoing), ..Membership::UNKNOWN };
+    let (configuration, joint) = (id, membership.is_joint());
+    let status = Status { configuration, joint, settled: !joint, ..member.status };
+    Shown { status, membership, ..member }
+}
+
+#[test]
+fn memberships_are_one_history() {
+    let log = [(1, 10), (1, 11)];
+    let settles = |voters: &[u32]| within(2, voters, &[], shown(Follower, 1, &log, 0));
+    assert_eq!(objection(&[(0, settles(&[1, 2])), (1, settles(&[1, 2]))]), None);
+    assert_eq!(objection(&[(0, settles(&[1, 2])), (1, settles(&[1, 3]))]), Some("membership"));
+}
+
+#[test]
+fn a_voice_is_for_who_holds_the_log() {
+    let log = [(1, 10), (1, 11)];
+    let leads = |id, voters: &[u32], outgoing: &[u32]| (0, within(id, voters, outgoing, shown(Leader, 1, &log, 2)));
+    let given = |third: Shown| objection(&[leads(1, &[1, 2], &[]), (2, third), leads(2, &[1, 2, 3], &[1, 2])]);
+    assert_eq!(given(shown(Follower, 1, &log, 0)), None);
+    assert_eq!(given(shown(Follower, 0, &[], 0)), Some("membership"));
 }

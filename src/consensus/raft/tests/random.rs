@@ -414,7 +414,7 @@ fn groups_change_and_every_safety_property_holds() {
         changed += run.2;
     }
     let probes = crate::env::probe::finish();
-    assert!(chosen > 1500 && changed > 250, "the runs did something: {chosen} chosen, {changed} changes");
+    assert!(chosen > 1000 && changed > 150, "the runs did something: {chosen} chosen, {changed} changes");
     for probe in [
         "raft.change_begun",
         "raft.change_of_another_configuration",
