@@ -147,10 +147,21 @@ pub struct Knobs {
     pub max_pending: u64,
     /// See [`WorkerConfig::attempt_timeout`].
     pub attempt_timeout_ns: u64,
+    /// See [`WorkerConfig::breaker`]: 0 or 1.
+    #[serde(default = "on")]
+    pub breaker: u32,
+    /// See [`WorkerConfig::admission`]: 0 or 1.
+    #[serde(default = "on")]
+    pub admission: u32,
     /// See [`WorkerConfig::statement_timeout`].
     pub statement_timeout_ns: u64,
     /// See [`WorkerConfig::max_connections`].
     pub max_connections: u64,
+}
+
+/// What a plan of before there was a choice means by saying nothing of it.
+const fn on() -> u32 {
+    1
 }
 
 /// What a plan means by saying nothing of a thing that came later.
@@ -591,6 +602,8 @@ impl Plan {
             statements_in_a_turn: knobs.statements_in_a_turn,
             digest_every: knobs.digest_every,
             max_pending: size(knobs.max_pending),
+            breaker: knobs.breaker != 0,
+            admission: knobs.admission != 0,
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),
             statement_timeout: Duration::from_nanos(knobs.statement_timeout_ns),
             max_connections: size(knobs.max_connections),

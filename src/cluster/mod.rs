@@ -2,11 +2,14 @@
 //! they should be ([`placement`]: a function of the directory of nodes; [`reconciler`]: the steps that lead there, which nobody
 //! drives yet).
 //!
-//! Failure detection and recovery have their place here; they come with the issues that name them.
+//! [`breaker`] and [`admission`] are what a gateway knows of how willing the others are: whom not to ask for a while, and how much at a time.
+//! How a group finds out that its leader has failed is its consensus's to say ([`crate::consensus::detection`]).
 
+pub mod admission;
+pub mod breaker;
 pub mod facts;
 pub mod placement;
 pub mod reconciler;
 mod router;
 
-pub use router::Router;
+pub use router::{Route, Router};

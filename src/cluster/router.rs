@@ -1,7 +1,19 @@
 //! Who leads which partition, as far as this gateway has heard.
 
-use crate::types::{NodeId, PartitionId};
+use super::admission::{Admission, Ticket};
+use super::breaker::Breaker;
+use crate::sometimes;
+use crate::types::{Instant, NodeId, PartitionId, Rng};
 use std::collections::BTreeMap;
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To this node.
+    Ask(NodeId),
+    /// To nobody before then: whoever could be asked has stopped answering.
+    Wait(Instant),
+}
 
 /// Leader guesses, one for each partition. A guess is a place to ask first, never a fact: whoever is asked and does not
 /// lead says so.
@@ -13,6 +25,11 @@ pub struct Router {
     nodes: Vec<NodeId>,
     /// What has been learned.
     leaders: BTreeMap<PartitionId, NodeId>,
+    /// Of those that were not always willing.
+    breakers: BTreeMap<NodeId, Breaker>,
+    admissions: BTreeMap<PartitionId, Admission>,
+    breaks: bool,
+    admits: bool,
 }
 
 impl Router {
@@ -22,7 +39,78 @@ impl Router {
         nodes.sort_unstable();
         nodes.dedup();
         assert!(!nodes.is_empty(), "a cluster has at least one node");
-        Self { nodes, leaders: BTreeMap::new() }
+        Self {
+            nodes,
+            leaders: BTreeMap::new(),
+            breakers: BTreeMap::new(),
+            admissions: BTreeMap::new(),
+            breaks: true,
+            admits: true,
+        }
+    }
+
+    /// With or without breakers, and with or without admission: both are there unless somebody wants to see what they are for.
+    #[must_use]
+    pub fn with(self, breaks: bool, admits: bool) -> Self {
+        Self { breaks, admits, ..self }
+    }
+
+    /// Whom to send a request for this partition to now.
+    pub fn route(&mut self, partition: PartitionId, now: Instant) -> Route {
+        let first = self.leader(partition);
+        let mut node = first;
+        let mut earliest = Instant(u64::MAX);
+        loop {
+            let Some(breaker) = self.breakers.get_mut(&node).filter(|_| self.breaks) else { return Route::Ask(node) };
+            if breaker.lets_through(now) {
+                sometimes!("cluster.breaker_lets_one_through", breaker.until().is_some());
+                return Route::Ask(node);
+            }
+            sometimes!("cluster.breaker_holds_back");
+            earliest = breaker.until().map_or(earliest, |until| earliest.min(until));
+            node = self.after(node);
+            if node == first {
+                return Route::Wait(earliest);
+            }
+        }
+    }
+
+    /// A node has answered, whatever it said.
+    pub fn answered(&mut self, node: NodeId) {
+        if let Some(breaker) = self.breakers.get_mut(&node) {
+            breaker.answered();
+        }
+    }
+
+    /// A node has not answered a request in time.
+    pub fn silent(&mut self, node: NodeId, now: Instant, rng: &mut Rng) {
+        let opened = self.breakers.entry(node).or_default().silent(now, rng);
+        sometimes!("cluster.breaker_opens", opened);
+    }
+
+    /// Nobody listens at that node any more, its machine says.
+    pub fn gone(&mut self, node: NodeId, now: Instant, rng: &mut Rng) {
+        if self.nodes.binary_search(&node).is_ok() {
+            self.breakers.entry(node).or_default().gone(now, rng);
+        }
+    }
+
+    /// Nodes that nobody asks now.
+    #[must_use]
+    pub fn broken(&self) -> usize {
+        self.breakers.values().filter(|breaker| breaker.until().is_some()).count()
+    }
+
+    /// May another request be sent to this partition? `new`: it may be refused; what has begun is only counted.
+    pub fn admit(&mut self, partition: PartitionId, new: bool, now: Instant) -> Option<Ticket> {
+        let admission = self.admissions.entry(partition).or_default();
+        if new && self.admits { admission.admit(now) } else { Some(admission.count()) }
+    }
+
+    /// A partition has answered a request, or has said that it has too much to do.
+    pub fn took(&mut self, partition: PartitionId, refused: bool, now: Instant) {
+        let admission = self.admissions.entry(partition).or_default();
+        if refused { admission.refused(now) } else { admission.answered() }
     }
 
     /// Where to send a request for this partition.

@@ -59,6 +59,10 @@ pub struct WorkerConfig {
     pub statement_timeout: Duration,
     /// Most client connections of this worker (53300 beyond).
     pub max_connections: usize,
+    /// Are peers that have stopped answering left alone for a while?
+    pub breaker: bool,
+    /// Is what a partition cannot take refused at once (53400)?
+    pub admission: bool,
     /// A statement that takes as long is noted in `system.events`.
     pub slow_statement: Duration,
     /// What the operator has told the node of itself.
@@ -91,6 +95,8 @@ impl Default for WorkerConfig {
             attempt_timeout: Duration::from_millis(750),
             statement_timeout: Duration::from_secs(30),
             max_connections: 10_000,
+            breaker: true,
+            admission: true,
             slow_statement: Duration::from_secs(1),
             about: Arc::default(),
         }

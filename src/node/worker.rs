@@ -246,6 +246,8 @@ impl Worker {
             statement_timeout: self.config.statement_timeout,
             max_connections: self.config.max_connections,
             slow_statement: self.config.slow_statement,
+            breaker: self.config.breaker,
+            admission: self.config.admission,
             node_settings: observe::node_settings(&self.config),
         };
         self.gateway = Some(Gateway::new(config, Rng::from_seed(env.seed("gateway"))));
@@ -317,6 +319,11 @@ impl Worker {
         }
         let before = std::mem::replace(latest, frame.incarnation);
         self.note_peer(env.wall(), frame.node, before, frame.incarnation);
+        if before != frame.incarnation
+            && let Some(gateway) = &mut self.gateway
+        {
+            gateway.peer_came(frame.node);
+        }
         self.dispatch(env, Origin { node: frame.node, worker: frame.worker }, frame.body);
     }
 
@@ -415,6 +422,9 @@ impl Worker {
         sometimes!("node.peer_gone");
         for replica in self.replicas.values_mut() {
             replica.peer_gone(now, node);
+        }
+        if let Some(gateway) = &mut self.gateway {
+            gateway.peer_gone(now, wall, node);
         }
         self.events.info(wall, "peer_gone", None, format!("node {} has gone: nobody listens there", node.0));
     }

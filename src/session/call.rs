@@ -16,7 +16,8 @@
 //! Reads are not logged; they use the number that the next logged request will have. What keeps answers apart is the
 //! attempt's number, which the session never uses twice.
 
-use crate::cluster::Router;
+use crate::cluster::admission::Ticket;
+use crate::cluster::{Route, Router};
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Action, Commitment, Outcome, Reply, ReplyBody, Request, RequestBody, Statement};
 use crate::types::random::below;
@@ -67,6 +68,8 @@ pub(super) enum End {
     TimedOut,
     /// The partition calls the request's number outdated. A bug of the asker.
     Stale,
+    /// Nothing was sent: the partition has too much to do.
+    Shed,
 }
 
 /// Why the last attempt has not succeeded, for the client's detail.
@@ -120,6 +123,8 @@ pub(super) struct Call {
     /// Hints followed without a pause.
     hops: usize,
     obstacle: Obstacle,
+    /// It is counted as long as it is under way. `None`: it was not admitted.
+    ticket: Option<Ticket>,
 }
 
 /// Time that a body of this size is given beyond what any other is: a large COPY takes its time to travel, to be
@@ -177,13 +182,14 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
 }
 
 impl Call {
-    /// A call and its first attempt.
+    /// A call and its first attempt. `new`: it may be refused without being sent.
     pub(super) fn start(
         id: RequestId,
         acked_below: Sequence,
         partition: PartitionId,
         body: RequestBody,
         deadline: Option<Instant>,
+        new: bool,
         around: &mut Surroundings<'_>,
     ) -> (Self, Step) {
         let first_attempt = around.attempts.wrapping_add(1);
@@ -203,7 +209,13 @@ impl Call {
             silences: 0,
             hops: 0,
             obstacle: Obstacle::Silence,
+            ticket: around.router.admit(partition, new, around.now),
         };
+        if call.ticket.is_none() {
+            // Said at once, but when whoever asks has noted that it waits.
+            call.phase = Phase::BackOff(around.now);
+            return (call, Step::Wait);
+        }
         let step = call.send(around);
         (call, step)
     }
@@ -270,6 +282,10 @@ impl Call {
 
     /// Time has come.
     pub(super) fn timeout(&mut self, around: &mut Surroundings<'_>) -> Step {
+        if self.ticket.is_none() {
+            sometimes!("session.shed");
+            return Step::End(End::Shed);
+        }
         if self.deadline.is_some_and(|deadline| deadline <= around.now) {
             sometimes!("session.statement_timed_out");
             sometimes!("session.statement_timed_out_in_doubt", self.is_in_doubt());
@@ -281,6 +297,7 @@ impl Call {
                 self.obstacle = Obstacle::Silence;
                 self.silences += 1;
                 around.router.suspect(self.partition, self.node);
+                around.router.silent(self.node, around.now, around.rng);
                 // Planted 60: the retry is a new request.
                 if planted!(60) && self.is_logged() {
                     self.id.sequence = self.id.sequence.next();
@@ -299,6 +316,9 @@ impl Call {
     /// A replica beside the gateway has found a leader: an attempt that went elsewhere, or waits for there to be one, is
     /// repeated there at once. Otherwise a dead leader costs every statement the rest of an attempt's time.
     pub(super) fn leader_found(&mut self, leader: NodeId, around: &mut Surroundings<'_>) -> Step {
+        if self.ticket.is_none() {
+            return Step::Wait;
+        }
         let elsewhere = matches!(self.phase, Phase::Asked(_)) && self.node != leader;
         let waits = matches!(self.phase, Phase::BackOff(_)) && self.obstacle != Obstacle::Overloaded;
         if !elsewhere && !waits {
@@ -306,6 +326,17 @@ impl Call {
         }
         sometimes!("session.leader_found");
         self.send(around)
+    }
+
+    /// Nobody listens any more at the node that was asked: its answer will not come, another is asked in its place.
+    pub(super) fn peer_gone(&mut self, node: NodeId, around: &mut Surroundings<'_>) -> Step {
+        if self.node != node || !matches!(self.phase, Phase::Asked(_)) {
+            return Step::Wait;
+        }
+        sometimes!("session.asked_one_that_has_gone");
+        self.obstacle = Obstacle::Silence;
+        around.router.suspect(self.partition, node);
+        self.back_off(around)
     }
 
     /// Is this an answer to one of this call's attempts?
@@ -322,6 +353,12 @@ impl Call {
 
     /// Takes an answer for which [`Call::is_answered_by`] holds.
     pub(super) fn reply(&mut self, from: NodeId, reply: Reply, around: &mut Surroundings<'_>) -> Step {
+        around.router.answered(from);
+        match &reply.body {
+            ReplyBody::Done(_) => around.router.took(self.partition, false, around.now),
+            ReplyBody::Overloaded => around.router.took(self.partition, true, around.now),
+            _ => {}
+        }
         if let ReplyBody::Done(outcome) = reply.body {
             // From whichever attempt: a logged request has one outcome, and any attempt of a read lies within it.
             sometimes!("session.answered_by_earlier_attempt", reply.attempt != self.attempt);
@@ -435,9 +472,17 @@ impl Call {
     }
 
     fn send(&mut self, around: &mut Surroundings<'_>) -> Step {
+        match around.router.route(self.partition, around.now) {
+            Route::Ask(node) => self.node = node,
+            Route::Wait(until) => {
+                // Drawn, so that not all that wait come in that moment; one is let through, the others wait on.
+                let spread = Duration::from_nanos(below(around.rng, 20_000_000));
+                self.phase = Phase::BackOff(until.max(around.now) + spread);
+                return Step::Wait;
+            }
+        }
         *around.attempts = around.attempts.wrapping_add(1);
         self.attempt = *around.attempts;
-        self.node = around.router.leader(self.partition);
         let patience = around.attempt_timeout * (1 << self.silences.min(2)) + allowance(&self.body);
         self.phase = Phase::Asked(around.now + patience);
         self.in_doubt |= self.changes;
@@ -500,7 +545,7 @@ mod tests {
                 attempt_timeout: Duration::from_millis(100),
             };
             let deadline = Some(now + Duration::from_millis(1000));
-            let (call, step) = Call::start(ID, Sequence(6), P, body, deadline, &mut around);
+            let (call, step) = Call::start(ID, Sequence(6), P, body, deadline, true, &mut around);
             (Self { call, router, rng, attempts, now }, told(&step))
         }
 

@@ -43,6 +43,10 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// A statement that takes as long is told as [`GatewayOutput::SlowStatement`].
     pub slow_statement: Duration,
+    /// Is who has stopped answering left alone for a while?
+    pub breaker: bool,
+    /// Is what a partition cannot take refused at once?
+    pub admission: bool,
     /// What `system.settings` shows of the node: name, value, description.
     pub node_settings: Vec<(&'static str, String, &'static str)>,
 }
@@ -82,6 +86,8 @@ pub struct GatewayStats {
     pub unknown_outcomes: u64,
     /// Attempts sent to partitions.
     pub attempts: u64,
+    /// Statements refused before anything was sent, since their partition had too much to do (53400).
+    pub shed: u64,
     /// Replies to requests that had ended or to nobody's.
     pub late_replies: u64,
 }
@@ -131,7 +137,7 @@ impl Gateway {
         let id = RequestId { session, sequence: Sequence(incarnation.0) };
         let body = RequestBody::RegisterGateway { node, worker, incarnation };
         let (call, step) =
-            Call::start(id, id.sequence, PartitionId::CLUSTER, body, None, &mut self.around_registration(now));
+            Call::start(id, id.sequence, PartitionId::CLUSTER, body, None, false, &mut self.around_registration(now));
         self.registration = Some(call);
         self.follow_registration(now, wall, step);
     }
@@ -199,6 +205,7 @@ impl Gateway {
     /// A local replica of `partition` follows another leader than before, or leads.
     pub fn leader(&mut self, now: Instant, wall: Timestamp, partition: PartitionId, leader: NodeId) {
         self.shared.router.learn(partition, leader);
+        self.shared.router.answered(leader);
         if partition == PartitionId::CLUSTER
             && let Some(mut call) = self.registration.take()
         {
@@ -214,6 +221,35 @@ impl Gateway {
             }
             self.settle(id);
         }
+    }
+
+    /// Nobody listens at that node any more, its machine says: what was asked of it will not be answered.
+    pub fn peer_gone(&mut self, now: Instant, wall: Timestamp, node: NodeId) {
+        self.shared.router.gone(node, now, &mut self.shared.rng);
+        if let Some(mut call) = self.registration.take() {
+            let step = call.peer_gone(node, &mut self.around_registration(now));
+            self.registration = Some(call);
+            self.follow_registration(now, wall, step);
+        }
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        for id in all {
+            let mut turn = Turn { now, wall, shared: &mut self.shared };
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.peer_gone(&mut turn, node);
+            }
+            self.settle(id);
+        }
+    }
+
+    /// That node has begun another life: it listens again.
+    pub fn peer_came(&mut self, node: NodeId) {
+        self.shared.router.answered(node);
+    }
+
+    /// Peers that nobody here asks now, since they have stopped answering.
+    #[must_use]
+    pub fn broken(&self) -> usize {
+        self.shared.router.broken()
     }
 
     /// When [`Gateway::handle_timeout`] wants to be called. Ask again after every other call.

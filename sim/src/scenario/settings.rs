@@ -65,6 +65,8 @@ settings! {
     "knobs"   "digest_every"      Count       "[1, 8, 64]"                             in 1..=1_000_000  => knobs.digest_every;
     "knobs"   "max_pending"       Count       "[16, 100, 1000]"                        in 1..=1_000_000  => knobs.max_pending;
     "knobs"   "attempt_timeout"   Duration    "250ms..1s"                              in 1_000..=HOUR   => knobs.attempt_timeout_ns;
+    "knobs"   "breaker"           Count       "1"                                      in 0..=1         => knobs.breaker;
+    "knobs"   "admission"         Count       "1"                                      in 0..=1         => knobs.admission;
     "knobs"   "statement_timeout" Duration    "3s..8s"                                 in 1_000..=HOUR   => knobs.statement_timeout_ns;
     "knobs"   "max_connections"   Count       "[50, 100]"                              in 1..=1_000_000  => knobs.max_connections;
     "network" "latency_min"       Duration    "50us..2ms"                              in 0..=HOUR       => network.latency_min_ns;

@@ -171,6 +171,8 @@ pub(crate) fn plan(seed: u64, nodes: u32) -> Plan {
             max_pending: 100,
             attempt_timeout_ns: SECOND,
             statement_timeout_ns: 10 * SECOND,
+            breaker: 1,
+            admission: 1,
             max_connections: 100,
         },
         network: plan::Network {

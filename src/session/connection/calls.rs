@@ -85,8 +85,10 @@ impl Connection {
         let out = self.calls.iter().filter(|(_, call)| call.is_logged()).map(|(_, call)| call.id().sequence);
         let acked_below = out.min().unwrap_or(id.sequence);
         let deadline = Some(self.deadline);
+        // What has begun (a block, an order, whatever is needed for it) shall end.
+        let new = role == Role::Work && matches!(body, RequestBody::Execute(_) | RequestBody::Query(_));
         let (call, step) =
-            Call::start(id, acked_below, partition, body, deadline, &mut around(turn, &mut self.attempts));
+            Call::start(id, acked_below, partition, body, deadline, new, &mut around(turn, &mut self.attempts));
         self.calls.push((role, call.changing(changes)));
         self.follow(turn, self.calls.len() - 1, step);
     }
@@ -148,11 +150,20 @@ impl Connection {
         }
     }
 
+    /// Nobody listens at that node any more.
+    pub(in crate::session) fn peer_gone(&mut self, turn: &mut Turn<'_>, node: NodeId) {
+        for index in 0..self.calls.len() {
+            let step = self.calls[index].1.peer_gone(node, &mut around(turn, &mut self.attempts));
+            self.follow(turn, index, step);
+        }
+    }
+
     /// A call has ended or waits to be resumed.
     pub(super) fn ended(&mut self, turn: &mut Turn<'_>, index: usize, end: End) {
         let role = self.calls[index].0;
         match (end, role) {
             (End::TimedOut, _) => self.give_up(turn),
+            (End::Shed, _) => self.shed(turn, index),
             (End::Done(Outcome::Catalog(catalog)), Role::Catalog) => {
                 self.catalog_came(turn, index, catalog);
             }
@@ -358,6 +369,18 @@ impl Connection {
         }
         // The gateway runs the connection on.
         self.resume(turn);
+    }
+
+    /// The partition has said that it has too much to do, and this was not sent.
+    fn shed(&mut self, turn: &mut Turn<'_>, index: usize) {
+        let call = self.remove_call(index);
+        self.abandon();
+        turn.shared.stats.shed += 1;
+        let message = format!("partition {} has more work than it takes", call.partition().0);
+        let error = SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
+            .detail("The statement was not sent to it: what it has taken already is to be answered first.")
+            .hint("Nothing was changed. Try again a little later, or from fewer clients at a time.");
+        self.fail(turn, error);
     }
 
     /// The statement's time is over, or it was cancelled.

@@ -46,6 +46,8 @@ pub(super) fn config() -> GatewayConfig {
         attempt_timeout: Duration::from_millis(100),
         statement_timeout: Duration::from_millis(1000),
         max_connections: 3,
+        breaker: true,
+        admission: true,
         slow_statement: Duration::from_millis(200),
         node_settings: vec![("heartbeat", "50ms".to_owned(), "Interval of a leader's heartbeats.")],
     }

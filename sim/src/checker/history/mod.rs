@@ -17,6 +17,7 @@ mod registers;
 mod schema;
 mod serializable;
 mod served;
+mod steady;
 mod sums;
 mod values;
 
@@ -56,6 +57,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &internal::NoInternalErrors,
     &values::ValuesOnce,
     &served::RequestsServed,
+    &steady::KeepsAnswering,
 ];
 
 /// What a checker found.
