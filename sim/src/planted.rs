@@ -598,8 +598,24 @@ pub const PLANTED: &[Planted] = &[
         GLOBALS,
         "scenarios/transactions/moments.toml",
     ),
+    planted(
+        230,
+        "reads are answered in the middle of a command that is executed in slices",
+        "our own slices",
+        HALF_DONE,
+        "scenarios/transactions/in_slices.toml",
+    ),
+    planted(
+        231,
+        "a checkpoint is made in the middle of a command that is executed in slices",
+        "our own slices",
+        HALF_DONE,
+        "scenarios/transactions/in_slices.toml",
+    ),
 ];
 
+/// Something that is seen, or kept, of the middle of a command.
+const HALF_DONE: &[&str] = &["sums-agree", "indexes-agree", "exactly-once", "digests", "state-kept", "reads-agree"];
 /// Anything that shows a lost or diverging log.
 const LOG: &[&str] = &[
     "election-safety",
