@@ -408,7 +408,7 @@ fn members_whose_disks_are_lost_come_back_without_voting_wrongly() {
 fn groups_change_and_every_safety_property_holds() {
     crate::env::probe::start();
     let (mut chosen, mut changed) = (0, 0);
-    for seed in 0..100 {
+    for seed in 0..200 {
         let run = run_with_changes(seed, 4000).unwrap_or_else(|violation| panic!("{violation}"));
         chosen += run.0;
         changed += run.2;
