@@ -4,7 +4,8 @@ use crate::node::{BINARY, Node, free_address};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Names below a directory, and checksums of their contents.
 fn content(directory: &Path) -> BTreeMap<String, u32> {
@@ -31,12 +32,23 @@ fn refused(data: &Path, arguments: &[&str]) -> String {
 }
 
 fn refusal(data: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(BINARY)
+    let mut process = Command::new(BINARY)
         .args(["start", "--pg", "127.0.0.1:0", "--data"])
         .arg(data)
         .args(arguments)
-        .output()
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            process.kill().unwrap();
+            panic!("it has started, and was to be refused: {arguments:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = process.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -59,8 +71,11 @@ fn a_directory_serves_only_whom_it_was_made_for() {
 
     let identity = data.path().join("orrery.identity");
     let text = std::fs::read_to_string(&identity).unwrap();
-    std::fs::write(&identity, text.replace("format 3", "format 4")).unwrap();
-    writeln!(table, "# a newer format\n{}", refused(data.path(), &[])).unwrap();
+    let ours = text.lines().find_map(|line| line.strip_prefix("format ")).unwrap();
+    let newer = ours.parse::<u32>().unwrap() + 1;
+    std::fs::write(&identity, text.replace(&format!("format {ours}"), &format!("format {newer}"))).unwrap();
+    let line = refused(data.path(), &[]).replace(&format!("is {newer},"), "is NEWER,");
+    writeln!(table, "# a newer format\n{}", line.replace(&format!("up to {ours}:"), "up to OURS:")).unwrap();
     std::fs::write(&identity, text.replace("partitions 2", "partitions 3")).unwrap();
     writeln!(table, "# damaged\n{}", refused(data.path(), &[])).unwrap();
     std::fs::remove_dir_all(data.path().join("worker-0")).unwrap();
