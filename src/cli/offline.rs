@@ -8,6 +8,7 @@
 //! - A lock is a file: on a read-only file system nothing can be looked at.
 
 use crate::checkpoint::{self, CheckpointEvent, Checkpoints, Header};
+use crate::env::tokio::disk::list;
 use crate::env::{DiskError, DiskOp, DiskOutput, DiskResult, Port};
 use crate::partition::StateMachine;
 use crate::partition::snapshot::Builder;
@@ -212,25 +213,12 @@ impl ReadOnly {
     fn execute(&self, op: DiskOp) -> DiskResult {
         let failed = |error: io::Error| DiskError::Io(error.to_string());
         match op {
-            DiskOp::List => Ok(DiskOutput::Files(self.files().map_err(failed)?)),
+            DiskOp::List => Ok(DiskOutput::Files(list(&self.path).map_err(failed)?)),
             DiskOp::Read { file, offset, length } => {
                 Ok(DiskOutput::Data(self.read(&file, offset, length).map_err(failed)?))
             }
             _ => Ok(DiskOutput::Done),
         }
-    }
-
-    fn files(&self) -> io::Result<Vec<(String, u64)>> {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                files.push((name, metadata.len()));
-            }
-        }
-        files.sort();
-        Ok(files)
     }
 
     fn read(&self, file: &str, offset: u64, length: u64) -> io::Result<Bytes> {
@@ -243,7 +231,7 @@ impl ReadOnly {
 
     fn log_files(&self) -> io::Result<BTreeMap<String, Bytes>> {
         let mut files = BTreeMap::new();
-        for (name, length) in self.files()? {
+        for (name, length) in list(&self.path)? {
             if inspect::is_hard_state(&name) || inspect::is_segment(&name) {
                 let content = self.read(&name, 0, length)?;
                 files.insert(name, content);

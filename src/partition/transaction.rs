@@ -154,8 +154,19 @@ impl Fork {
 
     /// Executes a list on this fork, which is new. Afterwards it is the transaction's, if that comes to [`Outcome::Committed`].
     pub(super) fn again(&mut self, plans: &mut PlanCache, list: &Commitment) -> Outcome {
-        let Commitment { began, seed, .. } = *list;
-        let mut again = Again {
+        let outcome = self.executor(plans, list.began, list.seed).all_of(list);
+        let actions: usize = list.parts.iter().map(|part| part.actions.len()).sum();
+        self.done = u32::try_from(actions).unwrap_or(u32::MAX);
+        self.shown = shown_by(0, list);
+        if self.marks.is_empty() {
+            self.store.commit();
+        }
+        outcome
+    }
+
+    /// What executes on this fork, as of the transaction's beginning.
+    fn executor<'a>(&'a mut self, plans: &'a mut PlanCache, began: Timestamp, seed: u64) -> Again<'a> {
+        Again {
             store: &mut self.store,
             marks: &mut self.marks,
             settlement: &mut self.settlement,
@@ -164,15 +175,7 @@ impl Fork {
             plans,
             began,
             seed,
-        };
-        let outcome = again.all_of(list);
-        let actions: usize = list.parts.iter().map(|part| part.actions.len()).sum();
-        self.done = u32::try_from(actions).unwrap_or(u32::MAX);
-        self.shown = shown_by(0, list);
-        if self.marks.is_empty() {
-            self.store.commit();
         }
-        outcome
     }
 
     /// Executes actions. A statement that fails leaves the fork as it was before it.
@@ -190,18 +193,8 @@ impl Fork {
             let detail = "A definition has changed since the transaction began.";
             return Outcome::Error { statement: 0, error: could_not_serialize(detail) };
         }
-        let mut again = Again {
-            store: &mut self.store,
-            marks: &mut self.marks,
-            settlement: &mut self.settlement,
-            partition: self.partition,
-            catalog: &self.catalog,
-            plans,
-            began: step.began,
-            seed: step.seed,
-        };
         if let Some(before) = &step.before {
-            let outcome = again.all_of(before);
+            let outcome = self.executor(plans, step.began, step.seed).all_of(before);
             self.shown = shown_by(self.shown, before);
             if self.marks.is_empty() {
                 self.store.commit();
@@ -210,7 +203,7 @@ impl Fork {
         }
         let mut results = Vec::with_capacity(1);
         for action in &step.actions {
-            match again.act(action, &step.settings) {
+            match self.executor(plans, step.began, step.seed).act(action, &step.settings) {
                 Ok(Some((shown, digest))) => {
                     self.shown = shown_with(self.shown, digest);
                     results.extend(shown);

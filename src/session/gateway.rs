@@ -206,39 +206,17 @@ impl Gateway {
     pub fn leader(&mut self, now: Instant, wall: Timestamp, partition: PartitionId, leader: NodeId) {
         self.shared.router.learn(partition, leader);
         self.shared.router.answered(leader);
-        if partition == PartitionId::CLUSTER
-            && let Some(mut call) = self.registration.take()
-        {
-            let step = call.leader_found(leader, &mut self.around_registration(now));
-            self.registration = Some(call);
-            self.follow_registration(now, wall, step);
+        if partition == PartitionId::CLUSTER {
+            self.go_on_registering(now, wall, |call, around| call.leader_found(leader, around));
         }
-        let all: Vec<_> = self.connections.keys().copied().collect();
-        for id in all {
-            let mut turn = Turn { now, wall, shared: &mut self.shared };
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.leader_found(&mut turn, partition, leader);
-            }
-            self.settle(id);
-        }
+        self.tell_all(now, wall, |connection, turn| connection.leader_found(turn, partition, leader));
     }
 
     /// Nobody listens at that node any more, its machine says: what was asked of it will not be answered.
     pub fn peer_gone(&mut self, now: Instant, wall: Timestamp, node: NodeId) {
         self.shared.router.gone(node, now, &mut self.shared.rng);
-        if let Some(mut call) = self.registration.take() {
-            let step = call.peer_gone(node, &mut self.around_registration(now));
-            self.registration = Some(call);
-            self.follow_registration(now, wall, step);
-        }
-        let all: Vec<_> = self.connections.keys().copied().collect();
-        for id in all {
-            let mut turn = Turn { now, wall, shared: &mut self.shared };
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.peer_gone(&mut turn, node);
-            }
-            self.settle(id);
-        }
+        self.go_on_registering(now, wall, |call, around| call.peer_gone(node, around));
+        self.tell_all(now, wall, |connection, turn| connection.peer_gone(turn, node));
     }
 
     /// That node has begun another life: it listens again.
@@ -262,11 +240,7 @@ impl Gateway {
 
     /// Time has reached [`Gateway::next_timeout`]. Early or late is harmless.
     pub fn handle_timeout(&mut self, now: Instant, wall: Timestamp) {
-        if let Some(mut call) = self.registration.take() {
-            let step = call.timeout(&mut self.around_registration(now));
-            self.registration = Some(call);
-            self.follow_registration(now, wall, step);
-        }
+        self.go_on_registering(now, wall, Call::timeout);
         let due: Vec<_> =
             self.timers.iter().take_while(|(instant, _)| *instant <= now).map(|(_, connection)| *connection).collect();
         for id in due {
@@ -371,14 +345,32 @@ impl Gateway {
     }
 
     fn look_up_all(&mut self, now: Instant, wall: Timestamp) {
+        self.tell_all(now, wall, Connection::look_up);
+    }
+
+    /// Gives each connection a turn, for news that may concern any of them.
+    fn tell_all(&mut self, now: Instant, wall: Timestamp, news: impl Fn(&mut Connection, &mut Turn<'_>)) {
         let all: Vec<_> = self.connections.keys().copied().collect();
         for id in all {
             let mut turn = Turn { now, wall, shared: &mut self.shared };
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.look_up(&mut turn);
+                news(connection, &mut turn);
             }
             self.settle(id);
         }
+    }
+
+    /// The same for the call by which this gateway gets its number, while it is under way.
+    fn go_on_registering(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        news: impl FnOnce(&mut Call, &mut Surroundings<'_>) -> Step,
+    ) {
+        let Some(mut call) = self.registration.take() else { return };
+        let step = news(&mut call, &mut self.around_registration(now));
+        self.registration = Some(call);
+        self.follow_registration(now, wall, step);
     }
 
     fn around_registration(&mut self, now: Instant) -> Surroundings<'_> {

@@ -102,9 +102,17 @@ const CLOSING: Duration = Duration::from_secs(60);
 /// # Errors
 /// When it cannot be run: the program does not start, the directory cannot be written.
 pub fn run(settings: &Settings) -> Result<Report, String> {
+    in_real_time(torment(settings))
+}
+
+/// Runs what talks with real processes to its end, on this thread.
+///
+/// # Errors
+/// What it says itself; or the system gives no event queue.
+pub(crate) fn in_real_time<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the system gives no event queue: {error}"))?;
-    LocalSet::new().block_on(&runtime, torment(settings))
+    LocalSet::new().block_on(&runtime, work)
 }
 
 async fn torment(settings: &Settings) -> Result<Report, String> {

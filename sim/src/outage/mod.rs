@@ -39,12 +39,12 @@ mod writer;
 pub use report::Report;
 pub use roll::{Rolled, roll};
 
+use crate::chaos::in_real_time;
 use crate::stream::{between, stream};
 use report::Struck;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::task::LocalSet;
 use writer::{Clock, Lane};
 
 /// What is measured.
@@ -111,9 +111,7 @@ struct Blow {
 /// # Errors
 /// When Orrery, or a peer that is there, does not start, or does not come back.
 pub fn run(settings: &Settings) -> Result<Report, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the system gives no event queue: {error}"))?;
-    LocalSet::new().block_on(&runtime, measure(settings))
+    in_real_time(measure(settings))
 }
 
 async fn measure(settings: &Settings) -> Result<Report, String> {

@@ -4,10 +4,10 @@ use super::orrery::Orrery;
 use super::writer::{Clock, Lane};
 use super::{Settings, System, wait};
 use crate::chaos::cluster::NODES;
+use crate::chaos::in_real_time;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
-use tokio::task::LocalSet;
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
@@ -25,9 +25,7 @@ pub struct Rolled {
 /// # Errors
 /// When the program does not start, does not end when asked, or does not come back.
 pub fn roll(settings: &Settings) -> Result<Rolled, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the system gives no event queue: {error}"))?;
-    LocalSet::new().block_on(&runtime, restart_all(settings))
+    in_real_time(restart_all(settings))
 }
 
 async fn restart_all(settings: &Settings) -> Result<Rolled, String> {

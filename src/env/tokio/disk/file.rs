@@ -9,13 +9,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What direct writes must be multiples of.
 pub(super) const ALIGNMENT: usize = 4096;
 /// Filled at a time: short enough that a flush which has to wait for it does not suffer.
 const FILL_PIECE: usize = 256 << 10;
+
+/// The files of a flat directory and their lengths in bytes, by name.
+///
+/// # Errors
+/// What the system says when it does not let them be read.
+pub fn list(directory: &Path) -> io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
+    for entry in directory.read_dir()? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+            files.push((name, metadata.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
 
 /// A worker's flat directory.
 pub struct Directory {
@@ -120,7 +137,7 @@ impl Directory {
 
     fn carry_out_one(&mut self, op: DiskOp) -> DiskResult {
         match op {
-            DiskOp::List => return self.list().map_err(|error| disk_error(&error)).map(DiskOutput::Files),
+            DiskOp::List => return list(&self.path).map_err(|error| disk_error(&error)).map(DiskOutput::Files),
             DiskOp::Create { file, length } => self.create(&file, length)?,
             DiskOp::Read { file, offset, length } => return self.read(&file, offset, length),
             DiskOp::Truncate { file, length } => {
@@ -150,19 +167,6 @@ impl Directory {
             DiskOp::Write { .. } | DiskOp::Sync { .. } => unreachable!("taken as runs by the caller"),
         }
         Ok(DiskOutput::Done)
-    }
-
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        let mut files = Vec::new();
-        for entry in self.path.read_dir()? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                files.push((name, metadata.len()));
-            }
-        }
-        files.sort();
-        Ok(files)
     }
 
     fn create(&mut self, name: &str, length: u64) -> Result<(), DiskError> {

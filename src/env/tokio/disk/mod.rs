@@ -31,7 +31,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use file::Directory;
+pub use file::{Directory, list};
 
 /// How often at most a piece of a new file is filled: keeps filling below a few per cent of the thread's time.
 const FILL_EVERY: Duration = Duration::from_millis(4);
