@@ -550,6 +550,27 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/sequences.toml",
     ),
     planted(
+        220,
+        "a deferred check is not made where COMMIT would have to touch a further partition",
+        "ours: a constraint that waits until nobody looks",
+        CONSTRAINTS,
+        "scenarios/transactions/foreign_keys.toml",
+    ),
+    planted(
+        221,
+        "going back to a savepoint forgets the checks that waited before it",
+        "ours: a constraint that waits until nobody looks",
+        CONSTRAINTS,
+        "scenarios/transactions/foreign_keys.toml",
+    ),
+    planted(
+        222,
+        "a row that moves to another partition leaves its deferred check behind",
+        "ours: a constraint that waits until nobody looks",
+        CONSTRAINTS,
+        "scenarios/transactions/foreign_keys.toml",
+    ),
+    planted(
         161,
         "a decision ends whichever definition is under way, an earlier one's second copy too",
         "our own",

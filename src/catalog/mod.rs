@@ -257,6 +257,12 @@ impl Catalog {
         })
     }
 
+    /// Is there a constraint whose check can wait for COMMIT?
+    #[must_use]
+    pub fn has_deferrable(&self) -> bool {
+        self.tables.values().any(|table| table.foreign_keys.iter().any(|key| key.deferrable))
+    }
+
     /// Is this name taken in the schema, by a table, an index or a primary key? They share one space of names.
     #[must_use]
     pub fn has_relation(&self, schema: &str, name: &str) -> bool {

@@ -96,8 +96,10 @@ pub(super) struct Fork {
     store: Store,
     /// The state that it began as, by the changes that had been recorded.
     pub(super) since: u64,
-    /// Its savepoints, by level.
-    marks: Vec<Mark>,
+    /// Its savepoints, by level: the rows, and the checks that waited.
+    marks: Vec<(Mark, usize)>,
+    /// Checks of constraints that wait for COMMIT.
+    waiting: sql::Waiting,
     /// The catalog that goes with them.
     catalog: Arc<Catalog>,
     /// Actions executed.
@@ -119,6 +121,7 @@ impl Fork {
             store,
             since: 0,
             marks: Vec::new(),
+            waiting: sql::Waiting::default(),
             catalog,
             done: 0,
             shown: 0,
@@ -158,9 +161,7 @@ impl Fork {
         let actions: usize = list.parts.iter().map(|part| part.actions.len()).sum();
         self.done = u32::try_from(actions).unwrap_or(u32::MAX);
         self.shown = shown_by(0, list);
-        if self.marks.is_empty() {
-            self.store.commit();
-        }
+        self.no_way_back();
         outcome
     }
 
@@ -169,6 +170,7 @@ impl Fork {
         Again {
             store: &mut self.store,
             marks: &mut self.marks,
+            waiting: &mut self.waiting,
             settlement: &mut self.settlement,
             partition: self.partition,
             catalog: &self.catalog,
@@ -187,6 +189,14 @@ impl Fork {
         outcome
     }
 
+    /// What cannot be gone back to any more is forgotten.
+    fn no_way_back(&mut self) {
+        if self.marks.is_empty() {
+            self.store.commit();
+            self.waiting.commit();
+        }
+    }
+
     fn execute(&mut self, plans: &mut PlanCache, step: &Step) -> Outcome {
         if step.catalog_version != self.catalog.version {
             sometimes!("partition.fork_outlived_by_definition");
@@ -196,9 +206,7 @@ impl Fork {
         if let Some(before) = &step.before {
             let outcome = self.executor(plans, step.began, step.seed).all_of(before);
             self.shown = shown_by(self.shown, before);
-            if self.marks.is_empty() {
-                self.store.commit();
-            }
+            self.no_way_back();
             return outcome;
         }
         let mut results = Vec::with_capacity(1);
@@ -215,9 +223,7 @@ impl Fork {
                 }
             }
         }
-        if self.marks.is_empty() {
-            self.store.commit();
-        }
+        self.no_way_back();
         Outcome::Shown { results, fork: self.name }
     }
 }
@@ -240,7 +246,8 @@ fn said(bytes: Bytes) -> StatementResult {
 /// Executes what a transaction does, for the first time or again.
 struct Again<'a> {
     store: &'a mut Store,
-    marks: &'a mut Vec<Mark>,
+    marks: &'a mut Vec<(Mark, usize)>,
+    waiting: &'a mut sql::Waiting,
     settlement: &'a mut sql::Settlement,
     partition: PartitionId,
     catalog: &'a Catalog,
@@ -271,11 +278,16 @@ impl Again<'_> {
                 let digest = seen(&words, true);
                 return Ok(Some((vec![words], digest)));
             }
-            Action::Savepoint => self.marks.push(self.store.mark()),
+            Action::Savepoint => self.marks.push((self.store.mark(), self.waiting.mark())),
             Action::RollbackTo { level } => {
                 let level = *level as usize;
-                if let Some(mark) = self.marks.get(level) {
+                if let Some((mark, waited)) = self.marks.get(level) {
                     self.store.rollback(*mark);
+                    self.waiting.rollback(*waited);
+                    if planted!(221) {
+                        // What had waited before the savepoint is forgotten with what was done since.
+                        *self.waiting = sql::Waiting::default();
+                    }
                 }
                 self.marks.truncate(level + 1);
             }
@@ -294,6 +306,7 @@ impl Again<'_> {
         context.at = self.partition;
         let here = sql::Share { own: self.partition, partitions: settle.partitions };
         let next = plan.settle(self.settlement, self.store, &mut context, here, &settle.said)?;
+        self.waiting.append(context.deferred);
         Ok(next.map_or_else(StatementResult::default, said))
     }
 
@@ -307,6 +320,9 @@ impl Again<'_> {
         let mut context = sql::Context::of(self.catalog, settings, self.began, dice, statement.max_rows);
         context.at = self.partition;
         context.together = piece.settles > 0;
+        if let Some(due) = plan.due() {
+            context.due = self.waiting.due(due);
+        }
         let (result, digest) = if fragment {
             context.share = Some(sql::Share { own: self.partition, partitions: piece.partitions });
             let result = match action {
@@ -329,11 +345,13 @@ impl Again<'_> {
             (result, digest)
         };
         if piece.settles == 0 {
+            self.waiting.append(context.deferred);
             return Ok((vec![result], digest));
         }
         let here = sql::Share { own: self.partition, partitions: piece.settles };
         *self.settlement = sql::Settlement::default();
         let words = said(plan.begin_settling(self.store, &mut context, here)?);
+        self.waiting.append(context.deferred);
         let digest = shown_with(digest, seen(&words, true));
         Ok((vec![result, words], digest))
     }
@@ -397,8 +415,21 @@ struct Place {
 pub(super) struct Progress {
     at: Place,
     /// Savepoints, by level.
-    marks: Vec<Mark>,
+    marks: Vec<(Mark, usize)>,
+    waiting: sql::Waiting,
     settlement: sql::Settlement,
+}
+
+impl Progress {
+    /// A list has been executed for its COMMIT: no check may wait then.
+    pub(super) fn nothing_waits(&self, outcome: Outcome) -> Outcome {
+        if outcome != Outcome::Committed || self.waiting.is_empty() || planted!(220) || planted!(221) {
+            return outcome;
+        }
+        // Its session has not asked for them.
+        let error = SqlError::new(SqlState::INTERNAL_ERROR, "deferred constraints were not checked before COMMIT");
+        Outcome::Error { statement: 0, error }
+    }
 }
 
 /// Executes a transaction again, as far as the slice goes: [`Outcome::Committed`], or an error after which the caller rolls the
@@ -413,8 +444,8 @@ pub(super) fn execute_again(
     slice: &mut Slice,
 ) -> Option<Outcome> {
     let Commitment { began, seed, .. } = *list;
-    let Progress { at, marks, settlement } = progress;
-    let mut again = Again { store, marks, settlement, partition, catalog, plans, began, seed };
+    let Progress { at, marks, waiting, settlement } = progress;
+    let mut again = Again { store, marks, waiting, settlement, partition, catalog, plans, began, seed };
     let outcome = again.list(list, at, slice)?;
     sometimes!("partition.transaction_committed", outcome == Outcome::Committed);
     Some(outcome)

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! orrery data directory
-//! format 4
+//! format 5
 //! cluster orrery
 //! node 1
 //! nodes 1,2,3
@@ -22,7 +22,7 @@ use thiserror::Error;
 /// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
 /// over several partitions. 4: membership in hard states, logs and checkpoints; databases in the catalog. What was written before is
 /// not read.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
 
@@ -175,14 +175,14 @@ mod tests {
     fn the_file_reads_so_for_ever() {
         insta::assert_snapshot!(identity().encode(), @r"
         orrery data directory
-        format 4
+        format 5
         cluster orrery
         node 2
         nodes 1,2,3
         workers 1
         partitions 4
         log 00000000000000000123456789abcdef
-        crc32c ef414ca9
+        crc32c 2bde03ce
         ");
         assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
     }
@@ -190,8 +190,8 @@ mod tests {
     #[test]
     fn another_format_is_told_from_damage() {
         let text = identity().encode();
-        assert_eq!(Identity::decode(&text.replace("format 4", "format 5")), Err(Unreadable::Newer(5)));
-        assert_eq!(Identity::decode(&text.replace("format 4", "format 3")), Err(Unreadable::Older(3)));
+        assert_eq!(Identity::decode(&text.replace("format 5", "format 6")), Err(Unreadable::Newer(6)));
+        assert_eq!(Identity::decode(&text.replace("format 5", "format 3")), Err(Unreadable::Older(3)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

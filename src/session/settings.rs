@@ -2,6 +2,7 @@
 
 use crate::catalog::stored_schema;
 use crate::partition::message;
+use crate::sql::Deferral;
 use crate::types::datetime::TimeZone;
 use crate::types::{Duration, SqlError, SqlState};
 use std::collections::BTreeMap;
@@ -260,6 +261,13 @@ impl Settings {
         self.values.get(setting.name).map_or(setting.default, String::as_str).to_owned()
     }
 
+    /// Which constraints wait for COMMIT.
+    pub(super) fn defer(&mut self, deferral: Option<Deferral>) {
+        if self.travelling.deferral != deferral {
+            Arc::make_mut(&mut self.travelling).deferral = deferral;
+        }
+    }
+
     /// Brings what travels into step.
     fn refresh(&mut self) {
         let path = find("search_path").map(|setting| self.get(setting)).unwrap_or_default();
@@ -273,6 +281,7 @@ impl Settings {
             time_zone: find("TimeZone").map(|setting| self.get(setting)).unwrap_or_default(),
             user,
             database: self.travelling.database.clone(),
+            deferral: self.travelling.deferral.clone(),
         };
         if *self.travelling != travelling {
             self.travelling = Arc::new(travelling);

@@ -1,7 +1,7 @@
 //! What the evaluation of an expression may depend on besides its arguments: the fixed clock, the seeded dice, facts of
 //! the session. Everything in it was fixed before execution, so that every replica evaluates alike.
 
-use super::integrity::Changes;
+use super::integrity::{Changes, Deferred};
 use super::placement::Share;
 use super::sequence::Drawing;
 use super::settings::Settings;
@@ -29,6 +29,10 @@ pub struct Context {
     pub together: bool,
     /// Changes of rows from which something follows.
     pub changes: Changes,
+    /// Checks that the changes make necessary, and that wait.
+    pub deferred: Deferred,
+    /// Checks that have waited and are due.
+    pub due: Deferred,
     /// Values of sequences that were drawn for it.
     pub(super) drawn: Drawing,
 }
@@ -67,6 +71,8 @@ impl Context {
             at: PartitionId(1),
             together: false,
             changes: Changes::default(),
+            deferred: Deferred::default(),
+            due: Deferred::default(),
             drawn: Drawing::default(),
         }
     }

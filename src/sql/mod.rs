@@ -55,9 +55,13 @@ pub use copy::Splitter;
 pub use define::{Definition, Surroundings, Work, define, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use install::{fill, install};
-pub use integrity::{Changes, Proof, Settlement, addressed, proofs};
+pub use integrity::{
+    Changes, Deferral, Deferred, Due, Named, Proof, Settlement, Waiting, addressed, constraints, proofs,
+};
 pub use maintain::maintain;
-pub use parse::{Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse};
+pub use parse::{
+    Constraints, Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse,
+};
 pub use placement::{Share, partition_of};
 pub use plan_cache::PlanCache;
 pub use prepared::{OutputColumn, Prepared, prepare};

@@ -5,8 +5,8 @@ use super::context::Context;
 use super::distribute::Division;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Footprint, Placement};
-use super::integrity::Web;
-use super::parse::{Copy, Kind, Parsed, character_position};
+use super::integrity::{self, Due, Web};
+use super::parse::{Constraints, Copy, Kind, Parsed, character_position};
 use super::plan::{self, Node, Write};
 use super::sequence::{Drawing, Draws};
 use super::settings::{Settings, StatementResult};
@@ -46,6 +46,8 @@ pub struct Prepared {
     division: OnceLock<Division>,
     /// What hangs together with the written table by constraints.
     web: Option<Web>,
+    /// It writes nothing itself: it has checks made that have waited.
+    due: Option<Due>,
 }
 
 /// What is run.
@@ -69,6 +71,9 @@ pub fn prepare(
 ) -> Result<Prepared, SqlError> {
     if let Kind::Copy(copy) = &statement.kind {
         return prepare_copy(catalog, statement, settings, copy);
+    }
+    if let Kind::Constraints(told) = &statement.kind {
+        return prepare_check(catalog, settings, told);
     }
     let Some(tree) = &statement.statement else {
         return Err(SqlError::new(SqlState::INTERNAL_ERROR, "this statement has no plan"));
@@ -106,6 +111,7 @@ pub fn prepare(
                 ordered,
                 division: OnceLock::new(),
                 web: None,
+                due: None,
             }
         }
         bind::Statement::Write { mut write, columns, tag } => {
@@ -131,6 +137,7 @@ pub fn prepare(
                 ordered,
                 division: OnceLock::new(),
                 web,
+                due: None,
             }
         }
     };
@@ -187,7 +194,38 @@ fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy
     let parameters = vec![DataType::Bytea, DataType::Int8];
     let (columns, plan, division) = (Vec::new(), Plan::Write(write), OnceLock::new());
     let sets = Vec::new();
-    Ok(Prepared { parameters, columns, plan, placement, draws, sets, tag: "COPY", ordered: false, division, web })
+    Ok(Prepared {
+        parameters,
+        columns,
+        plan,
+        placement,
+        draws,
+        sets,
+        tag: "COPY",
+        ordered: false,
+        division,
+        web,
+        due: None,
+    })
+}
+
+/// SET CONSTRAINTS … IMMEDIATE, where something waits: a write that writes no rows of its own.
+fn prepare_check(catalog: &Catalog, settings: &Settings, told: &Constraints) -> Result<Prepared, SqlError> {
+    let due = Due::of(catalog, integrity::constraints(catalog, settings, told)?);
+    let write = Write::Truncate(Vec::new());
+    Ok(Prepared {
+        parameters: Vec::new(),
+        columns: Vec::new(),
+        placement: Placement::of_write(&write),
+        plan: Plan::Write(write),
+        draws: Draws::default(),
+        sets: Vec::new(),
+        tag: "SET CONSTRAINTS",
+        ordered: false,
+        division: OnceLock::new(),
+        web: Some(Web::of_deferrable(catalog, settings)?),
+        due: Some(due),
+    })
 }
 
 /// What hangs together with the table that is written.
@@ -264,7 +302,7 @@ impl Prepared {
     pub fn tag(&self, affected: u64) -> String {
         match self.tag {
             "INSERT" => format!("INSERT 0 {affected}"),
-            tag @ ("TRUNCATE TABLE" | "EXPLAIN") => tag.to_owned(),
+            tag @ ("TRUNCATE TABLE" | "EXPLAIN" | "SET CONSTRAINTS") => tag.to_owned(),
             tag => format!("{tag} {affected}"),
         }
     }
@@ -376,6 +414,24 @@ impl Prepared {
         })?;
         self.settle_here(store, context)?;
         Ok(result)
+    }
+
+    /// The checks that it has made; `None`: it is an ordinary statement.
+    #[must_use]
+    pub const fn due(&self) -> Option<&Due> {
+        self.due.as_ref()
+    }
+
+    /// May checks of what it does be left to the end of its block?
+    #[must_use]
+    pub fn defers(&self) -> bool {
+        self.web.as_ref().is_some_and(Web::defers)
+    }
+
+    /// Would they be if it stood in a block, without SET CONSTRAINTS?
+    #[must_use]
+    pub fn can_defer(&self) -> bool {
+        self.web.as_ref().is_some_and(Web::can_defer)
     }
 
     /// The web, for whoever settles, and the write.

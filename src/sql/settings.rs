@@ -1,5 +1,6 @@
 //! What a statement is planned and run under besides the catalog, and what it comes to.
 
+use super::integrity::Deferral;
 use crate::types::Value;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub struct Settings {
     pub user: String,
     /// `current_database()`.
     pub database: String,
+    /// In a transaction block: which constraints wait for COMMIT. Outside of one none does.
+    pub deferral: Option<Deferral>,
 }
 
 impl Default for Settings {
@@ -23,6 +26,7 @@ impl Default for Settings {
             time_zone: "UTC".to_owned(),
             user: "orrery".to_owned(),
             database: "orrery".to_owned(),
+            deferral: None,
         }
     }
 }

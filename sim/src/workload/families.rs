@@ -1,5 +1,6 @@
 //! `families`: children reference parents, and toys children, over all partitions (ON DELETE CASCADE). Clients bear children
-//! with a toy each, by one query text or in a block, while others delete the parents: nobody may ever see an orphan, a child
+//! with a toy each, by one query text or in a block, at times the toy before the child that it references (deferred), or the child under
+//! another number at first, which lies elsewhere; others delete the parents meanwhile. Nobody may ever see an orphan, a child
 //! without its toy, or a toy without its child.
 
 use super::wire::{Answer, Exchange, texts};
@@ -31,11 +32,11 @@ impl Kind for Families {
             format!("CREATE TABLE IF NOT EXISTS parents_{n} (id int8 PRIMARY KEY)"),
             format!(
                 "CREATE TABLE IF NOT EXISTS children_{n} (id int8 PRIMARY KEY, \
-                 parent int8 NOT NULL REFERENCES parents_{n} ON DELETE CASCADE)"
+                 parent int8 NOT NULL REFERENCES parents_{n} ON DELETE CASCADE DEFERRABLE)"
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS toys_{n} (id int8 PRIMARY KEY, \
-                 child int8 NOT NULL UNIQUE REFERENCES children_{n} ON DELETE CASCADE)"
+                 child int8 NOT NULL UNIQUE REFERENCES children_{n} ON DELETE CASCADE DEFERRABLE)"
             ),
             format!("INSERT INTO parents_{n} (id) VALUES {}", parents.join(", ")),
         ]
@@ -73,14 +74,21 @@ impl Kind for Families {
             ),
             Operation::Bear { id, parent } => {
                 // The toy's number is another one's: they lie apart.
-                let born = format!(
-                    "INSERT INTO children_{n} (id, parent) VALUES ({id}, {parent}); \
-                     INSERT INTO toys_{n} (id, child) VALUES ({id} * 7 + 3, {id})"
-                );
-                Exchange::Simple(match id % 3 {
-                    0 => born,
-                    1 => format!("BEGIN; {born}; COMMIT"),
-                    _ => format!("BEGIN; SAVEPOINT s; {born}; ROLLBACK TO s; {born}; COMMIT"),
+                let child = format!("INSERT INTO children_{n} (id, parent) VALUES ({id}, {parent})");
+                let toy = format!("INSERT INTO toys_{n} (id, child) VALUES ({id} * 7 + 3, {id})");
+                Exchange::Simple(match id % 6 {
+                    0 => format!("{child}; {toy}"),
+                    1 => format!("BEGIN; {child}; {toy}; COMMIT"),
+                    2 => format!("BEGIN; SAVEPOINT s; {child}; {toy}; ROLLBACK TO s; {child}; {toy}; COMMIT"),
+                    3 => format!("BEGIN; SET CONSTRAINTS ALL DEFERRED; {toy}; {child}; COMMIT"),
+                    4 => format!(
+                        "BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO children_{n} (id, parent) VALUES (-{id}, {parent}); \
+                         UPDATE children_{n} SET id = {id} WHERE id = -{id}; {toy}; COMMIT"
+                    ),
+                    _ => format!(
+                        "BEGIN; SET CONSTRAINTS ALL DEFERRED; {toy}; {child}; SAVEPOINT s; \
+                         DELETE FROM toys_{n} WHERE id = {id} * 7 + 3; ROLLBACK TO s; COMMIT"
+                    ),
                 })
             }
             Operation::Dissolve { parent } if parent.is_multiple_of(2) => {

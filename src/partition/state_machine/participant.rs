@@ -406,7 +406,8 @@ impl StateMachine {
         if only_validate && outcome.is_some() {
             self.store.rollback(standing.mark);
         }
-        Some(match outcome? {
+        let outcome = if only_validate { outcome? } else { standing.progress.nothing_waits(outcome?) };
+        Some(match outcome {
             Outcome::Error { error, .. } => Vote::Mismatch { error: Box::new(error) },
             _ => Vote::Yes,
         })

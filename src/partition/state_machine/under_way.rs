@@ -102,6 +102,7 @@ impl StateMachine {
             CommandBody::Commit(list) => {
                 let (store, plans, catalog) = (&mut self.store, &mut self.plans, &self.catalog);
                 let outcome = transaction::execute_again(store, self.partition, catalog, plans, list, progress, slice)?;
+                let outcome = progress.nothing_waits(outcome);
                 let keeps = outcome == Outcome::Committed;
                 (outcome, keeps)
             }

@@ -134,7 +134,7 @@ impl Connection {
     /// The statement has failed: so has the block.
     pub(super) fn fail_block(&mut self, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.block, Block::Idle) {
-            Block::Open(open) if open.implicit => {
+            Block::Open(open) if open.implicit || open.committing => {
                 self.forget_forks(turn, &open);
                 self.restore_settings(open.settings);
             }
@@ -275,6 +275,8 @@ impl Connection {
             unsure: false,
             bytes: 0,
             wrote: false,
+            defers: false,
+            committing: false,
             of_one_moment: true,
             cut: None,
             settings: self.settings.clone(),
@@ -375,6 +377,9 @@ impl Connection {
 
     /// Commits what was an open block.
     pub(super) fn end_block(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+        if job.open.defers && !job.open.committing && !job.open.lists.is_empty() {
+            return self.check_deferred(turn, job);
+        }
         // Several partitions are of one moment only when that has been shown; of one all is, and of one cut.
         // Planted 147: what has only read is not validated.
         let open = &job.open;
@@ -391,6 +396,7 @@ impl Connection {
     fn committed(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
         self.redo = None;
         let CommitJob { open, chain, after } = job;
+        self.settings.defer(None);
         let mut answer = if open.implicit {
             Answer::warning("COMMIT", "there is no transaction in progress")
         } else {

@@ -198,6 +198,11 @@ impl Connection {
         if let Err(error) = self.plan_again(turn, &mut job.items) {
             return if doubtful { self.give_up_on(turn, &call) } else { self.fail(turn, error) };
         }
+        if !doubtful && job.items.len() > 1 && job.items.iter().any(|item| item.plan.can_defer()) {
+            let Origin::Simple(rest) = job.origin else { return self.broken(turn) };
+            let all = job.items.into_iter().map(|item| item.parsed).chain(rest).collect();
+            return self.perform_in_block(turn, all);
+        }
         if !doubtful && job.items.iter().any(|item| !item.plan.draws().is_empty()) {
             // Under a catalog in which a sequence was set anew nothing is used that was drawn before.
             return self.dispatch(turn, job);
@@ -226,6 +231,7 @@ impl Connection {
 
     /// The batch was ordered and has changed nothing: it is begun again, as another request.
     pub(super) fn execute_again(&mut self, turn: &mut Turn<'_>, mut job: BatchJob) {
+        self.defer_in_block(turn);
         match self.plan_again(turn, &mut job.items) {
             Ok(()) => self.dispatch(turn, job),
             Err(error) => self.fail(turn, error),

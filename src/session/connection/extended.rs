@@ -323,6 +323,7 @@ impl Connection {
         let Some(Task::Execute(name, max_rows)) = self.join_pipeline(turn, &statement.parsed.kind, task) else {
             return;
         };
+        self.defer_in_block(turn);
         match statement.parsed.kind {
             Kind::Transaction(ref transaction) => {
                 self.finish_portal(&name);
@@ -355,6 +356,10 @@ impl Connection {
             Kind::Administer(ref change) => {
                 self.finish_portal(&name);
                 self.administer(turn, change, &statement.parsed.text, Origin::Portal(name, max_rows));
+            }
+            Kind::Constraints(ref told) => {
+                self.finish_portal(&name);
+                self.set_constraints(turn, &statement.parsed, told, Origin::Portal(name, max_rows));
             }
             Kind::Recover(node) => {
                 self.finish_portal(&name);

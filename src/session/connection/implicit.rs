@@ -58,7 +58,12 @@ impl Connection {
             return None;
         }
         let joins = match kind {
-            Kind::Query | Kind::Write | Kind::Copy(_) | Kind::Set { .. } | Kind::Reset { .. } => true,
+            Kind::Query
+            | Kind::Write
+            | Kind::Copy(_)
+            | Kind::Set { .. }
+            | Kind::Reset { .. }
+            | Kind::Constraints(_) => true,
             Kind::Discard(what) => *what != Discard::All,
             _ => false,
         };

@@ -14,6 +14,7 @@
 //! - `recover`: RECOVER NODE.
 //! - `observe`: queries of system tables: facts of all nodes instead of a partition.
 //! - `block`, `step`, `settle`: transaction blocks, their statements, and what follows from those.
+//! - `deferral`: constraints that are checked at COMMIT.
 //! - `redo`: those that met another one are executed again.
 //! - `implicit`: transactions without BEGIN: texts of several statements, and what comes before a Sync.
 //! - `utility`: what the session itself answers.
@@ -29,6 +30,7 @@ mod administer;
 mod block;
 mod calls;
 mod copy;
+mod deferral;
 mod definition;
 mod draw;
 mod execution;

@@ -131,6 +131,10 @@ pub(super) struct Open {
     pub(super) unsure: bool,
     pub(super) bytes: usize,
     pub(super) wrote: bool,
+    /// Checks of constraints may wait.
+    pub(super) defers: bool,
+    /// COMMIT has been said, and what waits is being checked: whatever fails now ends the transaction.
+    pub(super) committing: bool,
     /// All that it was shown, in several partitions, was so at one moment: that of the last fork.
     pub(super) of_one_moment: bool,
     /// Where in the order of commands it reads, if it only reads.

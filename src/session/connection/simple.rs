@@ -26,6 +26,7 @@ impl Connection {
     pub(super) fn perform_simple(&mut self, turn: &mut Turn<'_>, mut statements: VecDeque<Parsed>) {
         self.join_text(turn, &statements);
         let Some(first) = statements.front() else { return self.end_together(turn) };
+        self.defer_in_block(turn);
         if let Err(error) = self.allowed(&first.kind) {
             return self.fail(turn, error);
         }
@@ -47,6 +48,13 @@ impl Connection {
             Kind::Transaction(_) => {
                 if let Some(Parsed { kind: Kind::Transaction(transaction), .. }) = statements.pop_front() {
                     self.transact(turn, &transaction, Origin::Simple(statements));
+                }
+            }
+            Kind::Constraints(_) => {
+                if let Some(statement) = statements.pop_front()
+                    && let Kind::Constraints(told) = &statement.kind
+                {
+                    self.set_constraints(turn, &statement, told, Origin::Simple(statements));
                 }
             }
             Kind::Recover(node) => {
@@ -83,12 +91,10 @@ impl Connection {
         let mut items = Vec::with_capacity(batched);
         for statement in statements.iter().take(batched) {
             match self.plan(turn, statement, &[]) {
-                // No partition can answer what reads system tables: one after the other, then.
-                Ok(plan) if batched > 1 && plan.system_tables().next().is_some() => {
-                    self.open_implicit(turn);
-                    self.can_redo_text(&statements);
-                    self.task = Some(Task::Simple(statements));
-                    return;
+                // No partition can answer what reads system tables: one after the other, then. And what waits for the end of
+                // all of them waits in a block.
+                Ok(plan) if batched > 1 && (plan.system_tables().next().is_some() || plan.can_defer()) => {
+                    return self.perform_in_block(turn, statements);
                 }
                 Ok(plan) => {
                     let sets = !plan.sets().is_empty();
@@ -104,6 +110,13 @@ impl Connection {
         let mut rest = statements;
         rest.drain(..items.len());
         self.execute_batch(turn, items, Origin::Simple(rest));
+    }
+
+    /// Statements that cannot be one command.
+    pub(super) fn perform_in_block(&mut self, turn: &mut Turn<'_>, statements: VecDeque<Parsed>) {
+        self.open_implicit(turn);
+        self.can_redo_text(&statements);
+        self.task = Some(Task::Simple(statements));
     }
 
     /// EXPLAIN shows what never reaches a partition, so the catalog is read first (rules B4).

@@ -25,6 +25,7 @@ use super::block::Block;
 use super::calls::Role;
 use super::execution::{BatchJob, Item, Route, statement};
 use super::extended::shifted;
+use super::implicit::After;
 use super::order::Collecting;
 use super::settle::Rounds;
 use super::{Connection, Job, Origin};
@@ -57,6 +58,8 @@ pub(super) struct StepJob {
     /// Its constraints concern other partitions: how far that is settled.
     pub(super) rounds: Option<Rounds>,
     phase: Phase,
+    /// It is what COMMIT has checked: whether AND CHAIN, and what follows.
+    then: Option<(bool, After)>,
 }
 
 enum Phase {
@@ -103,12 +106,24 @@ impl Connection {
         let rounds = settles.then(Rounds::default);
         let (parts, gathered) = (BTreeMap::new(), BTreeMap::new());
         let unchanged = true;
-        let job = StepJob { item, origin: job.origin, at, new, waiting: 0, parts, gathered, unchanged, rounds, phase };
+        let job = StepJob {
+            item,
+            origin: job.origin,
+            at,
+            new,
+            waiting: 0,
+            parts,
+            gathered,
+            unchanged,
+            rounds,
+            phase,
+            then: None,
+        };
         self.start_step(turn, Box::new(job));
     }
 
     /// Asks all partitions that execute the statement.
-    fn start_step(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
+    pub(super) fn start_step(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>) {
         let Block::Open(open) = &mut self.block else { return self.broken(turn) };
         open.unsure = true;
         job.waiting = job.at.len();
@@ -345,10 +360,15 @@ impl Connection {
         }
         open.statements += 1;
         open.wrote |= !job.item.plan.is_read_only();
+        open.defers |= job.item.plan.defers();
     }
 
     /// The statement has a result; is it of one moment with what was shown before?
     fn step_shown(&mut self, turn: &mut Turn<'_>, mut job: Box<StepJob>, result: StatementResult) {
+        if let Some((chain, after)) = job.then.take() {
+            // All of it is validated at COMMIT's place in the order.
+            return self.checked(turn, chain, after);
+        }
         let Block::Open(open) = &mut self.block else { return self.broken(turn) };
         // Planted 147: what has only read is not validated.
         let known = open.cut.is_some() || (planted!(147) && !open.wrote);
@@ -413,7 +433,8 @@ impl Connection {
         let Block::Open(open) = &mut self.block else { return self.broken(turn) };
         open.of_one_moment = false;
         let conflict = error.state == SqlState::SERIALIZATION_FAILURE;
-        if conflict || open.lists.len() < 2 || open.has_savepoints() || open.cut.is_some() {
+        let goes_back = open.has_savepoints() && !open.committing;
+        if conflict || open.lists.len() < 2 || goes_back || open.cut.is_some() {
             return self.fail(turn, error);
         }
         sometimes!("session.error_validated");
@@ -497,6 +518,18 @@ fn action(turn: &Turn<'_>, job: &StepJob, number: u32, partition: PartitionId) -
 }
 
 impl StepJob {
+    /// Checks of constraints that have waited, at all partitions that the block has touched.
+    pub(super) fn check(
+        item: Item,
+        origin: Origin,
+        at: Vec<PartitionId>,
+        rounds: Option<Rounds>,
+        then: Option<(bool, After)>,
+    ) -> Self {
+        let (parts, gathered, phase) = (BTreeMap::new(), BTreeMap::new(), Phase::Executing);
+        Self { item, origin, at, new: Vec::new(), waiting: 0, parts, gathered, unchanged: true, rounds, phase, then }
+    }
+
     /// Results of an answer: the statement's, and what its partition has to say to others.
     fn expected(&self) -> usize {
         if self.rounds.as_ref().is_some_and(|rounds| rounds.begun == 0) && !self.contributes() { 2 } else { 1 }

@@ -80,6 +80,7 @@ impl Connection {
             | Kind::Copy(_)
             | Kind::Maintain(_)
             | Kind::Recover(_)
+            | Kind::Constraints(_)
             | Kind::Transaction(_) => Answer::default(),
         };
         self.look_up_zone();

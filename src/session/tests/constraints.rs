@@ -67,3 +67,98 @@ fn constraints_in_a_block() {
          query SELECT * FROM c"
     ));
 }
+
+/// What is deferred is the same however many partitions there are.
+const DEFERRED: &str = "session
+         quiet
+         query CREATE TABLE p (id int PRIMARY KEY)
+         query CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p DEFERRABLE INITIALLY DEFERRED)
+         query CREATE TABLE d (id int PRIMARY KEY, c int CONSTRAINT dc REFERENCES c DEFERRABLE)
+         query INSERT INTO c VALUES (1, 1)
+         query BEGIN; INSERT INTO c VALUES (1, 1); INSERT INTO p VALUES (1); COMMIT
+         query INSERT INTO c VALUES (2, 2); INSERT INTO p VALUES (2)
+         query INSERT INTO c VALUES (3, 3); SELECT 1
+         query BEGIN
+         query INSERT INTO c VALUES (3, 3)
+         query COMMIT
+         query SELECT * FROM c ORDER BY id
+         query BEGIN
+         query DELETE FROM p WHERE id = 1
+         query INSERT INTO c VALUES (4, 1)
+         query UPDATE c SET p = 2 WHERE p = 1
+         query COMMIT
+         query BEGIN; DELETE FROM p WHERE id = 2; COMMIT
+         query BEGIN
+         query INSERT INTO d VALUES (1, 9)
+         query ROLLBACK
+         query BEGIN; SET CONSTRAINTS dc DEFERRED; INSERT INTO d VALUES (1, 9); INSERT INTO c VALUES (9, NULL); SET CONSTRAINTS dc IMMEDIATE; COMMIT
+         query BEGIN
+         query SET CONSTRAINTS ALL DEFERRED
+         query INSERT INTO d VALUES (2, 10)
+         query SAVEPOINT s
+         query INSERT INTO c VALUES (10, NULL)
+         query SET CONSTRAINTS ALL IMMEDIATE
+         query ROLLBACK TO s
+         query COMMIT
+         query SELECT count(*) FROM d
+         query BEGIN
+         query INSERT INTO c VALUES (20, 20)
+         lose-forks
+         query INSERT INTO c VALUES (21, NULL)
+         query COMMIT AND CHAIN
+         query SELECT count(*) FROM c
+         query SET CONSTRAINTS ALL DEFERRED
+         query BEGIN; SET CONSTRAINTS nowhere DEFERRED
+         query ROLLBACK; BEGIN; SET CONSTRAINTS c_pkey DEFERRED
+         query ROLLBACK
+         + parse - - INSERT INTO c VALUES (30, 30)
+         + bind - -
+         + execute -
+         + parse - - INSERT INTO p VALUES (30)
+         + bind - -
+         + execute -
+         sync
+         + parse - - INSERT INTO c VALUES (31, 31)
+         + bind - -
+         + execute -
+         + parse - - SELECT 1
+         + bind - -
+         + execute -
+         sync
+         query SELECT name, definition FROM system.constraints WHERE kind = 'foreign key' ORDER BY 1
+         query BEGIN
+         query INSERT INTO p VALUES (40), (41), (42), (43)
+         query INSERT INTO c VALUES (40, 49)
+         query INSERT INTO p VALUES (40)
+         query ROLLBACK
+         query BEGIN; INSERT INTO c VALUES (50, 50); UPDATE c SET id = 53 WHERE id = 50; COMMIT
+         query BEGIN; INSERT INTO c VALUES (50, 50); UPDATE c SET id = 53 WHERE id = 50; INSERT INTO p VALUES (50); COMMIT
+         query BEGIN; INSERT INTO c VALUES (60, 60); DELETE FROM c WHERE id = 60; COMMIT
+         query BEGIN; INSERT INTO c VALUES (60, 60); UPDATE c SET p = 50 WHERE id = 60; DELETE FROM p WHERE id = 50; SAVEPOINT s; INSERT INTO p VALUES (50); COMMIT
+         + parse - - SET CONSTRAINTS dc DEFERRED
+         + bind - -
+         + execute -
+         + parse - - INSERT INTO d VALUES (70, 70)
+         + bind - -
+         + execute -
+         + parse - - INSERT INTO c VALUES (70, NULL)
+         + bind - -
+         + execute -
+         sync
+         query SET CONSTRAINTS dc DEFERRED; INSERT INTO d VALUES (71, 71); SELECT 1
+         query BEGIN; INSERT INTO c VALUES (80, 80); SET CONSTRAINTS c_p_fkey IMMEDIATE
+         query ROLLBACK
+         query BEGIN; SET CONSTRAINTS ALL IMMEDIATE; INSERT INTO c VALUES (80, 80)
+         query ROLLBACK
+         query CREATE TABLE u (id int UNIQUE DEFERRABLE)
+         query CREATE TABLE u (id int PRIMARY KEY INITIALLY DEFERRED)";
+
+#[test]
+fn deferred_constraints_over_several_partitions() {
+    insta::assert_snapshot!(play(&format!("partitions 3\n{DEFERRED}")));
+}
+
+#[test]
+fn deferred_constraints_in_one_partition() {
+    insta::assert_snapshot!(play(&format!("partitions 1\n{DEFERRED}")));
+}

@@ -9,7 +9,7 @@ use crate::sql::settings::Settings;
 use crate::types::{SqlError, SqlState, TableId};
 use sqlparser::ast::{
     ConstraintCharacteristics, ConstraintReferenceMatchKind, DeferrableInitial, ForeignKeyConstraint, Ident,
-    ReferentialAction,
+    NullsDistinctOption, ReferentialAction, UniqueConstraint,
 };
 use std::sync::Arc;
 
@@ -105,19 +105,26 @@ fn deferral(told: Option<&ConstraintCharacteristics>) -> Result<(bool, bool), Sq
         let message = "constraint declared INITIALLY DEFERRED must be DEFERRABLE";
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
     }
-    if deferred || told.deferrable == Some(true) {
-        return Err(SqlError::unsupported("deferrable constraints are not supported").hint(
-            "A constraint is checked at the end of each statement: write both rows in one, or the parent first.",
-        ));
-    }
-    Ok((false, false))
+    Ok((deferred || told.deferrable == Some(true), deferred))
 }
 
-/// Keys are checked at the end of their statement, and say so.
+/// What a UNIQUE can say and is not kept.
+pub(super) fn refuse_unique(key: &UniqueConstraint) -> Result<(), SqlError> {
+    if key.nulls_distinct == NullsDistinctOption::NotDistinct {
+        return Err(SqlError::unsupported("NULLS NOT DISTINCT is not supported"));
+    }
+    if !key.include.is_empty() {
+        return Err(SqlError::unsupported("INCLUDE is not supported"));
+    }
+    refuse_deferrable(key.characteristics.as_ref())
+}
+
+/// Two rows cannot lie under one key, not even until COMMIT.
 pub(super) fn refuse_deferrable(told: Option<&ConstraintCharacteristics>) -> Result<(), SqlError> {
     let Some(told) = told else { return Ok(()) };
     if told.deferrable == Some(true) || matches!(told.initially, Some(DeferrableInitial::Deferred)) {
-        return Err(SqlError::unsupported("deferrable UNIQUE and PRIMARY KEY are not supported"));
+        return Err(SqlError::unsupported("deferrable UNIQUE and PRIMARY KEY are not supported")
+            .hint("Keys are checked at the end of each statement: one UPDATE may exchange the keys of several rows."));
     }
     if told.enforced == Some(false) {
         return Err(SqlError::unsupported("NOT ENFORCED is not supported"));

@@ -10,7 +10,7 @@ use crate::sql::bind::{self, data_type_in, fold};
 use crate::sql::parse::{Options, character_position};
 use crate::sql::settings::Settings;
 use crate::types::{DataType, SqlError, SqlState, TableId, TreeId};
-use sqlparser::ast::{self, ColumnOption, Ident, TableConstraint};
+use sqlparser::ast::{self, CheckConstraint, ColumnOption, Ident, TableConstraint};
 
 /// A table being put together.
 struct Draft<'a> {
@@ -153,6 +153,11 @@ impl<'a> Draft<'a> {
                 }
                 ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) => {
                     let primary = matches!(option.option, ColumnOption::PrimaryKey(_));
+                    match &option.option {
+                        ColumnOption::PrimaryKey(key) => foreign::refuse_deferrable(key.characteristics.as_ref())?,
+                        ColumnOption::Unique(key) => foreign::refuse_unique(key)?,
+                        _ => {}
+                    }
                     self.keys.push(Key { name: constraint, primary, columns: vec![definition.name.clone()] });
                 }
                 ColumnOption::ForeignKey(key) => {
@@ -161,6 +166,7 @@ impl<'a> Draft<'a> {
                     self.foreign.push((key, Some(definition.name.clone())));
                 }
                 ColumnOption::Check(check) => {
+                    refuse_unenforced(check)?;
                     self.checks.push((constraint, check.expr.as_ref().clone()));
                 }
                 ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } => {
@@ -212,11 +218,12 @@ impl<'a> Draft<'a> {
                 self.keys.push(Key { name: key.name.as_ref().map(fold), primary: true, columns });
             }
             TableConstraint::Unique(key) => {
-                foreign::refuse_deferrable(key.characteristics.as_ref())?;
+                foreign::refuse_unique(key)?;
                 let columns = plain_columns(&key.columns)?;
                 self.keys.push(Key { name: key.name.as_ref().map(fold), primary: false, columns });
             }
             TableConstraint::Check(check) => {
+                refuse_unenforced(check)?;
                 self.checks.push((check.name.as_ref().map(fold), check.expr.as_ref().clone()));
             }
             TableConstraint::ForeignKey(key) => self.foreign.push((key.clone(), None)),
@@ -378,6 +385,14 @@ fn serial(data_type: &ast::DataType) -> Option<DataType> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// A CHECK is enforced or refused.
+pub(super) fn refuse_unenforced(check: &CheckConstraint) -> Result<(), SqlError> {
+    match check.enforced {
+        Some(false) => Err(SqlError::unsupported("NOT ENFORCED is not supported")),
+        Some(true) | None => Ok(()),
     }
 }
 

@@ -31,10 +31,12 @@
 //! - Referencing rows are found by an index that begins with the referencing columns, else by looking at all rows, as in
 //!   PostgreSQL.
 
+mod deferred;
 mod existing;
 mod reach;
 mod settle;
 
+pub use deferred::{Deferral, Deferred, Due, Named, Waiting, constraints};
 pub use existing::{Proof, proofs};
 pub(super) use reach::{Reach, reach};
 pub use settle::{Settlement, addressed};
@@ -99,6 +101,8 @@ pub(super) struct Knot {
     defaults: Vec<Expr>,
     /// The referenced table of each foreign key.
     parents: Vec<Arc<Table>>,
+    /// Which foreign keys are checked later.
+    deferred: Vec<bool>,
     /// Tables that reference it, each with the position of the foreign key there.
     children: Vec<(TableId, usize)>,
 }
@@ -139,8 +143,12 @@ impl Web {
         if !is_watched(catalog, table) {
             return Ok(None);
         }
+        Self::around(catalog, settings, vec![Arc::clone(table)]).map(Some)
+    }
+
+    /// What hangs together with these tables.
+    fn around(catalog: &Catalog, settings: &Settings, mut open: Vec<Arc<Table>>) -> Result<Self, SqlError> {
         let mut knots = BTreeMap::new();
-        let mut open = vec![Arc::clone(table)];
         while let Some(table) = open.pop() {
             if knots.contains_key(&table.id) {
                 continue;
@@ -157,9 +165,21 @@ impl Web {
                 children.push((child.id, number));
                 open.push(Arc::clone(child));
             }
-            knots.insert(table.id, Knot { target, defaults, parents, children });
+            let keys = table.foreign_keys.iter();
+            let deferred = keys.map(|key| deferred::is_deferred(settings, &table, key)).collect();
+            knots.insert(table.id, Knot { target, defaults, parents, deferred, children });
         }
-        Ok(Some(Self { knots }))
+        Ok(Self { knots })
+    }
+
+    /// May any check be left to the block's end?
+    pub(super) fn defers(&self) -> bool {
+        self.knots.values().any(|knot| knot.deferred.contains(&true))
+    }
+
+    /// Would any be in a block, if nobody says SET CONSTRAINTS there?
+    pub(super) fn can_defer(&self) -> bool {
+        self.knots.values().any(|knot| knot.target.table.foreign_keys.iter().any(|key| key.deferred))
     }
 
     fn knot(&self, table: TableId) -> Result<&Knot, SqlError> {

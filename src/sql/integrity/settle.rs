@@ -135,6 +135,9 @@ impl Round<'_> {
     /// What follows from the changes since the last call.
     pub(super) fn emit(&mut self) -> Result<Message, SqlError> {
         let mut message = std::mem::take(&mut self.leaving);
+        for item in std::mem::take(&mut self.context.due).into_items() {
+            self.emit_due(item, &mut message)?;
+        }
         for change in std::mem::take(&mut self.context.changes.0) {
             let knot = self.web.knot(change.table)?;
             self.emit_keys(knot, &change, &mut message);
@@ -144,12 +147,12 @@ impl Round<'_> {
         Ok(message)
     }
 
-    fn partitions(&self) -> u32 {
+    pub(super) fn partitions(&self) -> u32 {
         self.here.map_or(1, |share| share.partitions)
     }
 
     /// The number under which an item for such a home travels.
-    fn address(&self, home: Home) -> u32 {
+    pub(super) fn address(&self, home: Home) -> u32 {
         match home {
             Home::Everywhere => 0,
             Home::At(partition) => partition.0,
@@ -176,12 +179,15 @@ impl Round<'_> {
         }
     }
 
-    fn emit_references(&self, knot: &Knot, change: &Change, message: &mut Message) -> Result<(), SqlError> {
+    fn emit_references(&mut self, knot: &Knot, change: &Change, message: &mut Message) -> Result<(), SqlError> {
         let Some(new) = change.new.as_ref().filter(|_| change.part != Part::Leaves) else { return Ok(()) };
         let table = &knot.target.table;
         for ((number, key), parent) in (0_u32..).zip(&table.foreign_keys).zip(&knot.parents) {
             let same = |old: &Vec<Value>| key.columns.iter().all(|column| old[*column] == new[*column]);
-            if change.old.as_ref().is_some_and(same) {
+            // A row that comes from elsewhere may have left a check there that waits.
+            let waits = knot.deferred[number as usize];
+            let comes = waits && change.part == Part::Comes && !planted!(222);
+            if change.old.as_ref().is_some_and(same) && !comes {
                 continue;
             }
             let Some(values) = values_of(new, &key.columns) else {
@@ -190,6 +196,12 @@ impl Round<'_> {
                 }
                 continue;
             };
+            if waits {
+                sometimes!("integrity.reference_deferred");
+                let item = Item::Require { child: table.id, foreign_key: number, key: values, left: false };
+                self.context.deferred.push(item);
+                continue;
+            }
             let Some(of_parent) = converted(&values, parent, &key.parent_columns) else {
                 return Err(no_parent(table, key, parent, &values, &self.context.time.zone));
             };
@@ -200,11 +212,12 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn emit_children(&self, knot: &Knot, change: &Change, message: &mut Message) -> Result<(), SqlError> {
+    fn emit_children(&mut self, knot: &Knot, change: &Change, message: &mut Message) -> Result<(), SqlError> {
         let Some(old) = change.old.as_ref().filter(|_| change.part != Part::Comes) else { return Ok(()) };
         let parent = &knot.target.table;
         for (child, number) in &knot.children {
             let (knot, key, _) = self.web.foreign_key(*child, *number)?;
+            let waits = knot.deferred[*number];
             let Some(values) = values_of(old, &key.parent_columns) else { continue };
             let new = change
                 .new
@@ -224,6 +237,12 @@ impl Round<'_> {
             let foreign_key = u32::try_from(*number).unwrap_or(u32::MAX);
             let action = if new.is_some() { key.on_update } else { key.on_delete };
             let child = child.id;
+            if waits && action == ForeignAction::NoAction {
+                sometimes!("integrity.release_deferred");
+                let item = Item::Unreferenced { child, foreign_key, key: of_child, restrict: false };
+                self.context.deferred.push(item);
+                continue;
+            }
             if action == ForeignAction::SetDefault {
                 // The default may be the very key that goes: then the child has not changed, and is looked at like this.
                 let key = of_child.clone();
@@ -244,7 +263,7 @@ impl Round<'_> {
     }
 
     /// The executor itself, as an address.
-    fn own(&self) -> u32 {
+    pub(super) fn own(&self) -> u32 {
         self.here.map_or(0, |share| share.own.0)
     }
 
@@ -497,7 +516,9 @@ impl Prepared {
 
     /// Settles what follows from the changes where they were made. Alone (no share) the executor has all that matters.
     pub(in crate::sql) fn settle_here(&self, store: &mut Store, context: &mut Context) -> Result<(), SqlError> {
-        let Some((web, _)) = self.woven().filter(|_| !context.together && !context.changes.is_empty()) else {
+        let Some((web, _)) =
+            self.woven().filter(|_| !context.together && !(context.changes.is_empty() && context.due.is_empty()))
+        else {
             return Ok(());
         };
         let here = context.share;

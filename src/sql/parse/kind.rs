@@ -36,6 +36,8 @@ pub enum Kind {
         /// To what.
         value: SetValue,
     },
+    /// SET CONSTRAINTS.
+    Constraints(Constraints),
     /// SHOW; `all` for SHOW ALL.
     Show {
         /// Folded name (`timezone`, `transaction_isolation`).
@@ -102,6 +104,15 @@ pub enum Transaction {
     RollbackTo(String),
     /// RELEASE SAVEPOINT.
     Release(String),
+}
+
+/// SET CONSTRAINTS: when those that can wait are checked, in this transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constraints {
+    /// Their names, in parts; `None`: ALL.
+    pub names: Option<Vec<Vec<String>>>,
+    /// DEFERRED, not IMMEDIATE.
+    pub deferred: bool,
 }
 
 /// Transaction modes that were named.

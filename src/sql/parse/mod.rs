@@ -16,7 +16,7 @@ mod utility;
 
 pub use copy::{Copy, CopyFormat};
 pub(in crate::sql) use database::{Database, database};
-pub use kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
+pub use kind::{Constraints, Discard, Kind, Modes, SetScope, SetValue, Transaction};
 pub use maintain::Maintain;
 pub(in crate::sql) use sequence::{Identity, Options, Sequence, sequence};
 pub(in crate::sql) use storage::{Overriding, is_forgiving};

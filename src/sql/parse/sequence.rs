@@ -178,7 +178,7 @@ impl Words<'_> {
         Ok(is)
     }
 
-    fn dotted(&mut self) -> Result<Vec<String>, SqlError> {
+    pub(super) fn dotted(&mut self) -> Result<Vec<String>, SqlError> {
         let mut names = vec![self.name()?];
         while self.accept_sign(&Token::Period) {
             names.push(self.name()?);

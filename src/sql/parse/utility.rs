@@ -1,7 +1,7 @@
 //! Statements that only a session understands: settings and transaction control. They are few words each, so a parser of
 //! their own is shorter than the translation of a tree would be, and says no at the right word.
 
-use super::kind::{Discard, Kind, Modes, SetScope, SetValue, Transaction};
+use super::kind::{Constraints, Discard, Kind, Modes, SetScope, SetValue, Transaction};
 use super::text::error_near;
 use crate::types::SqlError;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -248,6 +248,9 @@ impl Words<'_> {
 
     fn set(&mut self) -> Result<Kind, SqlError> {
         let mut scope = SetScope::Session;
+        if self.accept("constraints") {
+            return self.constraints();
+        }
         if self.accept("local") {
             scope = SetScope::Local;
         } else if self.accept("session") && self.accept("characteristics") {
@@ -267,6 +270,22 @@ impl Words<'_> {
             return Err(self.error());
         }
         Ok(Kind::Set { scope, name, value: self.set_value()? })
+    }
+
+    fn constraints(&mut self) -> Result<Kind, SqlError> {
+        let mut names = None;
+        if !self.accept("all") {
+            let mut given = vec![self.dotted()?];
+            while self.accept_sign(&Token::Comma) {
+                given.push(self.dotted()?);
+            }
+            names = Some(given);
+        }
+        let deferred = self.accept("deferred");
+        if !deferred {
+            self.expect("immediate")?;
+        }
+        Ok(Kind::Constraints(Constraints { names, deferred }))
     }
 
     fn set_value(&mut self) -> Result<SetValue, SqlError> {

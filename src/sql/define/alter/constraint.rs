@@ -4,7 +4,7 @@ use super::Alteration;
 use crate::catalog::{Check, Table};
 use crate::sql::bind::{self, fold};
 use crate::sql::define::foreign;
-use crate::sql::define::table::{check_name, plain_columns};
+use crate::sql::define::table::{check_name, plain_columns, refuse_unenforced};
 use crate::types::{SqlError, SqlState};
 use sqlparser::ast::{self, Ident, TableConstraint};
 
@@ -27,13 +27,11 @@ impl Alteration<'_, '_> {
             }
             TableConstraint::Unique(key) => {
                 all_rows("UNIQUE")?;
-                foreign::refuse_deferrable(key.characteristics.as_ref())?;
+                foreign::refuse_unique(key)?;
                 self.add_key(key.name.as_ref().map(fold), &plain_columns(&key.columns)?, false)
             }
             TableConstraint::Check(check) => {
-                if check.enforced == Some(false) {
-                    return Err(SqlError::unsupported("NOT ENFORCED is not supported"));
-                }
+                refuse_unenforced(check)?;
                 self.add_check(check.name.as_ref().map(fold), &check.expr, not_valid)
             }
             TableConstraint::ForeignKey(key) => {
