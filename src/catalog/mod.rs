@@ -95,6 +95,8 @@ pub struct ForeignKey {
     pub deferrable: bool,
     /// INITIALLY DEFERRED.
     pub deferred: bool,
+    /// All rows are known to keep it; false: NOT VALID, only new ones are.
+    pub valid: bool,
 }
 
 /// What becomes of referencing rows when the row that they reference goes, or gets another key.

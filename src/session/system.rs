@@ -494,11 +494,12 @@ fn referencing(catalog: &Catalog, table: &Table, key: &ForeignKey) -> String {
         (false, false) => "",
     };
     format!(
-        "FOREIGN KEY ({}) REFERENCES {name}({columns}){}{}{}{deferral}",
+        "FOREIGN KEY ({}) REFERENCES {name}({columns}){}{}{}{deferral}{}",
         names(table, &key.columns),
         if key.full { " MATCH FULL" } else { "" },
         action("UPDATE", key.on_update),
         action("DELETE", key.on_delete),
+        if key.valid { "" } else { " NOT VALID" },
     )
 }
 

@@ -162,3 +162,23 @@ fn deferred_constraints_over_several_partitions() {
 fn deferred_constraints_in_one_partition() {
     insta::assert_snapshot!(play(&format!("partitions 1\n{DEFERRED}")));
 }
+
+#[test]
+fn a_foreign_key_over_rows_that_are_there() {
+    let script = "session
+         quiet
+         query CREATE TABLE p (id int PRIMARY KEY)
+         query CREATE TABLE c (id int PRIMARY KEY, p int)
+         query INSERT INTO c VALUES (1, 10), (2, 20), (3, 30), (4, NULL)
+         query ALTER TABLE c ADD CONSTRAINT f FOREIGN KEY (p) REFERENCES p NOT VALID
+         query INSERT INTO c VALUES (5, 50)
+         query UPDATE c SET p = 11 WHERE id = 1
+         query UPDATE c SET p = 10 WHERE id = 1
+         query ALTER TABLE c VALIDATE CONSTRAINT f
+         query INSERT INTO p VALUES (10), (20), (30)
+         query ALTER TABLE c VALIDATE CONSTRAINT f
+         query ALTER TABLE c RENAME CONSTRAINT f TO g
+         query DELETE FROM p WHERE id = 20
+         query SELECT definition FROM system.constraints WHERE name = 'g'";
+    insta::assert_snapshot!(play(&format!("partitions 3\n{script}")));
+}

@@ -81,6 +81,7 @@ pub(super) fn resolve(
         on_update: action(told.on_update),
         deferrable,
         deferred,
+        valid: true,
     })
 }
 

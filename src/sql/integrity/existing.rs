@@ -31,14 +31,21 @@ pub fn proofs(old: &Catalog, new: &Catalog) -> Option<Proof> {
         let indexes =
             (0..).zip(&table.indexes).filter(|(_, index)| index.global.is_some_and(|tree| !before.contains(&tree)));
         let indexes: Vec<u32> = indexes.map(|(number, _)| number).collect();
-        let new_key = |key: &ForeignKey| known.foreign_keys.iter().all(|other| other.name != key.name);
-        let keys = (0..).zip(&table.foreign_keys).filter(|(_, key)| new_key(key));
+        // By what it says, not by its name: under that another one may have been dropped in the same statement.
+        let kept = |key: &ForeignKey| known.foreign_keys.iter().any(|other| other.valid && implies(other, key));
+        let keys = (0..).zip(&table.foreign_keys).filter(|(_, key)| key.valid && !kept(key));
         let keys: Vec<u32> = keys.map(|(number, _)| number).collect();
         if !indexes.is_empty() || !keys.is_empty() {
             tables.push((Arc::clone(table), indexes, keys));
         }
     }
     (!tables.is_empty()).then_some(Proof { tables })
+}
+
+/// Do rows that keep the one keep the other?
+fn implies(known: &ForeignKey, key: &ForeignKey) -> bool {
+    let same = (&known.columns, known.parent, &known.parent_columns) == (&key.columns, key.parent, &key.parent_columns);
+    same && (known.full || !key.full)
 }
 
 impl Proof {

@@ -67,7 +67,7 @@ impl Alteration<'_, '_> {
             self.add_check(name, &condition, false)?;
         }
         for key in foreign {
-            self.add_foreign_key(&key, std::slice::from_ref(&definition.name))?;
+            self.add_foreign_key(&key, std::slice::from_ref(&definition.name), false)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! ADD CONSTRAINT, VALIDATE CONSTRAINT, DROP CONSTRAINT.
 
 use super::Alteration;
-use crate::catalog::{Check, Table};
+use crate::catalog::{Check, ForeignKey, Table};
 use crate::sql::bind::{self, fold};
 use crate::sql::define::foreign;
 use crate::sql::define::table::{check_name, plain_columns, refuse_unenforced};
@@ -34,12 +34,7 @@ impl Alteration<'_, '_> {
                 refuse_unenforced(check)?;
                 self.add_check(check.name.as_ref().map(fold), &check.expr, not_valid)
             }
-            TableConstraint::ForeignKey(key) => {
-                if not_valid {
-                    return Err(SqlError::unsupported("a FOREIGN KEY that is NOT VALID is not supported"));
-                }
-                self.add_foreign_key(key, &[])
-            }
+            TableConstraint::ForeignKey(key) => self.add_foreign_key(key, &[], not_valid),
             _ => Err(SqlError::unsupported("this constraint cannot be added to a table yet")),
         }
     }
@@ -69,6 +64,11 @@ impl Alteration<'_, '_> {
 
     pub(super) fn validate(&mut self, ident: &Ident) -> Result<(), SqlError> {
         let name = fold(ident);
+        if let Some(key) = self.table.foreign_keys.iter_mut().find(|key| key.name == name) {
+            // If it was not before, the rows are looked at ([`crate::sql::integrity`]).
+            key.valid = true;
+            return Ok(());
+        }
         let Some(check) = self.table.checks.iter_mut().find(|check| check.name == name) else {
             let relation = &self.table.name;
             return Err(if self.table.has_constraint(&name) {
@@ -86,14 +86,16 @@ impl Alteration<'_, '_> {
         Ok(())
     }
 
-    /// The rows that are there are looked at ([`crate::sql::integrity`]). `columns`: that behind which REFERENCES stands.
+    /// Unless it is NOT VALID, the rows that are there are looked at ([`crate::sql::integrity`]). `columns`: that behind which
+    /// REFERENCES stands.
     pub(super) fn add_foreign_key(
         &mut self,
         told: &ast::ForeignKeyConstraint,
         columns: &[Ident],
+        not_valid: bool,
     ) -> Result<(), SqlError> {
         let key = foreign::resolve(&self.change.catalog, self.change.settings, &self.table, told, columns)?;
-        self.table.foreign_keys.push(key);
+        self.table.foreign_keys.push(ForeignKey { valid: !not_valid, ..key });
         Ok(())
     }
 
