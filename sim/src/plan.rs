@@ -115,6 +115,9 @@ pub struct Knobs {
     pub heartbeat_ns: u64,
     /// See [`WorkerConfig::election_timeout`].
     pub election_timeout_ns: u64,
+    /// See [`WorkerConfig::lease`].
+    #[serde(default)]
+    pub lease_ns: u64,
     /// See [`WorkerConfig::detection`]: its place among [`Detection::ALL`].
     #[serde(default)]
     pub detection: u32,
@@ -590,6 +593,7 @@ impl Plan {
             partitions: self.cluster.partitions,
             heartbeat: Duration::from_nanos(knobs.heartbeat_ns),
             election_timeout: Duration::from_nanos(knobs.election_timeout_ns),
+            lease: Duration::from_nanos(knobs.lease_ns),
             detection: Detection::ALL.get(knobs.detection as usize).map_or(Detection::Phi, |(_, detection)| *detection),
             max_batch_entries: size(knobs.max_batch_entries),
             max_batch_bytes: size(knobs.max_batch_bytes),

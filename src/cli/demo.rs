@@ -12,6 +12,7 @@ use crate::types::NodeId;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const NODES: u32 = 3;
 
@@ -78,6 +79,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
         insecure: false,
         keeping: Keeping::default(),
         detection: Detection::default(),
+        lease: Duration::ZERO,
     };
     let options: Vec<NodeOptions> = (0..).zip(nodes.keys()).map(|(place, node)| options(place, *node)).collect();
     let kept = demo.data.as_ref().map_or("removed at the end", |_| "kept").to_owned();

@@ -20,6 +20,7 @@
 //! partitions = 1
 //! k = 1                       # the loss of how many nodes is survived; 2k+1 nodes
 //! consensus = "raft"
+//! lease_ms = 0                # length of leaders' leases; 0: none
 //!
 //! [storage]
 //! checkpoint_every = 500000
@@ -53,13 +54,14 @@ pub(super) struct FileConfig {
     pub(super) k: Option<u32>,
     pub(super) storage: Storage,
     pub(super) detection: Option<Detection>,
+    pub(super) lease_ms: Option<u64>,
 }
 
 /// Sections and their keys: what a misspelt one is compared with.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("node", &["id", "zone", "priority", "data", "workers"]),
     ("listen", &["pg", "peer", "http", "max_connections"]),
-    ("cluster", &["name", "nodes", "partitions", "k", "consensus", "failure_detection"]),
+    ("cluster", &["name", "nodes", "partitions", "k", "consensus", "failure_detection", "lease_ms"]),
     ("storage", storage::KEYS),
 ];
 
@@ -135,6 +137,7 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
             other => return Err(format!("consensus `{other}` is not there: write \"raft\"")),
         },
         ("cluster", "failure_detection") => config.detection = Some(super::start::detection(&text(key, value)?)?),
+        ("cluster", "lease_ms") => config.lease_ms = Some(number(key, value)?),
         ("storage", key) => config.storage.set(key, value)?,
         _ => unreachable!("the caller has looked the key up"),
     }

@@ -9,6 +9,7 @@ use crate::types::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const DEFAULT_PG: &str = "127.0.0.1:5433";
 const DEFAULT_PEER: &str = "127.0.0.1:5434";
@@ -59,6 +60,9 @@ pub(super) struct Start {
     /// How a failed leader is found out: phi, fixed or progress [default: phi]
     #[arg(long, value_name = "HOW", value_parser = detection)]
     failure_detection: Option<Detection>,
+    /// Length of leaders' leases in milliseconds; 0: every read is proved by a round [default: 0]
+    #[arg(long, value_name = "MS")]
+    lease_ms: Option<u64>,
     /// Allow listening beyond this machine although nobody is asked for a password
     #[arg(long)]
     insecure: bool,
@@ -157,7 +161,18 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
         insecure: start.insecure,
         keeping: start.storage.over(file.storage),
         detection: start.failure_detection.or(file.detection).unwrap_or_default(),
+        lease: lease(start.lease_ms.or(file.lease_ms).unwrap_or(0))?,
     })
+}
+
+/// A lease that others wait for when a leader dies is no longer than this.
+const MAX_LEASE_MS: u64 = 10_000;
+
+fn lease(ms: u64) -> Result<Duration, String> {
+    if ms > MAX_LEASE_MS {
+        return Err(format!("lease_ms: {ms} is not between 0 and {MAX_LEASE_MS}"));
+    }
+    Ok(Duration::from_millis(ms))
 }
 
 /// A strategy by its name.

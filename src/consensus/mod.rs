@@ -410,6 +410,9 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Shortest patience with a silent leader.
     pub election_timeout: Duration,
+    /// Followers promise to elect nobody else for so long after each heartbeat, and the leader reads without asking them
+    /// meanwhile; 0: each read is proved by a round.
+    pub lease: Duration,
     /// Most entries in one append message.
     pub max_batch_entries: usize,
     /// Most payload bytes in one append message (one entry is always allowed).

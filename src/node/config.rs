@@ -27,6 +27,8 @@ pub struct WorkerConfig {
     pub heartbeat: Duration,
     /// Shortest patience with a silent leader.
     pub election_timeout: Duration,
+    /// Length of leaders' leases: see [`crate::consensus::Config::lease`].
+    pub lease: Duration,
     /// How a failed leader is found out.
     pub detection: Detection,
     /// Most entries in one append message.
@@ -80,6 +82,7 @@ impl Default for WorkerConfig {
             partitions: 1,
             heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(250),
+            lease: Duration::ZERO,
             detection: Detection::default(),
             max_batch_entries: 256,
             max_batch_bytes: 1 << 20,

@@ -276,6 +276,7 @@ impl Worker {
                 detection: self.config.detection,
                 heartbeat: self.config.heartbeat,
                 election_timeout: self.config.election_timeout,
+                lease: self.config.lease,
                 max_batch_entries: self.config.max_batch_entries,
                 max_batch_bytes: self.config.max_batch_bytes,
                 max_inflight: self.config.max_inflight,

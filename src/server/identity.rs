@@ -20,8 +20,8 @@ use thiserror::Error;
 
 /// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions.
 /// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
-/// over several partitions. 4: membership in hard states, logs and checkpoints; databases in the catalog. What was written before is
-/// not read.
+/// over several partitions. 4: membership in hard states, logs and checkpoints; databases in the catalog. 5: promises in hard
+/// states; what is deferred travels with statements. What was written before is not read.
 pub const FORMAT: u32 = 5;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";

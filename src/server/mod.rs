@@ -80,6 +80,8 @@ pub struct NodeOptions {
     pub keeping: Keeping,
     /// How a failed leader is found out.
     pub detection: Detection,
+    /// See [`WorkerConfig::lease`].
+    pub lease: Duration,
 }
 
 /// How a node keeps what it has. May differ between nodes and between lives of one.
@@ -484,6 +486,7 @@ fn start_workers(
             wal_bytes_before_checkpoint: options.keeping.wal_bytes_before_checkpoint,
             snapshot_chunk_bytes: options.keeping.snapshot_chunk_bytes,
             detection: options.detection,
+            lease: options.lease,
             about: Arc::clone(&parts.about),
             ..WorkerConfig::default()
         };

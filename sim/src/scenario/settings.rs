@@ -52,6 +52,7 @@ settings! {
     "cluster" "workers"           Count       "[1, 1, 2]"                              in 1..=64         => cluster.workers;
     "knobs"   "heartbeat"         Duration    "15ms..80ms"                             in 1_000..=HOUR   => knobs.heartbeat_ns;
     "knobs"   "election_timeout"  Duration    "150ms..600ms"                           in 1_000..=HOUR   => knobs.election_timeout_ns;
+    "knobs"   "lease"             Duration    "[0s, 0s, 60ms..1s]"                     in 0..=HOUR       => knobs.lease_ns;
     "knobs"   "detection"         Count       "[0, 0, 1, 2]"                           in 0..=2         => knobs.detection;
     "knobs"   "max_batch_entries" Count       "[1, 4, 64, 256]"                        in 1..=1_000_000  => knobs.max_batch_entries;
     "knobs"   "max_batch_bytes"   Count       "[512, 4096, 65536]"                     in 1..=1 << 30    => knobs.max_batch_bytes;

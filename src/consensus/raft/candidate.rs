@@ -152,7 +152,11 @@ impl Candidate {
     }
 
     /// A silent attempt is made again from the first phase, so that a member cut off does not drive its era up.
-    pub(super) fn handle_timeout(&self, core: &Core) -> Transition {
+    pub(super) fn handle_timeout(&mut self, core: &mut Core) -> Transition {
+        if core.now >= self.deadline && core.abstains() {
+            // Its leader had called it, and it was not elected.
+            self.deadline = core.when_promise_ends(None);
+        }
         if core.now < self.deadline { Transition::Stay } else { Transition::PreCampaign }
     }
 }

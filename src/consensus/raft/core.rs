@@ -33,6 +33,8 @@ pub(super) struct Settings {
     pub(super) group: u64,
     pub(super) heartbeat: Duration,
     pub(super) election_timeout: Duration,
+    /// Promises are asked for and given for so long at most; 0: leases are off.
+    pub(super) lease: Duration,
     pub(super) max_batch_entries: usize,
     pub(super) max_batch_bytes: usize,
     pub(super) max_inflight: usize,
@@ -50,6 +52,10 @@ pub(super) struct Core {
     pub(super) configurations: Configurations,
     /// The latest time told.
     pub(super) now: Instant,
+    /// The first time told in this life.
+    pub(super) began: Option<Instant>,
+    /// Until then it helps nobody to be elected: see [`super::lease`].
+    pub(super) promised: Instant,
     pub(super) hard: HardState,
     pub(super) log: RaftLog,
     /// Hard state as last handed out.
@@ -79,6 +85,7 @@ impl Core {
             detection,
             heartbeat,
             election_timeout,
+            lease,
             max_batch_entries,
             max_batch_bytes,
             max_inflight,
@@ -90,6 +97,7 @@ impl Core {
             None => HardState {
                 phase: if recovered.amnesia { Phase::Recovering } else { Phase::Blank },
                 memory: Memory { generation: 1, nonce: rng.next_u32() },
+                lease,
                 ..HardState::default()
             },
         };
@@ -97,7 +105,7 @@ impl Core {
         let recovered = if forgotten { Recovered::default() } else { recovered };
         let state = recovered.state.zip(recovered.membership.clone());
         let log = RaftLog::recover(recovered, &stored)?;
-        let mut hard = HardState { hole: log.hole(), ..stored.clone() };
+        let mut hard = HardState { hole: log.hole(), lease: stored.lease.max(lease), ..stored.clone() };
         let first = Configured { index: LogIndex(0), membership: Membership::initial(voters) };
         if hard.phase == Phase::Member && !first.membership.is_unknown() {
             hard.configuration.get_or_insert(first.clone());
@@ -118,6 +126,7 @@ impl Core {
                 group,
                 heartbeat,
                 election_timeout,
+                lease,
                 max_batch_entries,
                 max_batch_bytes,
                 max_inflight: max_inflight.max(1),
@@ -127,6 +136,8 @@ impl Core {
             attempts: 0,
             configurations,
             now: Instant::default(),
+            began: None,
+            promised: Instant::default(),
             hard,
             log,
             hard_handed: stored.clone(),

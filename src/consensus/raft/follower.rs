@@ -66,10 +66,12 @@ impl Follower {
             Body::Append { previous, previous_era, entries, committed } if self.hear(core, from, false) => {
                 append(core, from, previous, previous_era, entries, committed);
             }
-            Body::Heartbeat { committed, round } if self.hear(core, from, true) => {
+            Body::Heartbeat { committed, round, sent, lease } if self.hear(core, from, true) => {
                 core.commit(committed);
                 core.detector.got_on(core.now, core.log.committed(), core.log.last());
-                core.send(from, Promise::Era, Body::HeartbeatReply { round, last: core.log.last() });
+                let promise = core.promise(lease);
+                let reply = Body::HeartbeatReply { round, last: core.log.last(), sent, clock: core.now, promise };
+                core.send(from, Promise::Era, reply);
                 if core.log.lacks_state() {
                     core.want_snapshot(from, LogIndex(0));
                 }
@@ -78,14 +80,17 @@ impl Follower {
                 core.commit(committed);
             }
             Body::Behind { floor } if self.hear(core, from, false) => behind(core, from, floor),
-            Body::Vote { last, last_era } | Body::VoteNow { last, last_era } => self.vote(core, from, last, last_era),
+            Body::Vote { last, last_era } => self.vote(core, from, last, last_era, core.abstains()),
+            // Whoever has called the candidate reads by no lease any more.
+            Body::VoteNow { last, last_era } => self.vote(core, from, last, last_era, false),
             _ => sometimes!("raft.stray_message"),
         }
     }
 
     /// §5.2, §5.4.1: one vote an era, for a log that lacks nothing of ours.
-    fn vote(&mut self, core: &mut Core, from: NodeId, last: LogIndex, last_era: Era) {
-        let granted = self.leader.is_none()
+    fn vote(&mut self, core: &mut Core, from: NodeId, last: LogIndex, last_era: Era, abstains: bool) {
+        let granted = !abstains
+            && self.leader.is_none()
             && core.hard.vote.is_none_or(|vote| vote == from)
             && is_up_to_date(core, last, last_era);
         if granted {
@@ -131,6 +136,11 @@ impl Follower {
             // The first time told; a single voter waits for nobody.
             None if !core.is_alone() => {
                 self.deadline = Some(core.election_deadline());
+                Transition::Stay
+            }
+            _ if core.abstains() => {
+                sometimes!("raft.no_campaign_before_promise_ends");
+                self.deadline = Some(core.when_promise_ends(self.leader));
                 Transition::Stay
             }
             _ if !core.configurations.may_campaign(core.settings.node) => {

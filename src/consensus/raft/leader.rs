@@ -2,6 +2,7 @@
 
 use super::Transition;
 use super::core::{Core, Promise};
+use super::lease::Answer;
 use super::message::{Body, WireEntry, encode_entry};
 use super::progress::Progress;
 use super::read_index::ReadIndex;
@@ -23,6 +24,8 @@ pub(super) struct Leader {
     heartbeat_at: Instant,
     /// While it hands over.
     pub(super) transfer: Option<Transfer>,
+    /// It has called somebody to lead in its place: for the rest of its era every read needs a round.
+    pub(super) lease_given_up: bool,
     /// The group goes on without it: it only hands over.
     pub(super) leaves: bool,
 }
@@ -40,6 +43,7 @@ impl Leader {
             first,
             heartbeat_at: core.now + core.settings.heartbeat,
             transfer: None,
+            lease_given_up: false,
             leaves: false,
         }
     }
@@ -54,9 +58,24 @@ impl Leader {
             core.read_states.push(ReadState { token, index: core.log.committed() });
             return;
         }
+        if core.now < self.lease_ends(core) {
+            sometimes!("raft.read_by_lease");
+            core.read_states.push(ReadState { token, index: core.log.committed() });
+            return;
+        }
         // redisraft#18: without the bound by `first`, what earlier leaders acknowledged may be missing.
         let bound = if planted!(45) { LogIndex(0) } else { self.first };
         self.reads.add(token, core.log.committed().max(bound));
+    }
+
+    /// Until when nobody else can have been elected: a quorum has promised it.
+    fn lease_ends(&self, core: &Core) -> Instant {
+        if core.settings.lease.is_zero() || self.lease_given_up || core.log.committed() < self.first {
+            return Instant(0);
+        }
+        let until = |follower: &Progress| if follower.recovering { Instant(0) } else { follower.promised.until() };
+        let promised = self.values(core, Instant(u64::MAX), Instant(0), until);
+        core.membership().value(promised).unwrap_or_default()
     }
 
     /// Leaves office.
@@ -80,8 +99,10 @@ impl Leader {
                 let (possible, _) = core.log.last_possible_match(hint, hint_era);
                 follower.rejected(previous.min(follower.next), possible);
             }
-            Body::HeartbeatReply { round, last } => {
+            Body::HeartbeatReply { round, last, sent, clock, promise } => {
                 follower.heard = core.now;
+                let (sent, promise) = (sent.min(core.now), promise.min(core.settings.lease));
+                follower.promised.answered(Answer { sent, received: core.now, theirs: clock, promise });
                 if last < follower.matched {
                     follower.rejected(follower.next.previous(), last);
                 }
@@ -193,7 +214,8 @@ impl Leader {
             let bound = if planted!(13) { core.log.last() } else { follower.matched };
             let committed = core.log.committed().min(bound);
             follower.told = follower.told.max(committed);
-            core.send(*peer, Promise::Nothing, Body::Heartbeat { committed, round });
+            let (sent, lease) = (core.now, core.settings.lease);
+            core.send(*peer, Promise::Nothing, Body::Heartbeat { committed, round, sent, lease });
         }
     }
 

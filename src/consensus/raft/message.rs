@@ -6,7 +6,7 @@
 use super::configuration::Configured;
 use super::raft_log::Entry;
 use crate::consensus::{Damage, Floor, Membership, Payload};
-use crate::types::{Era, LogIndex, NodeId};
+use crate::types::{Duration, Era, Instant, LogIndex, NodeId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +18,9 @@ enum Versioned {
     V1,
     /// Had no membership in its answers.
     V2,
-    V3(Message),
+    /// Had no clocks in its heartbeats.
+    V3,
+    V4(Message),
 }
 
 /// One message.
@@ -75,10 +77,12 @@ pub(super) enum Body {
     /// The position `previous` does not match. The leader's own last entry at or before `hint` whose era is at most
     /// `hint_era` is the last that can.
     AppendRejected { previous: LogIndex, hint: LogIndex, hint_era: Era },
-    /// "I lead": `committed` is clamped to what the receiver is known to hold, `round` counts the reads' proofs.
-    Heartbeat { committed: LogIndex, round: u64 },
-    /// Answer to [`Body::Heartbeat`]. `last` shows a leader that a disk has lost what it had acknowledged.
-    HeartbeatReply { round: u64, last: LogIndex },
+    /// "I lead": `committed` is clamped to what the receiver is known to hold, `round` counts the reads' proofs. `sent`: on the
+    /// sender's clock; `lease`: so long nobody else is to be elected (see [`super::lease`]).
+    Heartbeat { committed: LogIndex, round: u64, sent: Instant, lease: Duration },
+    /// Answer to [`Body::Heartbeat`], with its `round` and `sent`. `last` shows a leader that a disk has lost what it had acknowledged.
+    /// `clock`: the sender's own; `promise`: what it grants of the lease, from then on.
+    HeartbeatReply { round: u64, last: LogIndex, sent: Instant, clock: Instant, promise: Duration },
     /// A heartbeat that wants no answer: more has been chosen, and no append is due that would tell so.
     Chosen { committed: LogIndex },
     /// "Your era is over": the sender's is in the message.
@@ -112,7 +116,7 @@ impl Message {
             Body::Append { entries, .. } => entries.iter().map(|entry| entry.bytes.len() + 16).sum::<usize>() + 64,
             _ => 64,
         };
-        postcard::to_extend(&Versioned::V3(self), Vec::with_capacity(size))
+        postcard::to_extend(&Versioned::V4(self), Vec::with_capacity(size))
             .expect("plain data of known length always encodes into memory")
             .into()
     }
@@ -120,7 +124,7 @@ impl Message {
     /// `None` for what no version of us can have sent; nothing may follow the message either.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         match postcard::take_from_bytes(bytes) {
-            Ok((Versioned::V3(message), [])) => Some(message),
+            Ok((Versioned::V4(message), [])) => Some(message),
             _ => None,
         }
     }
@@ -184,6 +188,20 @@ pub(super) struct HardState {
     pub(super) memories: Memories,
     /// The latest membership known to be chosen; `None`: none is known.
     pub(super) configuration: Option<Configured>,
+    /// No promise to elect nobody was longer.
+    pub(super) lease: Duration,
+}
+
+/// Version 3: before leases.
+#[derive(Serialize, Deserialize)]
+struct HardStateV3 {
+    era: Era,
+    vote: Option<NodeId>,
+    hole: Option<Hole>,
+    memory: Memory,
+    phase: Phase,
+    memories: Memories,
+    configuration: Option<Configured>,
 }
 
 /// Version 2: before memberships.
@@ -223,12 +241,13 @@ impl From<Damage> for Hole {
 enum StoredHardState {
     V1(HardStateV1),
     V2(HardStateV2),
-    V3(HardState),
+    V3(HardStateV3),
+    V4(HardState),
 }
 
 impl HardState {
     pub(super) fn encode(&self) -> Bytes {
-        postcard::to_stdvec(&StoredHardState::V3(self.clone())).expect("plain data always encodes into memory").into()
+        postcard::to_stdvec(&StoredHardState::V4(self.clone())).expect("plain data always encodes into memory").into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -237,9 +256,12 @@ impl HardState {
                 Some(Self { era, vote, hole, ..Self::default() })
             }
             Ok((StoredHardState::V2(HardStateV2 { era, vote, hole, memory, phase, memories }), [])) => {
-                Some(Self { era, vote, hole, memory, phase, memories, configuration: None })
+                Some(Self { era, vote, hole, memory, phase, memories, ..Self::default() })
             }
-            Ok((StoredHardState::V3(hard_state), [])) => Some(hard_state),
+            Ok((StoredHardState::V3(HardStateV3 { era, vote, hole, memory, phase, memories, configuration }), [])) => {
+                Some(Self { era, vote, hole, memory, phase, memories, configuration, lease: Duration::ZERO })
+            }
+            Ok((StoredHardState::V4(hard_state), [])) => Some(hard_state),
             _ => None,
         }
     }
@@ -266,8 +288,8 @@ pub(in crate::consensus) fn describe(bytes: &[u8]) -> Option<String> {
         Body::AppendRejected { previous, hint, hint_era } => {
             format!("append after {previous} rejected (hint {hint} of {hint_era})")
         }
-        Body::Heartbeat { committed, round } => format!("heartbeat, committed {committed}, round {round}"),
-        Body::HeartbeatReply { round, last } => format!("heartbeat answered, round {round}, last {last}"),
+        Body::Heartbeat { committed, round, .. } => format!("heartbeat, committed {committed}, round {round}"),
+        Body::HeartbeatReply { round, last, .. } => format!("heartbeat answered, round {round}, last {last}"),
         Body::Chosen { committed } => format!("committed {committed}"),
         Body::Ask => "I remember nothing: where do you stand?".to_owned(),
         Body::Answer { phase, last, leads, .. } => {
@@ -284,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_version_3() {
+    fn the_bytes_of_version_4() {
         let message = Message {
             era: Era(3),
             memory: Memory { generation: 1, nonce: 7 },
@@ -300,7 +322,7 @@ mod tests {
             },
         };
         let bytes = message.clone().encode();
-        assert_eq!(bytes.as_ref(), [2, 3, 1, 7, 0, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
+        assert_eq!(bytes.as_ref(), [3, 3, 1, 7, 0, 4, 4, 2, 1, 3, 6, 0, 1, 3, b'x', b'=', b'1', 0xac, 2]);
         assert_eq!(Message::decode(&bytes), Some(message));
 
         let memory = Memory { generation: 2, nonce: 9 };
@@ -315,7 +337,10 @@ mod tests {
         );
         let membership = Membership::initial([NodeId(3), NodeId(8)]);
         let hard = HardState { configuration: Some(Configured { index: LogIndex(6), membership }), ..hard };
-        assert_eq!(hard.encode().as_ref(), [2, 5, 1, 2, 0, 2, 9, 1, 1, 3, 1, 4, 1, 6, 1, 2, 3, 8, 0, 0, 0]);
+        let third = [2, 5, 1, 2, 0, 2, 9, 1, 1, 3, 1, 4, 1, 6, 1, 2, 3, 8, 0, 0, 0];
+        assert_eq!(HardState::decode(&third), Some(hard.clone()), "nor version 3 promises");
+        let hard = HardState { lease: Duration::new(1, 2), ..hard };
+        assert_eq!(hard.encode().as_ref(), [&[3], &third[1..], &[1, 2]].concat());
         assert_eq!(HardState::decode(&hard.encode()), Some(hard));
     }
 
@@ -329,8 +354,14 @@ mod tests {
             Body::VoteReply { granted: false, memories: [(NodeId(4), Memory::default())].into() },
             Body::AppendMatched { matched: last },
             Body::AppendRejected { previous: last, hint: LogIndex(1), hint_era: last_era },
-            Body::Heartbeat { committed: last, round: 5 },
-            Body::HeartbeatReply { round: u64::MAX, last },
+            Body::Heartbeat { committed: last, round: 5, sent: Instant(6), lease: Duration::from_millis(7) },
+            Body::HeartbeatReply {
+                round: u64::MAX,
+                last,
+                sent: Instant(u64::MAX),
+                clock: Instant(9),
+                promise: Duration::MAX,
+            },
             Body::Chosen { committed: last },
             Body::Outdated,
             Body::Behind { floor: Floor { index: last, era: last_era } },
@@ -353,7 +384,7 @@ mod tests {
                 assert_eq!(Message::decode(&bytes[..end]), None, "a cut message is no message");
             }
         }
-        assert_eq!(Message::decode(&[3, 0, 0]), None, "an unknown version is no message");
+        assert_eq!(Message::decode(&[4, 0, 0]), None, "an unknown version is no message");
     }
 
     #[test]

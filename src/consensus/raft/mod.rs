@@ -38,7 +38,7 @@
 //!   what the voter knows of lost ones. The argument why that is safe stands there.
 //! - **Early send** (thesis §10.2.1): appends leave before the leader's own disk has them. The leader counts itself
 //!   only up to what [`Consensus::persisted`] has reported.
-//! - **Read-index** (thesis §6.4), see `read_index`.
+//! - **Read-index** (thesis §6.4), see `read_index`; and **leases** that spare its rounds, if asked for, see [`lease`].
 //! - **Compaction** (thesis §5): what a checkpoint covers may be forgotten. A follower that needs it is told where the
 //!   log begins (`Behind`); the state itself is not Raft's to carry: the follower's driver pulls it ([`Ready::fetch`]), in
 //!   its own pace and from whom it likes, for what was executed is the same everywhere (figure 13 of the paper pushes it
@@ -56,8 +56,8 @@
 //! - A membership is in force from the moment at which it is appended, and goes when it is cut off; what needs a majority needs
 //!   one of the membership in force at who counts, and while that is joint one of each half.
 //! - A follower's match falls only when its disk has lost something: known damage, or another memory.
-//! - A read is answered only after a quorum has confirmed the leader after the read's arrival, and an entry of the
-//!   leader's era is chosen.
+//! - A read is answered only after a quorum has confirmed the leader after the read's arrival, or while a quorum's promises to
+//!   elect nobody run, and an entry of the leader's era is chosen.
 //! - A member with a hole in its log (rules A12 ii) votes by the position it had before the damage, follows, and
 //!   acknowledges what is really there again; it does not campaign. Nor does one that lacks the state which its log
 //!   continues; it executes nothing until it has one.
@@ -65,7 +65,7 @@
 //! - No message, however malformed, and no time, however late, makes it panic. Only a broken invariant does.
 //!
 //! # Caveats
-//! - Priorities and leases have marked places and nothing else.
+//! - Priorities have a marked place and nothing else.
 //! - Nodes that once formed a group, were replaced, and come back with empty disks and the old list of nodes cannot be told from
 //!   a group to be formed: they form one. Whoever builds members must not give that list to a node that has left.
 //! - An acknowledgement of a member that lacks its state counts: what it names is durable there. If the others are then lost
@@ -84,6 +84,7 @@ mod core;
 mod follower;
 mod invariants;
 mod leader;
+mod lease;
 mod message;
 pub(super) mod offline;
 mod patience;
@@ -218,7 +219,9 @@ impl Raft {
         }
         let sticks = self.sticks_to_leader();
         sometimes!("raft.pre_vote_refused_for_leader", sticks);
-        let granted = !sticks && next > self.core.era() && is_up_to_date(&self.core, last, last_era);
+        let abstains = self.core.abstains();
+        sometimes!("raft.pre_vote_refused_by_promise", abstains && !sticks);
+        let granted = !sticks && !abstains && next > self.core.era() && is_up_to_date(&self.core, last, last_era);
         self.core.send(from, Promise::Era, Body::PreVoteReply { next, granted });
     }
 
@@ -226,7 +229,7 @@ impl Raft {
     fn settle_era(&mut self, from: NodeId, era: Era, body: &Body) -> bool {
         let own = self.core.era();
         if era > own {
-            if matches!(body, Body::Vote { .. }) && self.sticks_to_leader() {
+            if matches!(body, Body::Vote { .. }) && (self.sticks_to_leader() || self.core.abstains()) {
                 sometimes!("raft.vote_refused_for_leader");
                 return false;
             }
@@ -311,7 +314,7 @@ fn is_leaders(body: &Body) -> bool {
 
 impl Consensus for Raft {
     fn step(&mut self, now: Instant, from: NodeId, message: &[u8]) {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         if from == self.core.settings.node {
             return;
         }
@@ -324,7 +327,7 @@ impl Consensus for Raft {
     }
 
     fn propose(&mut self, now: Instant, payload: Bytes) -> Result<(), NotLeader> {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         let RoleState::Leader(leader) = &mut self.role else { return Err(NotLeader { leader: self.leader() }) };
         if let Some(transfer) = leader.transfer {
             sometimes!("raft.proposal_refused_in_transfer");
@@ -339,7 +342,7 @@ impl Consensus for Raft {
     }
 
     fn transfer(&mut self, now: Instant, to: Option<NodeId>) -> Option<NodeId> {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         let RoleState::Leader(leader) = &mut self.role else { return None };
         let to = leader.transfer(&mut self.core, to);
         invariants::check(self);
@@ -347,7 +350,7 @@ impl Consensus for Raft {
     }
 
     fn change(&mut self, now: Instant, change: Change) -> Result<(), Refused> {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         let RoleState::Leader(leader) = &mut self.role else {
             return Err(Refused::NotLeader { leader: self.leader() });
         };
@@ -368,7 +371,7 @@ impl Consensus for Raft {
     }
 
     fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader> {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         let RoleState::Leader(leader) = &mut self.role else { return Err(NotLeader { leader: self.leader() }) };
         leader.read_barrier(&mut self.core, token);
         Ok(())
@@ -384,11 +387,11 @@ impl Consensus for Raft {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         self.recovery_timeout();
         let transition = match &mut self.role {
             RoleState::Follower(follower) => follower.handle_timeout(&mut self.core),
-            RoleState::Candidate(candidate) => candidate.handle_timeout(&self.core),
+            RoleState::Candidate(candidate) => candidate.handle_timeout(&mut self.core),
             RoleState::Leader(leader) => leader.handle_timeout(&mut self.core),
         };
         self.become_role(transition);
@@ -396,7 +399,7 @@ impl Consensus for Raft {
     }
 
     fn paused(&mut self, now: Instant, length: Duration) {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         match &mut self.role {
             RoleState::Follower(follower) => follower.paused(&mut self.core, length),
             RoleState::Candidate(candidate) => candidate.paused(&self.core, length),
@@ -406,7 +409,7 @@ impl Consensus for Raft {
     }
 
     fn peer_gone(&mut self, now: Instant, peer: NodeId) {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         self.leader_gone(peer);
         invariants::check(self);
     }
@@ -431,7 +434,7 @@ impl Consensus for Raft {
     }
 
     fn persisted(&mut self, now: Instant, number: u64) {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         self.core.persisted(number);
         match &mut self.role {
             RoleState::Leader(leader) => leader.choose(&mut self.core),
@@ -450,7 +453,7 @@ impl Consensus for Raft {
     }
 
     fn installed(&mut self, now: Instant, floor: Floor, membership: Option<&Bytes>) -> bool {
-        self.core.now = self.core.now.max(now);
+        self.core.tell(now);
         let named = membership.map(|bytes| Membership::decode(bytes));
         if !self.core.log.is_news(floor) || named == Some(None) {
             sometimes!("raft.old_snapshot_refused");

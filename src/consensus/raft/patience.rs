@@ -61,6 +61,11 @@ impl Core {
         self.now + self.settings.election_timeout + self.stagger(None)
     }
 
+    /// Not before it may help anybody to be elected.
+    pub(super) fn when_promise_ends(&mut self, leader: Option<NodeId>) -> Instant {
+        self.promised.max(self.now) + self.stagger(leader)
+    }
+
     /// How long a question waits for its answers.
     pub(super) fn question_deadline(&mut self) -> Instant {
         let step = self.settings.heartbeat * (1 << self.attempts.min(ATTEMPTS));

@@ -3,6 +3,7 @@
 //! - **Probe**: the leader does not know where the logs meet. One append is under way at a time.
 //! - **Replicate**: they meet; appends follow each other without waiting, up to `max_inflight` of them.
 
+use super::lease::Promised;
 use crate::types::{Duration, Instant, LogIndex};
 use crate::{planted, sometimes};
 use std::collections::VecDeque;
@@ -40,6 +41,8 @@ pub(super) struct Progress {
     pub(super) heard: Instant,
     /// Last round of reads' proofs that it has answered.
     pub(super) round: u64,
+    /// Its promises to elect nobody else.
+    pub(super) promised: Promised,
     /// It recovers, or is not sure yet that it has nothing to recover: what it holds counts for nothing.
     pub(super) recovering: bool,
     /// It belongs to the group no more, and is only told so until then.
@@ -57,6 +60,7 @@ impl Progress {
             pace: Pace::Probe { waiting: None },
             heard: now,
             round: 0,
+            promised: Promised::default(),
             recovering: false,
             leaving: None,
             told: LogIndex(0),

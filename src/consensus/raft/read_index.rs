@@ -6,7 +6,7 @@
 //! - What a new leader knows to be chosen is too little until an entry of its own era is: until then no read is
 //!   answered, and its index is at least that entry's.
 //!
-//! The place for leases: they replace the round by a promise (rules A7); nothing else here changes.
+//! Leases ([`super::lease`]) spare the round, as long as they last; nothing else here changes.
 
 use crate::consensus::ReadState;
 use crate::types::LogIndex;

@@ -14,7 +14,7 @@
 //!
 //! # Caveats
 //! - A follower whose messages are lost costs the group an election time-out without proposals.
-//! - When leases come (rules A7) the old one has to be given up for the rest of the era before anything here is said.
+//! - Who has called a successor reads by no lease any more in this era, whatever becomes of it: when the call arrives nobody knows.
 
 use super::core::{Core, Promise};
 use super::leader::Leader;
@@ -62,6 +62,7 @@ impl Leader {
         // Planted 160: the successor is told before it has everything.
         if (has_all || planted!(160)) && !transfer.told {
             transfer.told = true;
+            self.lease_given_up = true;
             core.send(transfer.to, Promise::Era, Body::TimeoutNow);
         }
     }
@@ -71,6 +72,8 @@ impl Leader {
         if self.transfer.is_some_and(|transfer| core.now >= transfer.deadline) {
             sometimes!("raft.transfer_given_up");
             self.transfer = None;
+            // Planted 241: it goes on as before, and the call may still arrive.
+            self.lease_given_up &= !planted!(241);
         }
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Cluster {
     pub(super) now: Instant,
     pub(super) members: BTreeMap<NodeId, Member>,
     pub(super) network: Vec<Flight>,
+    /// Promises of members that are started from now on.
+    pub(super) lease: Duration,
     /// Links that lose everything.
     pub(super) cut: BTreeSet<(NodeId, NodeId)>,
     pub(super) events: Vec<Event>,
@@ -124,6 +126,7 @@ impl Cluster {
             now: Instant(1_000_000_000),
             members: (1..=count).map(|node| (NodeId(node), member())).collect(),
             network: Vec::new(),
+            lease: Duration::ZERO,
             cut: BTreeSet::new(),
             events: Vec::new(),
             seed,
@@ -140,6 +143,15 @@ impl Cluster {
             cluster.restart(node, None);
         }
         cluster
+    }
+
+    /// From now on with leases of this length.
+    pub(super) fn lease(&mut self, lease: Duration) {
+        self.lease = lease;
+        for node in self.nodes() {
+            self.crash(node);
+            self.restart(node, None);
+        }
     }
 
     pub(super) fn nodes(&self) -> Vec<NodeId> {
@@ -206,7 +218,7 @@ impl Cluster {
         let voters =
             if self.members[&node].newcomer { Vec::new() } else { self.members.iter().filter_map(formed).collect() };
         let named = self.members[&node].checkpoint.and_then(|state| self.named(state.index));
-        let (seed, max_batch_entries, now) = (self.seed, self.max_batch_entries, self.now);
+        let (seed, max_batch_entries, now, lease) = (self.seed, self.max_batch_entries, self.now, self.lease);
         let member = self.member(node);
         member.lives += 1;
         let mut records = member.records.clone();
@@ -235,6 +247,7 @@ impl Cluster {
             detection: crate::consensus::detection::Detection::default(),
             heartbeat: HEARTBEAT,
             election_timeout: ELECTION,
+            lease,
             max_batch_entries,
             max_batch_bytes: 1 << 20,
             max_inflight: 4,

@@ -32,6 +32,7 @@ fn candidate() -> Raft {
         detection: crate::consensus::detection::Detection::default(),
         heartbeat: HEARTBEAT,
         election_timeout: ELECTION,
+        lease: crate::types::Duration::ZERO,
         max_batch_entries: 1,
         max_batch_bytes: 1,
         max_inflight: 1,

@@ -137,6 +137,7 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
         ["nodes", count, "batch", entries] => {
             *cluster = Cluster::new(number(count) as u32, 1, number(entries) as usize);
         }
+        ["lease", millis] => cluster.lease(Duration::from_millis(number(millis))),
         ["campaign", who] => {
             let who = node(who);
             let at = cluster.raft(who).expect("it lives").next_timeout();
@@ -364,8 +365,8 @@ fn describe_message(flight: &Flight) -> String {
         Body::AppendRejected { previous, hint, hint_era } => {
             format!("{previous} does not match; try at or before {hint} of {hint_era}")
         }
-        Body::Heartbeat { committed, round } => format!("heartbeat, round {round}; chosen to {committed}"),
-        Body::HeartbeatReply { round, last } => format!("I follow you, round {round}; my log ends at {last}"),
+        Body::Heartbeat { committed, round, .. } => format!("heartbeat, round {round}; chosen to {committed}"),
+        Body::HeartbeatReply { round, last, .. } => format!("I follow you, round {round}; my log ends at {last}"),
         Body::Chosen { committed } => format!("chosen to {committed}"),
         Body::Outdated => "your era is over".to_owned(),
         Body::Ask => "I remember nothing: where do you stand?".to_owned(),
