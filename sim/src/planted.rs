@@ -599,6 +599,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/refused.toml",
     ),
     planted(
+        201,
+        "who is asked to stop closes its connections, whatever is under way there",
+        "class: a stop that fails requests; issue 5.2",
+        SERVED,
+        "scenarios/chaos/rolling_restart.toml",
+    ),
+    planted(
+        250,
+        "who is asked to stop leaves clients in the middle of their blocks, and between Execute and Sync",
+        "our own",
+        SERVED,
+        "scenarios/chaos/rolling_restart.toml",
+    ),
+    planted(
         210,
         "a range that a transaction has looked at does not count as read: what comes into it is a phantom",
         "class: validation of keys alone; H-Store's and Silo's node sets",
@@ -695,6 +709,8 @@ const DISK: &[&str] = &[
 const ONCE: &[&str] = &["exactly-once", "linearizable-registers", "acknowledged-durable", "money-conserved"];
 /// A read of the past.
 const READS: &[&str] = &["linearizable-registers", "acknowledged-durable", "exactly-once"];
+/// A request that fails while nobody is struck.
+const SERVED: &[&str] = &["requests-served"];
 /// A group that does not come together when all is well again.
 const LIVENESS: &[&str] = &["liveness"];
 /// Replicas that differ.

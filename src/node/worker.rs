@@ -40,6 +40,8 @@ use std::sync::Arc;
 
 /// A clean stop waits this long for running statements, and for others to lead what is led here.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// Of it, this long for clients that have a transaction block open; then there is a good-bye still.
+const SESSIONS_GRACE: Duration = Duration::from_secs(4);
 
 /// An exchange is passed on so often: hints may lead in a circle while an election is on.
 const MAX_HOPS: u8 = 2;
@@ -434,7 +436,7 @@ impl Worker {
         if self.stopping.is_none() {
             self.stopping = Some(now);
             if let Some(gateway) = &mut self.gateway {
-                gateway.shutdown(now);
+                gateway.shutdown(now, SESSIONS_GRACE);
             }
         }
     }

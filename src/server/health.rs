@@ -37,6 +37,9 @@ impl Board {
             if !health.running {
                 return Err(format!("worker {number} reads its log"));
             }
+            if health.stopping {
+                return Err("stopping".to_owned());
+            }
             let reasons = health.partitions.iter().filter_map(|one| waits(one.status.standing, &one.awaited));
             // The most telling one: whom it waits for.
             waiting = reasons.chain(waiting).max_by_key(|reason| (reason.contains("waiting for"), reason.len()));

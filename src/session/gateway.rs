@@ -258,16 +258,17 @@ impl Gateway {
         std::mem::take(&mut self.shared.outputs)
     }
 
-    /// A clean stop: sessions that wait for nothing are told 57P01 and closed, the others after their statement.
-    pub fn shutdown(&mut self, now: Instant) {
-        self.shared.stopping = true;
+    /// A clean stop: sessions that are in the middle of nothing are told 57P01 and closed, the others when they have come to an
+    /// end of what they are about, or after `grace`. Nobody new is let in.
+    pub fn shutdown(&mut self, now: Instant, grace: Duration) {
+        self.shared.stopping = Some(now + grace);
         self.look_up_all(now, Timestamp::default());
     }
 
     /// Has the last session ended? With [`Gateway::shutdown`] called, the worker may stop then.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.connections.is_empty()
+        !self.connections.values().any(Connection::is_session)
     }
 
     /// Who leads a partition, as far as is known here.

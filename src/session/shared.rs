@@ -27,8 +27,8 @@ pub(super) struct Shared {
     pub(super) number: Option<u64>,
     /// This life of the worker, once it is known.
     pub(super) incarnation: Incarnation,
-    /// A clean stop has been asked for.
-    pub(super) stopping: bool,
+    /// A clean stop has been asked for: whoever is in the middle of something is served until then.
+    pub(super) stopping: Option<Instant>,
     /// Connections past their startup.
     pub(super) sessions: usize,
     /// For statements that read no table.
@@ -49,7 +49,7 @@ impl Shared {
             outputs: Vec::new(),
             number: None,
             incarnation: Incarnation::default(),
-            stopping: false,
+            stopping: None,
             sessions: 0,
             nothing: Store::new(),
             sequences: Sequences::default(),

@@ -11,7 +11,7 @@ use orrery::types::{NodeId, Rng};
 use std::collections::BTreeSet;
 
 const MILLISECOND: i64 = 1_000_000;
-/// How often an operation that met another one (40001) is tried again.
+/// How often an operation that met another one (40001), or a good-bye (57P01), is tried again.
 const RETRIES: u32 = 3;
 
 /// All clients of a plan, in order.
@@ -58,7 +58,7 @@ pub struct PgClient {
     not_before_ns: u64,
     counter: u32,
     seen: LastSeen,
-    /// An operation that met another one (40001) and is to be tried again, and how often yet.
+    /// An operation that is to be tried again, and how often yet.
     again: Option<(Operation, u32)>,
 }
 
@@ -293,10 +293,11 @@ impl PgClient {
         }
     }
 
-    /// A transaction that has met another one is worth another try, under a number of its own.
+    /// A transaction that has met another one is worth another try, under a number of its own, and so is what has crossed a good-bye.
     fn repeat(&mut self, operation: Operation, outcome: &Outcome) {
         let left = self.again.take().map_or(RETRIES, |(_, left)| left);
-        let met = matches!(outcome, Outcome::Failed(state) if state.starts_with("40001"));
+        let worth = |state: &str| state.starts_with("40001") || state.starts_with("57P01");
+        let met = matches!(outcome, Outcome::Failed(state) if worth(state));
         if met && left > 0 && matches!(self.stage, Stage::Working { .. }) {
             self.again = Some((operation.renewed(), left - 1));
         }
@@ -321,7 +322,7 @@ impl PgClient {
 
     fn bytes(&mut self, now_ns: u64, bytes: &[u8], out: &mut Vec<ClientAction>) {
         let mut answer = match self.wire.receive(bytes) {
-            Ok(Progress::More) => return,
+            Ok(Progress::More) => return self.look_for_good_bye(now_ns, out),
             Ok(Progress::Ready(answer)) => answer,
             Err(message) => {
                 self.leave(now_ns, out);
@@ -330,7 +331,10 @@ impl PgClient {
             }
         };
         match self.link {
-            Link::Starting { node, .. } => self.link = Link::Idle { node },
+            Link::Starting { node, .. } => {
+                self.link = Link::Idle { node };
+                self.look_for_good_bye(now_ns, out);
+            }
             Link::Busy { node, deadline_ns } => {
                 self.prepared.extend(self.preparing.filter(|_| answer.parsed));
                 if self.goes_on(&mut answer, out) {
@@ -360,8 +364,16 @@ impl PgClient {
                     out.push(ClientAction::Send(wire::request(&rollback, false)));
                     self.link = Link::Busy { node, deadline_ns };
                 }
+                self.look_for_good_bye(now_ns, out);
             }
             Link::Down | Link::Connecting { .. } | Link::Idle { .. } => {}
+        }
+    }
+
+    /// As connection pools do before they lend a connection: what has come on one that asks for nothing is a good-bye.
+    fn look_for_good_bye(&mut self, now_ns: u64, out: &mut Vec<ClientAction>) {
+        if matches!(self.link, Link::Idle { .. }) && self.wire.is_taken_leave_of() {
+            self.leave(now_ns, out);
         }
     }
 
@@ -433,10 +445,11 @@ impl Client for PgClient {
 /// What an error says about its operation: refused for certain, or unknown.
 pub(crate) fn refused(error: &WireError) -> Outcome {
     // Classes of SQLSTATE by which the server says that nothing was changed. 40003 says that it does not know; an
-    // internal error or a shutdown in the middle says nothing.
+    // internal error says nothing. A good-bye (57P01) is said where the client was expected to speak: of what crosses it
+    // nothing is executed.
     const DEFINITE: &[&str] = &[
         "0A", "21", "22", "23", "25", "26", "28", "34", "3D", "3F", "40000", "40001", "42", "53", "54", "55", "57014",
-        "57P03",
+        "57P01", "57P03",
     ];
     let text = format!("{} {}", error.state, error.message);
     if DEFINITE.iter().any(|class| error.state.starts_with(class)) {

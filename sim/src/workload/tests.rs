@@ -278,7 +278,7 @@ fn errors_are_refusals_only_if_they_say_so() {
         ("57014", true),
         ("40003", false),
         ("XX000", false),
-        ("57P01", false),
+        ("57P01", true),
     ] {
         let mut bench = busy();
         bench.answer(&[&failure(state), &ready()]);

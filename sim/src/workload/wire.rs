@@ -132,6 +132,11 @@ impl Wire {
         }
     }
 
+    /// Has anything been said that nobody has asked for? It is a good-bye.
+    pub fn is_taken_leave_of(&mut self) -> bool {
+        matches!(self.receive(&[]), Ok(Progress::More)) && self.last_error().is_some()
+    }
+
     /// The error received so far, when the connection ends before the answer does.
     #[must_use]
     pub fn last_error(&self) -> Option<&WireError> {

@@ -30,6 +30,8 @@ pub(super) struct Observed {
 pub struct Health {
     /// Has it read its log?
     pub running: bool,
+    /// Has it been asked to stop?
+    pub stopping: bool,
     /// Partitions that it has a replica of.
     pub partitions: Vec<PartitionHealth>,
     /// Client sessions.
@@ -74,6 +76,7 @@ impl Worker {
         };
         Health {
             running: self.incarnation != Incarnation(0),
+            stopping: self.stopping.is_some(),
             partitions: self.replicas.iter().map(partition).collect(),
             sessions: self.gateway.as_ref().map_or(0, |gateway| gateway.session_count() as u64),
             gateway: self.gateway.as_ref().map(Gateway::stats).unwrap_or_default(),

@@ -17,6 +17,7 @@
 //! - `deferral`: constraints that are checked at COMMIT.
 //! - `redo`: those that met another one are executed again.
 //! - `implicit`: transactions without BEGIN: texts of several statements, and what comes before a Sync.
+//! - `leaving`: how a session ends when its node is asked to stop.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -36,6 +37,7 @@ mod draw;
 mod execution;
 mod extended;
 mod implicit;
+mod leaving;
 mod observe;
 mod open;
 mod order;
@@ -205,6 +207,8 @@ pub(super) struct Connection {
     greeted: bool,
     /// Since when the client has been expected to say what comes next: since the last ReadyForQuery.
     idle_since: Option<Instant>,
+    /// The node stops, and the client has a transaction block open: it is waited for until then.
+    leaves_at: Option<Instant>,
     /// The client has asked to cancel the current statement.
     cancelled: bool,
     /// What it has drawn from sequences.
@@ -257,6 +261,7 @@ impl Connection {
             answered: false,
             greeted: false,
             idle_since: None,
+            leaves_at: None,
             cancelled: false,
             drew: Drew::default(),
             surveys: 0,
@@ -341,7 +346,7 @@ impl Connection {
             Phase::Opening(until) | Phase::Waiting(until) => Some(until),
             Phase::Open => {
                 let calls = self.calls.iter().filter_map(|(_, call)| call.next_timeout());
-                calls.chain(self.survey_timeout()).chain(self.idle_until()).min()
+                calls.chain(self.survey_timeout()).chain(self.idle_until()).chain(self.leaves_at).min()
             }
             Phase::Closed => None,
         }
@@ -369,10 +374,9 @@ impl Connection {
         if let (Phase::Waiting(_), Some(number)) = (self.phase, turn.shared.number) {
             self.complete_startup(turn, number);
         }
-        if planted!(201) && turn.shared.stopping && self.job.is_some() {
+        if planted!(201) && turn.shared.stopping.is_some() && self.job.is_some() {
             // Class: a stop that closes connections, whatever is under way there.
-            let message = "terminating connection due to administrator command";
-            return self.fatal(turn, &SqlError::new(SqlState::ADMIN_SHUTDOWN, message));
+            return self.say_good_bye(turn);
         }
         self.run(turn);
     }
@@ -390,14 +394,12 @@ impl Connection {
         let mut cancel = None;
         while self.phase != Phase::Closed && self.job.is_none() {
             self.look_at_duration(turn);
-            if self.held && !turn.shared.stopping {
+            if self.is_to_leave(turn) {
+                self.say_good_bye(turn);
+            } else if self.held {
                 break;
-            }
-            if let Some(task) = self.task.take().filter(|_| !self.held) {
+            } else if let Some(task) = self.task.take() {
                 self.perform(turn, task);
-            } else if turn.shared.stopping {
-                let message = "terminating connection due to administrator command";
-                self.fatal(turn, &SqlError::new(SqlState::ADMIN_SHUTDOWN, message));
             } else {
                 match self.phase {
                     Phase::Opening(_) => match self.take_opening(turn) {
@@ -433,6 +435,7 @@ impl Connection {
             }
             Ok(Some(message)) => {
                 self.idle_since = None;
+                self.leaves_at = None;
                 self.answered = false;
                 self.begin(turn);
                 self.message(turn, message);

@@ -1,5 +1,6 @@
 //! From the first byte to the first ReadyForQuery.
 
+use super::leaving::newcomer_refused;
 use super::{Cancel, Connection, Phase, Task};
 use crate::catalog::BUILT_IN_DATABASES;
 use crate::session::codec::{self, Malformed, Opening};
@@ -55,6 +56,9 @@ impl Connection {
         let options: Vec<_> = startup.parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
         if startup.protocol_number_minor > NEWEST_MINOR || !options.is_empty() {
             self.writer.negotiate(startup.protocol_number_minor.min(NEWEST_MINOR), options);
+        }
+        if turn.shared.stopping.is_some() {
+            return Err(newcomer_refused());
         }
         let parameter = |name: &str| startup.parameters.get(name).map(String::as_str).filter(|text| !text.is_empty());
         let user = parameter("user").ok_or_else(|| {
@@ -135,7 +139,10 @@ impl Connection {
         self.fatal(turn, &error);
     }
 
-    fn greet(&mut self, turn: &Turn<'_>) {
+    fn greet(&mut self, turn: &mut Turn<'_>) {
+        if turn.shared.stopping.is_some() {
+            return self.fatal(turn, &newcomer_refused());
+        }
         self.greeted = true;
         self.writer.authentication_ok();
         for (name, value) in self.settings.reported() {

@@ -186,7 +186,7 @@ impl Dialogue {
                 self.replies(replies);
             }
             "sleep" => self.sleep(Duration::from_millis(rest.parse().expect("milliseconds"))),
-            "shutdown" => self.gateway.shutdown(self.now),
+            "shutdown" => self.gateway.shutdown(self.now, Duration::from_secs(4)),
             "stats" => self.out += &format!("    {:?}\n", self.gateway.stats()),
             _ => return false,
         }

@@ -183,6 +183,32 @@ fn shutdown_lets_statements_finish() {
 }
 
 #[test]
+fn shutdown_waits_for_blocks_and_pipelines() {
+    shows!(
+        "session
+         query CREATE TABLE t (id int PRIMARY KEY)
+         query BEGIN
+         query INSERT INTO t VALUES (1)
+         2: session
+         2: + parse - - INSERT INTO t VALUES (2)
+         2: + bind - -
+         2: + execute -
+         2: flush
+         3: session
+         3: query BEGIN
+         shutdown
+         5: open
+         5: startup user=eve
+         query INSERT INTO t VALUES (3)
+         query COMMIT
+         2: sync
+         sleep 3000
+         3: query INSERT INTO t VALUES (4)
+         sleep 2000"
+    );
+}
+
+#[test]
 fn a_client_that_leaves_is_forgotten() {
     shows!(
         "session
