@@ -223,7 +223,10 @@ impl Call {
     /// Where the kind of the request does not say whether it, or the command that it asks about, changes anything.
     pub(super) const fn changing(mut self, changes: bool) -> Self {
         self.changes = changes;
-        self.in_doubt = changes;
+        // What is still held back was sent by nobody. What is asked of a command that has its place does not matter: in doubt is the
+        // command.
+        let sent = matches!(self.phase, Phase::Asked(_)) || matches!(self.body, RequestBody::Collect { .. });
+        self.in_doubt = changes && sent;
         self
     }
 
@@ -496,9 +499,9 @@ impl Call {
 mod tests {
     use super::*;
     use crate::partition::message::{Batch, Settings};
-    use crate::types::SessionId;
     use crate::types::Timestamp;
     use crate::types::random::SeedableRng;
+    use crate::types::{GlobalNumber, SessionId};
     use std::sync::Arc;
 
     const P: PartitionId = PartitionId(1);
@@ -604,6 +607,36 @@ mod tests {
         assert_eq!(story.reply(2, 13, ReplyBody::Overloaded), "wait");
         assert_eq!(story.find_leader(3), "wait", "who has too much to do is given the pause");
         assert!(story.doubt(), "any of the attempts may be executed");
+    }
+
+    #[test]
+    fn what_is_held_back_is_not_in_doubt_but_a_command_that_has_its_place_is() {
+        let held_back = |body: RequestBody| {
+            let (mut story, _) = Story::of(read());
+            for node in 1..=3 {
+                story.router.gone(NodeId(node), story.now, &mut story.rng);
+            }
+            let mut step = Step::Wait;
+            let started = story.with(|call, around| {
+                let deadline = Some(around.now + Duration::from_millis(20));
+                let (started, first) = Call::start(ID, Sequence(6), P, body, deadline, false, around);
+                *call = started.changing(true);
+                std::mem::replace(&mut step, first)
+            });
+            assert_eq!((started.as_str(), step), ("wait", Step::Wait), "nobody may be asked");
+            story
+        };
+        let mut story = held_back(write());
+        assert!(!story.doubt(), "nobody has it");
+        assert_eq!(story.sleep(), "TimedOut");
+        assert!(!story.doubt());
+        let mut story = held_back(write());
+        assert_eq!(story.find_leader(2), "wait", "held back still");
+        story.router.answered(NodeId(2));
+        assert_eq!(story.find_leader(2), "send n2 s4.2#7 attempt 12");
+        assert!(story.doubt(), "now somebody may have it");
+        let story = held_back(RequestBody::Collect { number: GlobalNumber(3) });
+        assert!(story.doubt(), "the command will be executed, whoever asks what it has come to");
     }
 
     fn not_leader(leader: Option<u32>) -> ReplyBody {

@@ -103,6 +103,12 @@ impl Draws {
         self.placed.is_empty() && self.streams.is_empty()
     }
 
+    /// Are values taken from sequences?
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        !self.streams.is_empty() || self.placed.iter().any(|placed| matches!(placed, Placed::Next(_)))
+    }
+
     /// The stream of a sequence.
     pub(super) fn stream(&mut self, sequence: &Arc<Table>) -> usize {
         let known = self.streams.iter().position(|known| known.id == sequence.id);
@@ -352,7 +358,7 @@ pub fn reserve(store: &mut Store, catalog: &Catalog, id: TableId, count: u64) ->
     let table = catalog.table_by_id(id).ok_or_else(missing)?;
     let sequence = table.sequence.as_deref().ok_or_else(missing)?;
     let (last, called) = state(store, table)?;
-    let next = if called { after(sequence, last) } else { Some(last) };
+    let next = following(sequence, last, called);
     let (first, wrapped) = match next.filter(|next| (sequence.min..=sequence.max).contains(next)) {
         Some(next) => (next, false),
         None if sequence.cycle => (if sequence.increment > 0 { sequence.min } else { sequence.max }, true),
@@ -369,10 +375,20 @@ pub fn reserve(store: &mut Store, catalog: &Catalog, id: TableId, count: u64) ->
     Ok(values)
 }
 
-fn after(sequence: &Sequence, last: i64) -> Option<i64> {
-    // A definition that was changed may leave the last value outside of the new range.
-    let bounded = if sequence.increment > 0 { last.max(sequence.min.saturating_sub(1)) } else { last };
-    bounded.checked_add(sequence.increment)
+/// What follows a state. A definition that was changed may have left it outside of the new range: on the side where the
+/// sequence begins, it begins there; what was set and never drawn is where it starts.
+fn following(sequence: &Sequence, last: i64, called: bool) -> Option<i64> {
+    let ascends = sequence.increment > 0;
+    if !called {
+        return Some(if (sequence.min..=sequence.max).contains(&last) { last } else { sequence.start });
+    }
+    if ascends && last < sequence.min {
+        return Some(sequence.min);
+    }
+    if !ascends && last > sequence.max {
+        return Some(sequence.max);
+    }
+    last.checked_add(sequence.increment)
 }
 
 fn exhausted(table: &Table, sequence: &Sequence) -> SqlError {

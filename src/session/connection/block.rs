@@ -519,16 +519,29 @@ impl Connection {
         }
     }
 
-    /// Where statements are executed, in a block or not.
-    pub(super) fn route_in_block(&mut self, turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> {
+    /// What only reads neither writes nor draws from sequences, nor sets them.
+    pub(super) fn refuse_changes(&self, items: &[Item]) -> Result<(), SqlError> {
         let reads_only = match &self.block {
             Block::Open(open) => open.modes.read_only == Some(true),
             Block::Idle | Block::Failed(_) => self.settings.reads_only(),
         };
-        let writes = items.iter().find(|item| !item.plan.is_read_only());
-        if let Some(item) = writes.filter(|_| reads_only) {
-            return Err(read_only(item.plan.command()));
+        for item in items.iter().filter(|_| reads_only) {
+            if !item.plan.is_read_only() {
+                return Err(read_only(item.plan.command()));
+            }
+            if !item.plan.sets().is_empty() {
+                return Err(read_only("setval()"));
+            }
+            if item.plan.draws().takes() {
+                return Err(read_only("nextval()"));
+            }
         }
+        Ok(())
+    }
+
+    /// Where statements are executed, in a block or not.
+    pub(super) fn route_in_block(&mut self, turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> {
+        self.refuse_changes(items)?;
         let Block::Open(open) = &mut self.block else { return route(turn, items) };
         open.queried = true;
         let route = route(turn, items)?;

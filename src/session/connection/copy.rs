@@ -49,7 +49,7 @@ impl Connection {
                 let Some(portal) = self.portals.get(name) else { return };
                 (portal.statement.parsed.clone(), Origin::Portal(name.clone(), *max_rows))
             }
-            Task::Enter | Task::Parse(_) | Task::Describe(..) => return,
+            Task::Enter | Task::Parse(_) | Task::Describe(..) | Task::Set(_) => return,
         };
         let Kind::Copy(copy) = &parsed.kind else { return };
         let splitter = Splitter::new(copy.format.clone());

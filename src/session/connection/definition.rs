@@ -10,7 +10,7 @@ use super::calls::{Role, around};
 use super::draw::SetJob;
 use super::execution::result_lost;
 use super::extended::shifted;
-use super::order::Collecting;
+use super::order::{Collecting, outcome_lost};
 use super::{Connection, Job, Origin, Task};
 use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Outcome, RequestBody};
@@ -110,6 +110,9 @@ impl Connection {
         if collecting.is_refused() {
             return self.define_refused(turn, *job, collecting);
         }
+        if collecting.is_untold() {
+            return self.fail(turn, outcome_lost());
+        }
         let Some(defined) = collecting.parts.values().find_map(|part| part.defined.clone()) else {
             return self.fail(turn, result_lost());
         };
@@ -126,6 +129,10 @@ impl Connection {
     fn define_again(&mut self, turn: &mut Turn<'_>, job: DefineJob, version: CatalogVersion) {
         sometimes!("session.definition_begun_again");
         self.wanted = self.wanted.max(version);
+        if let Some(then) = job.then {
+            // What the session defines on its own is no statement of the client: it goes on where it was.
+            return self.refresh(turn, Task::Set(Box::new(then)));
+        }
         let task = self.task_of(job.statement, job.origin);
         self.refresh(turn, task);
     }
@@ -163,7 +170,7 @@ impl Connection {
     pub(super) fn finish_definition(&mut self, turn: &mut Turn<'_>) {
         let Some(Job::Define(job)) = self.job.take() else { return self.broken(turn) };
         if let Some(then) = job.then {
-            return self.set_next(turn, then);
+            return self.set_done(turn, then);
         }
         let (tag, notices) = job.defined.unwrap_or_default();
         if self.settings.wants_notices() {

@@ -25,6 +25,7 @@ use crate::partition::message::{Outcome, RequestBody, StatementResult};
 use crate::session::shared::Turn;
 use crate::sometimes;
 use crate::sql::{self, Kind, Needs, Set};
+use crate::storage::Store;
 use crate::types::{CatalogVersion, SqlError, SqlState, TableId, Value};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub(super) struct SetJob {
     items: Vec<Item>,
     origin: Origin,
     results: Vec<StatementResult>,
+    /// Those that are not in force yet.
     sets: VecDeque<Set>,
 }
 
@@ -132,9 +134,9 @@ impl Connection {
         self.read_catalog(turn);
     }
 
-    /// Runs statements that touch no table.
-    pub(super) fn execute_nowhere(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
-        match self.evaluate(turn, &job.items, None) {
+    /// Runs statements that touch no table, or over rows that were gathered for them.
+    pub(super) fn execute_nowhere(&mut self, turn: &mut Turn<'_>, job: BatchJob, gathered: Option<&Store>) {
+        match self.evaluate(turn, &job.items, gathered) {
             Ok(results) => self.render(turn, &job.items, job.origin, results),
             Err((at, error)) => {
                 let statement = u32::try_from(at).unwrap_or(u32::MAX);
@@ -214,9 +216,17 @@ impl Connection {
         self.set_next(turn, SetJob { items, origin, results, sets });
     }
 
+    /// A sequence is set, everywhere.
+    pub(super) fn set_done(&mut self, turn: &mut Turn<'_>, mut job: SetJob) {
+        if let Some(set) = job.sets.pop_front() {
+            self.drew.set(&set);
+        }
+        self.set_next(turn, job);
+    }
+
     /// Sets the next sequence, or shows the results.
-    pub(super) fn set_next(&mut self, turn: &mut Turn<'_>, mut job: SetJob) {
-        let Some(set) = job.sets.pop_front() else {
+    pub(super) fn set_next(&mut self, turn: &mut Turn<'_>, job: SetJob) {
+        let Some(set) = job.sets.front() else {
             let SetJob { items, origin, results, .. } = job;
             return self.render_results(turn, &items, origin, results);
         };
@@ -226,7 +236,6 @@ impl Connection {
             return self.fail(turn, SqlError::new(SqlState::UNDEFINED_TABLE, "the sequence does not exist"));
         };
         sometimes!("session.sequence_set");
-        self.drew.set(&set);
         self.define_then(turn, parsed, job);
     }
 }

@@ -84,27 +84,28 @@ impl BatchJob {
 }
 
 impl Connection {
-    /// Runs planned statements: here if they touch no table or only the system's, else at their partition.
+    /// Runs planned statements.
     pub(super) fn execute_batch(&mut self, turn: &mut Turn<'_>, items: Vec<Item>, origin: Origin) {
         if let Some(first) = items.first() {
             self.note_statement(turn, &first.parsed.text);
         }
-        if items.iter().any(|item| item.plan.system_tables().next().is_some()) {
-            return self.observe(turn, items, origin);
-        }
         self.dispatch(turn, BatchJob { items, origin });
     }
 
-    /// Sends a batch where its statements belong, with what they draw from sequences.
+    /// Sends a batch where its statements belong, with what they draw from sequences: to their partition, or nowhere if they
+    /// touch no table or only the system's.
     pub(super) fn dispatch(&mut self, turn: &mut Turn<'_>, mut job: BatchJob) {
-        if let Err(error) = self.refuse_set(&job.items) {
+        if let Err(error) = self.refuse_changes(&job.items).and_then(|()| self.refuse_set(&job.items)) {
             return self.fail(turn, error);
         }
         if let Some((sequence, missing)) = self.draw(turn, &mut job.items) {
             return self.reserve(turn, job, &sequence, missing);
         }
+        if job.items.iter().any(|item| item.plan.system_tables().next().is_some()) {
+            return self.observe(turn, job);
+        }
         match self.route_in_block(turn, &job.items) {
-            Ok(Route::Nowhere) => self.execute_nowhere(turn, job),
+            Ok(Route::Nowhere) => self.execute_nowhere(turn, job, None),
             Ok(route) if self.in_block() => self.execute_step(turn, job, route),
             Ok(route) => {
                 let (partition, body) = self.batch_body(turn, &job.items, &route);
@@ -143,18 +144,7 @@ impl Connection {
 
     /// Runs statements that touch no table.
     pub(super) fn execute_here(&mut self, turn: &mut Turn<'_>, items: &[Item], origin: Origin) {
-        self.execute_over(turn, items, origin, None);
-    }
-
-    /// Runs read-only statements over rows that were gathered for them, or over none.
-    pub(super) fn execute_over(
-        &mut self,
-        turn: &mut Turn<'_>,
-        items: &[Item],
-        origin: Origin,
-        gathered: Option<&Store>,
-    ) {
-        match self.evaluate(turn, items, gathered) {
+        match self.evaluate(turn, items, None) {
             Ok(results) => self.render(turn, items, origin, results),
             Err((at, error)) => self.fail(turn, shifted(error, items.get(at).map_or(0, |item| item.parsed.offset))),
         }

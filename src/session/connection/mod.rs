@@ -69,7 +69,7 @@ use bytes::{Bytes, BytesMut};
 use calls::Role;
 use copy::CopyIn;
 use definition::DefineJob;
-use draw::DrawJob;
+use draw::{DrawJob, SetJob};
 use execution::BatchJob;
 use extended::{Portal, Statement};
 use observe::{Latest, ObserveJob};
@@ -122,6 +122,8 @@ enum Task {
     Enter,
     /// Execute: the portal and the most rows to return; 0: all.
     Execute(String, usize),
+    /// Sequences are set.
+    Set(Box<SetJob>),
 }
 
 /// What is under way at partitions.
@@ -471,6 +473,7 @@ impl Connection {
             Task::Parse(parse) => self.perform_parse(turn, parse),
             Task::Describe(kind, name) => self.perform_describe(turn, kind, name),
             Task::Enter => self.enter(turn),
+            Task::Set(job) => self.set_next(turn, *job),
             Task::Execute(portal, max_rows) => self.perform_execute(turn, portal, max_rows),
         }
     }

@@ -3,11 +3,12 @@
 //! The session itself answers: it reads the catalog at the cluster partition if definitions are asked for (rules B4),
 //! asks all workers if facts of nodes are, and runs the plan over what has come in time. Nothing of it is replicated, no
 //! partition needs a leader for it, and nothing is written. In a transaction block it is the same: what was seen is no
-//! part of the transaction, and COMMIT does not compare it.
+//! part of the transaction, and COMMIT does not compare it. What such a statement draws from sequences it has drawn before it
+//! asks, like any other; if it turns out to be too little, it asks again.
 
 use super::block::Block;
-use super::execution::Item;
-use super::{Connection, Job, Origin};
+use super::execution::BatchJob;
+use super::{Connection, Job};
 use crate::cluster::facts::{Facts, MAX_STATEMENT, Recover, SessionFacts, Wanted, cut};
 use crate::session::gateway::GatewayOutput;
 use crate::session::shared::Turn;
@@ -20,8 +21,7 @@ use std::sync::Arc;
 
 /// Statements that wait for facts.
 pub(super) struct ObserveJob {
-    items: Vec<Item>,
-    origin: Origin,
+    job: BatchJob,
     needs: Needs,
     survey: Option<Survey>,
 }
@@ -44,9 +44,9 @@ impl Latest {
 
 impl Connection {
     /// Runs planned statements that read system tables.
-    pub(super) fn observe(&mut self, turn: &mut Turn<'_>, items: Vec<Item>, origin: Origin) {
-        let needs = Needs::of(items.iter().flat_map(|item| item.plan().system_tables()));
-        self.job = Some(Job::Observe(Box::new(ObserveJob { items, origin, needs, survey: None })));
+    pub(super) fn observe(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
+        let needs = Needs::of(job.items.iter().flat_map(|item| item.plan().system_tables()));
+        self.job = Some(Job::Observe(Box::new(ObserveJob { job, needs, survey: None })));
         if needs.catalog && !self.confirmed {
             return self.read_catalog(turn);
         }
@@ -134,7 +134,7 @@ impl Connection {
     }
 
     fn observed(&mut self, turn: &mut Turn<'_>, job: ObserveJob) {
-        let ObserveJob { items, origin, survey, .. } = job;
+        let ObserveJob { job, survey, .. } = job;
         let all = self.settings.show_all();
         let sources = Sources {
             catalog: &turn.shared.catalog,
@@ -144,12 +144,12 @@ impl Connection {
             node_settings: &turn.shared.config.node_settings,
         };
         let mut store = Store::new();
-        for table in items.iter().flat_map(|item| item.plan().system_tables()) {
+        for table in job.items.iter().flat_map(|item| item.plan().system_tables()) {
             if !store.has_tree(table.tree) {
                 sql::fill(&mut store, table, rows(table, &sources));
             }
         }
-        self.execute_over(turn, &items, origin, Some(&store));
+        self.execute_nowhere(turn, job, Some(&store));
     }
 
     /// The client wants no answer any more. Returns whether facts were being gathered.

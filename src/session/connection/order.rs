@@ -60,6 +60,12 @@ impl Collecting {
         self.parts.values().any(|part| !part.committed)
     }
 
+    /// Does nobody say what it came to? One who does speaks for all of them: a command has one outcome. What is not kept may be a result,
+    /// and a refusal, too.
+    pub(super) fn is_untold(&self) -> bool {
+        self.lost && self.parts.is_empty()
+    }
+
     /// Why it was refused: the greatest vote; of several alike that on the earliest statement, then the lowest partition's.
     pub(super) fn refusal(&self) -> Option<&Vote> {
         let statement = |vote: &Vote| if let Vote::Error { statement, .. } = vote { *statement } else { 0 };
@@ -137,6 +143,9 @@ impl Connection {
         if collecting.is_refused() {
             return self.batch_refused(turn, job, collecting);
         }
+        if collecting.is_untold() {
+            return self.fail(turn, outcome_lost());
+        }
         if collecting.lost {
             return self.fail(turn, result_lost());
         }
@@ -210,6 +219,13 @@ impl Connection {
             }
         }
     }
+}
+
+/// Participants have decided it, and none of them has kept what.
+pub(super) fn outcome_lost() -> SqlError {
+    sometimes!("session.outcome_not_kept");
+    let message = "statement completion unknown: it was decided, and no partition has kept how";
+    SqlError::new(SqlState::STATEMENT_COMPLETION_UNKNOWN, message).hint("Read the data before repeating the statement.")
 }
 
 /// The writes are committed; a query beside them has no result.

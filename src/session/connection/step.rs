@@ -26,7 +26,7 @@ use super::calls::Role;
 use super::execution::{BatchJob, Item, Route, statement};
 use super::extended::shifted;
 use super::implicit::After;
-use super::order::Collecting;
+use super::order::{Collecting, outcome_lost};
 use super::settle::Rounds;
 use super::{Connection, Job, Origin};
 use crate::partition::global::{GlobalBody, Vote};
@@ -447,6 +447,9 @@ impl Connection {
     /// It was, at all partitions.
     pub(super) fn error_validated(&mut self, turn: &mut Turn<'_>, job: StepJob, collecting: &Collecting) {
         let Phase::Confirming(error) = job.phase else { return self.broken(turn) };
+        if collecting.is_untold() {
+            return self.fail(turn, not_validated());
+        }
         if !collecting.is_refused() {
             return self.fail(turn, error);
         }
@@ -485,6 +488,11 @@ impl Connection {
         collecting: &Collecting,
     ) {
         debug_assert!(matches!(*collecting.body, GlobalBody::Commit { .. }), "a COMMIT was ordered");
+        if collecting.is_untold() {
+            // Whoever votes against it with a very long error does not keep that either.
+            let error = if job.open.wrote { outcome_lost() } else { not_validated() };
+            return self.commit_failed(turn, job, error);
+        }
         if !collecting.is_refused() {
             return self.commit_done(turn, job, Outcome::Committed);
         }
@@ -546,6 +554,13 @@ fn snapshot_too_old(detail: &str) -> SqlError {
     SqlError::new(SqlState(*b"72000"), "snapshot too old")
         .detail(detail)
         .hint("Begin another transaction. One that only reads is kept for ten minutes, and the oldest of very many goes first.")
+}
+
+/// 40001: nothing was written, and nobody has kept whether what was read still held.
+fn not_validated() -> SqlError {
+    SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+        .detail("No partition has kept whether what the transaction has read still held.")
+        .hint("Nothing was changed. The transaction might succeed if retried.")
 }
 
 /// 40001: the catalog is another one.

@@ -457,3 +457,35 @@ fn writes_that_read_other_partitions_in_a_block() {
          query SELECT count(*) FROM u"
     );
 }
+
+#[test]
+fn a_commit_of_which_nobody_keeps_what_it_came_to_is_doubtful() {
+    shows!(
+        "partitions 2
+         session
+         query CREATE TABLE t (id int PRIMARY KEY)
+         query BEGIN
+         query INSERT INTO t VALUES (1), (2), (3)
+         fault none
+         fault not-kept
+         fault not-kept
+         query COMMIT
+         query BEGIN
+         query INSERT INTO t VALUES (4), (5), (6)
+         fault none
+         fault not-kept
+         query COMMIT
+         query BEGIN
+         query SELECT count(*) FROM t WHERE id = 1
+         fault none
+         fault none
+         fault not-kept
+         fault not-kept
+         query INSERT INTO t VALUES (4), (7)
+         query ROLLBACK
+         fault none
+         fault not-kept
+         fault not-kept
+         query INSERT INTO t VALUES (8), (9), (10)"
+    );
+}

@@ -5,8 +5,8 @@ use crate::consensus::{
     Role, Status,
 };
 use crate::directory::{self, Amendment, Directory};
-use crate::partition::global::GlobalBody;
-use crate::partition::message::{Reply, ReplyBody, Request, RequestBody};
+use crate::partition::global::{GlobalBody, GlobalOutcome, Vote};
+use crate::partition::message::{Outcome, Reply, ReplyBody, Request, RequestBody};
 use crate::partition::{KeepingConfig, Origin, Replica, ReplicaConfig, StateMachine};
 use crate::types::random::SeedableRng;
 use crate::types::{
@@ -30,6 +30,10 @@ pub(super) enum Fault {
     NotLeader(Option<NodeId>),
     Lost,
     Overloaded,
+    /// A participant says that the command was refused, for it is under another catalog.
+    Replan,
+    /// A participant has not kept what the command came to.
+    NotKept,
 }
 
 /// A member that needs no others.
@@ -239,7 +243,7 @@ impl Cluster {
         self.settle(Instant(0), Timestamp(0));
         let of_this = self.answers.iter().position(|(_, reply)| reply.id == id).expect("a read is answered");
         match self.answers.remove(of_this).1.body {
-            ReplyBody::Done(crate::partition::message::Outcome::Catalog(Some(catalog))) => catalog.version,
+            ReplyBody::Done(Outcome::Catalog(Some(catalog))) => catalog.version,
             other => panic!("no catalog: {other:?}"),
         }
     }
@@ -298,6 +302,12 @@ impl Cluster {
             Fault::NotLeader(leader) => return answer(ReplyBody::NotLeader { leader }),
             Fault::Lost => return answer(ReplyBody::Lost),
             Fault::Overloaded => return answer(ReplyBody::Overloaded),
+            Fault::NotKept => return answer(ReplyBody::Done(Outcome::ResultNotKept)),
+            Fault::Replan => {
+                let vote = Vote::Replan { version: self.version() };
+                let refused = GlobalOutcome { vote, committed: false, results: Vec::new(), defined: None };
+                return answer(ReplyBody::Done(Outcome::Global(Box::new(refused))));
+            }
             Fault::DropReply => drop(self.mute.insert((id, attempt))),
             Fault::None => {}
         }

@@ -349,6 +349,8 @@ fn fault(text: &str) -> Fault {
         ("none", _) => Fault::None,
         ("lost", _) => Fault::Lost,
         ("overloaded", _) => Fault::Overloaded,
+        ("replan", _) => Fault::Replan,
+        ("not-kept", _) => Fault::NotKept,
         ("not-leader", node) => Fault::NotLeader(node.parse().ok().map(NodeId)),
         _ => panic!("no such fault: {text}"),
     }

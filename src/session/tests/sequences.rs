@@ -88,3 +88,60 @@ fn a_block_keeps_what_it_has_drawn() {
          query SELECT id FROM t ORDER BY id"
     );
 }
+
+#[test]
+fn what_is_read_only_takes_nothing_from_sequences() {
+    shows!(
+        "session
+         query CREATE TABLE t (id serial PRIMARY KEY, n int)
+         query SELECT nextval('t_id_seq')
+         query SET default_transaction_read_only = on
+         query SELECT setval('t_id_seq', 1)
+         query SELECT nextval('t_id_seq')
+         query INSERT INTO t (n) VALUES (1)
+         query SELECT nextval('t_id_seq') FROM system.nodes
+         query SELECT currval('t_id_seq'), lastval()
+         query BEGIN READ WRITE; SELECT nextval('t_id_seq'); COMMIT
+         query SET default_transaction_read_only = off
+         query BEGIN READ ONLY
+         query SELECT count(*) FROM t
+         query SELECT nextval('t_id_seq') FROM t
+         query ROLLBACK
+         query BEGIN READ ONLY
+         query SELECT setval('t_id_seq', 1)
+         query ROLLBACK"
+    );
+}
+
+#[test]
+fn statements_over_system_tables_draw_too() {
+    shows!(
+        "session
+         query CREATE SEQUENCE s
+         query SELECT currval('s') FROM system.nodes
+         query SELECT node, nextval('s') FROM system.nodes
+         query SELECT node, nextval('s'), currval('s') FROM system.nodes WHERE node < 3
+         query SELECT nextval('s'), (SELECT count(*) FROM system.nodes)
+         query SELECT currval('s'), lastval() FROM system.nodes
+         query SELECT setval('s', 70) FROM system.nodes WHERE node = 2
+         query SELECT nextval('s')
+         query BEGIN
+         query SELECT setval('s', 1) FROM system.nodes
+         query ROLLBACK"
+    );
+}
+
+#[test]
+fn a_setval_that_another_definition_has_overtaken_is_made_again() {
+    shows!(
+        "partitions 2
+         session
+         query CREATE SEQUENCE s
+         fault none
+         fault replan
+         fault replan
+         fault replan
+         query SELECT setval('s', 7), 'shown'; SELECT 'and what follows'
+         query SELECT currval('s'), nextval('s')"
+    );
+}

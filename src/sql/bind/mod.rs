@@ -23,7 +23,7 @@ mod write;
 pub(super) use data_type::{data_type, data_type_in};
 pub(super) use from::shifted;
 pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified, qualified_parts};
-pub(super) use sequence::{draws, quoted_name, renamed_in, sequences_in, stored_name};
+pub(super) use sequence::{Named, draws, quoted_name, renamed_in, sequences_in, stored_name};
 pub(super) use standalone::{Use, column_uses, conversion, converted_default, default_value};
 pub(super) use write::output_columns;
 
@@ -81,6 +81,8 @@ pub(super) struct Binder<'a> {
     uses: Option<Vec<Use>>,
     /// What is drawn from sequences.
     draws: Draws,
+    /// Sequences that are named, in the order of binding.
+    named: Vec<sequence::Named>,
     /// How often `setval` is called.
     sets: usize,
     /// The text is the catalog's: its names do not depend on the session.
@@ -117,6 +119,7 @@ impl<'a> Binder<'a> {
             depth: 0,
             uses: None,
             draws: Draws::default(),
+            named: Vec::new(),
             sets: 0,
             stored: false,
             overriding: None,
@@ -327,7 +330,11 @@ pub(super) fn check_default(
     let mut binder = Binder::new(catalog, settings, text, &[]);
     binder.aggregates = Aggregates::Refused("DEFAULT expressions");
     binder.default_value(column, &expression).map_err(strip)?;
-    Ok(sequence::stored(catalog, settings, &binder.draws, text))
+    if binder.sets > 0 {
+        // What it comes to is a definition, which the session makes of a column of SELECT.
+        return Err(SqlError::unsupported("setval in a DEFAULT is not supported"));
+    }
+    sequence::stored(catalog, &binder.named, text)
 }
 
 impl Binder<'_> {

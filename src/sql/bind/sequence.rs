@@ -2,19 +2,33 @@
 //!
 //! The sequence must be known when the statement is planned, so its name is a literal. See [`crate::sql::sequence`] for
 //! where the values come from.
+//!
+//! Defaults of columns are kept as texts, and name their sequences there. Which ones, and where, is asked of the binder
+//! ([`sequences_in`]), and only the literals that name them are ever replaced. (To look for `nextval` among the tokens, and
+//! to write all of them anew, missed sequences that were named in another way, and lost doubled quotes of other literals.)
 
 use super::{Binder, Typed, find_by_parts};
 use crate::catalog::{Catalog, Column, Table};
 use crate::sql::expr::{Call, Expr};
 use crate::sql::function;
+use crate::sql::parse::{byte_offset, parse_expression};
 use crate::sql::plan::Node;
-use crate::sql::sequence::{Draws, Placed};
+use crate::sql::sequence::Placed;
 use crate::sql::settings::Settings;
-use crate::types::{DataType, SqlError, SqlState, Value};
+use crate::types::{DataType, SqlError, SqlState, TableId, Value};
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Span, Token, Tokenizer};
 use std::sync::Arc;
+
+/// A place where an expression names a sequence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::sql) struct Named {
+    /// Which one.
+    pub(in crate::sql) sequence: TableId,
+    /// The literal that names it; `None`: it is more than a literal.
+    pub(in crate::sql) literal: Option<Span>,
+}
 
 impl Binder<'_> {
     /// A call of a function that concerns sequences; `None`: it is none.
@@ -56,7 +70,7 @@ impl Binder<'_> {
     /// The sequence that an argument names; `None`: the argument is NULL.
     fn sequence_argument(&mut self, argument: &ast::Expr) -> Result<Option<Arc<Table>>, SqlError> {
         let span = ast::Spanned::span(argument);
-        let Some(name) = self.literal_argument(argument)? else { return Ok(None) };
+        let Some((name, literal)) = self.literal_argument(argument)? else { return Ok(None) };
         let parts = names_in(&name)?;
         // The catalog's own texts are read as in `orrery`, whoever reads them.
         let stored = Settings::default();
@@ -68,7 +82,10 @@ impl Binder<'_> {
             super::qualified_parts(self.catalog, settings, &parts).map_err(|error| self.at(span, error))?;
         let found = self.catalog.find_relation(schema.as_deref(), &relation, &settings.search_path);
         match found {
-            Some(table) if table.is_sequence() => Ok(Some(Arc::clone(table))),
+            Some(table) if table.is_sequence() => {
+                self.named.push(Named { sequence: table.id, literal });
+                Ok(Some(Arc::clone(table)))
+            }
             Some(table) => {
                 let message = format!("\"{}\" is not a sequence", table.name);
                 self.error(span, SqlState::WRONG_OBJECT_TYPE, message)
@@ -77,20 +94,21 @@ impl Binder<'_> {
         }
     }
 
-    /// The text of an argument that must be known by now, through casts to `regclass` and `text`.
-    fn literal_argument(&mut self, argument: &ast::Expr) -> Result<Option<String>, SqlError> {
+    /// The text of an argument that must be known by now, through casts to `regclass` and `text`; and where it stands, if it is a
+    /// literal and nothing else.
+    fn literal_argument(&mut self, argument: &ast::Expr) -> Result<Option<(String, Option<Span>)>, SqlError> {
         let mut inner = argument;
-        while let ast::Expr::Nested(expr) | ast::Expr::Cast { expr, data_type: ast::DataType::Regclass, .. } = inner {
-            inner = expr;
+        loop {
+            inner = match inner {
+                ast::Expr::Nested(expr) => expr,
+                ast::Expr::Cast { expr, data_type, .. } if names_itself(data_type)? => expr,
+                _ => break,
+            };
         }
-        if let ast::Expr::Cast { expr, data_type: ast::DataType::Custom(name, _), .. } = inner
-            && super::name_parts(name)?.last().is_some_and(|name| name == "regclass")
-        {
-            inner = expr;
-        }
+        let literal = if let ast::Expr::Value(value) = inner { Some(value.span) } else { None };
         let typed = self.expression(inner)?;
         match typed.expr {
-            Expr::Constant(Value::Text(text)) => Ok(Some(text.to_string())),
+            Expr::Constant(Value::Text(text)) => Ok(Some((text.to_string(), literal))),
             Expr::Constant(Value::Null) => Ok(None),
             _ => {
                 let error = SqlError::unsupported("the name of a sequence must be a literal")
@@ -102,7 +120,8 @@ impl Binder<'_> {
 
     /// `pg_get_serial_sequence`: the first sequence that goes with a column.
     fn serial_sequence(&mut self, table: &ast::Expr, column: &ast::Expr) -> Result<Value, SqlError> {
-        let (Some(table), Some(name)) = (self.literal_argument(table)?, self.literal_argument(column)?) else {
+        let (Some((table, _)), Some((name, _))) = (self.literal_argument(table)?, self.literal_argument(column)?)
+        else {
             return Ok(Value::Null);
         };
         let table = find_by_parts(self.catalog, &names_in(&table)?, self.settings)?;
@@ -136,7 +155,7 @@ impl Binder<'_> {
             return self.assign(typed, column);
         }
         let Some(text) = &column.default else { return Ok(Expr::Constant(Value::Null)) };
-        let expression = crate::sql::parse::parse_expression(text)?;
+        let expression = parse_expression(text)?;
         let mut binder = Binder::new(self.catalog, self.settings, text, &[]);
         binder.stored = true;
         std::mem::swap(&mut binder.draws, &mut self.draws);
@@ -245,17 +264,33 @@ pub(in crate::sql) fn draws(expr: &Expr) -> bool {
     draws
 }
 
-/// A default as the catalog keeps it: the sequences that it draws from named whatever the search path is.
-pub(super) fn stored(catalog: &Catalog, settings: &Settings, draws: &Draws, text: &str) -> String {
-    if draws.is_empty() {
-        return text.to_owned();
+/// A type under which a text names the same sequence as without it.
+fn names_itself(data_type: &ast::DataType) -> Result<bool, SqlError> {
+    match data_type {
+        ast::DataType::Regclass | ast::DataType::Text => Ok(true),
+        ast::DataType::Custom(name, _) => Ok(super::name_parts(name)?.last().is_some_and(|name| name == "regclass")),
+        _ => Ok(false),
     }
-    renamed_in(text, &|name| {
-        let parts = names_in(name).ok()?;
-        let (schema, relation) = super::qualified_parts(catalog, settings, &parts).ok()?;
-        let found = catalog.find_relation(schema.as_deref(), &relation, &settings.search_path);
-        found.filter(|found| found.is_sequence()).map(|sequence| stored_name(sequence))
-    })
+}
+
+/// A default as the catalog keeps it: the sequences that it names are named in full, whatever the search path is.
+pub(super) fn stored(catalog: &Catalog, named: &[Named], text: &str) -> Result<String, SqlError> {
+    let unsupported = || {
+        SqlError::unsupported("a DEFAULT that does not name its sequence by a literal")
+            .hint("It goes with the sequence when that is renamed or dropped: write nextval('name').")
+    };
+    let name = |named: &Named| {
+        let sequence = catalog.table_by_id(named.sequence).ok_or_else(unsupported)?;
+        Ok((named.literal.ok_or_else(unsupported)?, stored_name(sequence)))
+    };
+    let names = named.iter().map(name).collect::<Result<_, SqlError>>()?;
+    let stored = renamed_in(text, names);
+    // Whoever reads it must come to the same sequences: literals can be written in pieces.
+    let sequences = |named: &[Named]| named.iter().map(|named| named.sequence).collect::<Vec<_>>();
+    if sequences(&sequences_in(catalog, &stored)?) != sequences(named) {
+        return Err(unsupported());
+    }
+    Ok(stored)
 }
 
 /// How a DEFAULT in the catalog names a sequence.
@@ -271,37 +306,28 @@ pub(in crate::sql) fn quoted_name(name: &str) -> String {
     if starts && name.chars().all(plain) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// The text of an expression in which the literals that `rename` knows are replaced, where they are the first argument of a function of
-/// sequences.
-pub(in crate::sql) fn renamed_in(text: &str, rename: &dyn Fn(&str) -> Option<String>) -> String {
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize() else { return text.to_owned() };
-    let mut out = String::with_capacity(text.len());
-    let mut before: [Option<String>; 2] = [None, None];
-    for token in tokens {
-        let called = matches!(&before, [Some(function), Some(paren)]
-            if paren == "(" && ["nextval", "currval"].contains(&function.as_str()));
-        match &token {
-            Token::SingleQuotedString(name) if called => {
-                let name = rename(name).unwrap_or_else(|| name.clone());
-                out.push_str(&format!("'{}'", name.replace('\'', "''")));
-            }
-            other => out.push_str(&other.to_string()),
-        }
-        if !matches!(token, Token::Whitespace(_)) {
-            before = [before[1].take(), Some(token.to_string().to_lowercase())];
-        }
+/// The text of an expression in which these literals are replaced, and nothing else is touched.
+pub(in crate::sql) fn renamed_in(text: &str, mut names: Vec<(Span, String)>) -> String {
+    // From behind: places before a replacement stay.
+    names.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+    // What is bound twice (the operand of BETWEEN) is in the text once.
+    names.dedup();
+    let mut text = text.to_owned();
+    for (span, name) in names {
+        let (from, to) = (byte_offset(&text, span.start), byte_offset(&text, span.end));
+        text.replace_range(from..to, &format!("'{}'", name.replace('\'', "''")));
     }
-    out
+    text
 }
 
-/// The sequences that an expression of the catalog names, as they are written there.
-pub(in crate::sql) fn sequences_in(text: &str) -> Vec<String> {
-    let names = std::cell::RefCell::new(Vec::new());
-    renamed_in(text, &|name| {
-        names.borrow_mut().push(name.to_owned());
-        None
-    });
-    names.into_inner()
+/// The sequences that an expression of the catalog names, and where.
+pub(in crate::sql) fn sequences_in(catalog: &Catalog, text: &str) -> Result<Vec<Named>, SqlError> {
+    let expression = parse_expression(text)?;
+    let settings = Settings::default();
+    let mut binder = Binder::new(catalog, &settings, text, &[]);
+    binder.stored = true;
+    binder.expression(&expression)?;
+    Ok(binder.named)
 }
 
 /// The parts of a name in a text, folded as in SQL.

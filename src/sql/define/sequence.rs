@@ -10,7 +10,7 @@
 use super::Change;
 use super::names::Names;
 use crate::catalog::{Catalog, Column, Identity, Sequence, Table};
-use crate::sql::bind::{Binder, Statement, qualified_parts, quoted_name, renamed_in, sequences_in, stored_name};
+use crate::sql::bind::{Binder, Named, Statement, qualified_parts, quoted_name, renamed_in, sequences_in, stored_name};
 use crate::sql::parse::{self, Options};
 use crate::sql::plan::Write;
 use crate::types::{DataType, SqlError, SqlState, TableId};
@@ -313,23 +313,34 @@ fn rename(change: &mut Change<'_>, sequence: &Table, to: &str) -> Result<(), Sql
         return Err(SqlError::new(SqlState::DUPLICATE_TABLE, format!("relation \"{to}\" already exists")));
     }
     let renamed = Table { name: to.to_owned(), ..sequence.clone() };
-    let (old, new) = (stored_name(sequence), stored_name(&renamed));
-    change.catalog.tables.remove(&(sequence.schema.clone(), sequence.name.clone()));
-    change.replace(renamed);
-    let drawing: Vec<_> = change.catalog.tables.values().filter(|table| draws_from(table, &old)).cloned().collect();
-    for table in drawing {
+    let new = stored_name(&renamed);
+    // Defaults are read while the sequence still has the name that stands there.
+    for table in drawing_from(&change.catalog, &change.catalog, sequence.id) {
         let mut table = Table::clone(&table);
         for default in table.columns.iter_mut().filter_map(|column| column.default.as_mut()) {
-            *default = renamed_in(default, &|name| (name == old).then(|| new.clone()));
+            let named = uses(&change.catalog, default, sequence.id);
+            let literals = named.into_iter().filter_map(|named| Some((named.literal?, new.clone())));
+            *default = renamed_in(default, literals.collect());
         }
         change.replace(table);
     }
+    change.catalog.tables.remove(&(sequence.schema.clone(), sequence.name.clone()));
+    change.replace(renamed);
     Ok(())
 }
 
-fn draws_from(table: &Table, stored: &str) -> bool {
-    let defaults = table.columns.iter().filter_map(|column| column.default.as_deref());
-    defaults.into_iter().any(|default| sequences_in(default).iter().any(|name| name == stored))
+/// Where a default names a sequence of the catalog. One that cannot be read names none: it cannot be executed either.
+fn uses(catalog: &Catalog, default: &str, sequence: TableId) -> Vec<Named> {
+    let mut named = sequences_in(catalog, default).unwrap_or_default();
+    named.retain(|named| named.sequence == sequence);
+    named
+}
+
+/// Tables that have defaults which draw from a sequence, read in a catalog that has it.
+fn drawing_from(tables: &Catalog, catalog: &Catalog, sequence: TableId) -> Vec<Arc<Table>> {
+    let draws =
+        |column: &Column| column.default.as_deref().is_some_and(|default| !uses(catalog, default, sequence).is_empty());
+    tables.tables.values().filter(|table| table.columns.iter().any(draws)).cloned().collect()
 }
 
 /// The default of a column that is SERIAL.
@@ -409,6 +420,17 @@ fn identity_of(
             Err(not_ready(format!("column \"{column}\" of relation \"{name}\" is not an identity column")))
         }
     }
+}
+
+/// The column of an identity changes its type: so does the sequence behind it.
+pub(super) fn retype_identity(change: &mut Change<'_>, sequence: TableId, to: DataType) -> Result<(), SqlError> {
+    let options = Options { data_type: Some(identity_type(to)?.to_string()), ..Options::default() };
+    let Some(mut table) = change.catalog.table_by_id(sequence).map(|table| Table::clone(table)) else { return Ok(()) };
+    if let Some(sequence) = &mut table.sequence {
+        alter(sequence, &options)?;
+    }
+    change.replace(table);
+    Ok(())
 }
 
 /// The type of the sequence behind an identity column.
@@ -491,16 +513,19 @@ pub(super) fn sweep(change: &mut Change<'_>, before: &Catalog) -> Result<(), Sql
         .into_iter()
         .filter(|sequence| !now.contains(sequence) && !change.disowned.contains(sequence))
         .collect();
+    // Defaults are read in a catalog that has what is gone beside what is new.
+    let mut all = change.catalog.clone();
+    for (table, _) in before.sequences().filter(|(table, _)| change.catalog.table_by_id(table.id).is_none()) {
+        all.tables.entry((table.schema.clone(), table.name.clone())).or_insert_with(|| Arc::clone(table));
+    }
     change.catalog.tables.retain(|_, table| !(table.is_sequence() && orphans.contains(&table.id)));
     let gone = before.sequences().filter(|(table, _)| change.catalog.table_by_id(table.id).is_none());
-    let gone: Vec<(String, String)> = gone.map(|(table, _)| (stored_name(table), table.name.clone())).collect();
-    for (stored, name) in gone {
-        let drawing: Vec<_> =
-            change.catalog.tables.values().filter(|table| draws_from(table, &stored)).cloned().collect();
-        for table in drawing {
+    let gone: Vec<(TableId, String)> = gone.map(|(table, _)| (table.id, table.name.clone())).collect();
+    for (sequence, name) in gone {
+        for table in drawing_from(&change.catalog, &all, sequence) {
             let mut table = Table::clone(&table);
             let draws = |column: &&mut Column| {
-                column.default.as_deref().is_some_and(|default| sequences_in(default).contains(&stored))
+                column.default.as_deref().is_some_and(|default| !uses(&all, default, sequence).is_empty())
             };
             for column in table.columns.iter_mut().filter(draws) {
                 if !change.cascades {

@@ -123,7 +123,11 @@ impl Alteration<'_, '_> {
         let place = self.position(ident)?;
         match operation {
             AlterColumnOperation::SetDefault { value } => self.set_default(place, value)?,
-            AlterColumnOperation::DropDefault => self.table.columns[place].default = None,
+            AlterColumnOperation::DropDefault => {
+                let instead = "Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.";
+                self.refuse_identity(place).map_err(|error| error.hint(instead))?;
+                self.table.columns[place].default = None;
+            }
             AlterColumnOperation::SetNotNull => {
                 if !self.table.columns[place].not_null {
                     self.table.columns[place].not_null = true;
@@ -141,13 +145,19 @@ impl Alteration<'_, '_> {
         Ok(())
     }
 
-    fn set_default(&mut self, place: usize, value: &ast::Expr) -> Result<(), SqlError> {
+    /// Its values come of its sequence, and must be there.
+    fn refuse_identity(&self, place: usize) -> Result<(), SqlError> {
         let column = &self.table.columns[place];
-        if column.sequences.identity.is_some() {
-            let message =
-                format!("column \"{}\" of relation \"{}\" is an identity column", column.name, self.table.name);
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        if column.sequences.identity.is_none() {
+            return Ok(());
         }
+        let message = format!("column \"{}\" of relation \"{}\" is an identity column", column.name, self.table.name);
+        Err(SqlError::new(SqlState::SYNTAX_ERROR, message))
+    }
+
+    fn set_default(&mut self, place: usize, value: &ast::Expr) -> Result<(), SqlError> {
+        self.refuse_identity(place)?;
+        let column = &self.table.columns[place];
         let text = bind::check_default(&self.change.catalog, self.change.settings, column, &value.to_string())?;
         let changed = Column { default: Some(text.clone()), ..column.clone() };
         let compiled = bind::default_value(&self.change.catalog, self.change.settings, &changed)?;
@@ -163,6 +173,7 @@ impl Alteration<'_, '_> {
     }
 
     fn drop_not_null(&mut self, place: usize) -> Result<(), SqlError> {
+        self.refuse_identity(place)?;
         let (table, name) = (&self.table, &self.table.columns[place].name);
         if table.primary_key.contains(&place) {
             let message = format!("column \"{name}\" is in a primary key");

@@ -5,6 +5,7 @@ use crate::catalog::{Column, Placement};
 use crate::sql::bind::{self, data_type_in};
 use crate::sql::cast::{CastContext, cast, is_relabel};
 use crate::sql::context::Context;
+use crate::sql::define::sequence;
 use crate::types::random::SeedableRng;
 use crate::types::{DataType, Rng, SqlError, SqlState};
 use sqlparser::ast;
@@ -18,6 +19,9 @@ impl Alteration<'_, '_> {
     ) -> Result<(), SqlError> {
         let old = self.table.columns[place].clone();
         let to = data_type_in(to, self.change.text)?;
+        if let Some(identity) = old.sequences.identity {
+            sequence::retype_identity(self.change, identity.sequence, to)?;
+        }
         if self.values.iter().any(|(other, _)| *other == place) {
             let message = format!("cannot alter type of column \"{}\" twice", old.name);
             return Err(SqlError::unsupported(message));
