@@ -613,6 +613,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/rolling_restart.toml",
     ),
     planted(
+        202,
+        "who does not answer is asked by everybody, as often as they lose patience",
+        "class: retries without a breaker; metastable failures",
+        &["left-alone"],
+        "scenarios/chaos/cut_off.toml",
+    ),
+    planted(
+        203,
+        "a partition that has too much to do is asked for more, by everybody who was refused",
+        "class: retries without admission; metastable failures",
+        &["keeps-answering"],
+        "scenarios/chaos/overload.toml",
+    ),
+    planted(
         210,
         "a range that a transaction has looked at does not count as read: what comes into it is a phantom",
         "class: validation of keys alone; H-Store's and Silo's node sets",

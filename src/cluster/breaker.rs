@@ -1,14 +1,16 @@
 //! **A circuit breaker** for each peer, as a machine: whoever has stopped answering is not asked by everybody all the time.
 //!
-//! - **Closed**: it is asked. So many requests in a row without any answer, whoever asked, open it; so does what its machine
-//!   says (nobody listens there any more).
+//! - **Closed**: it is asked. So many requests in a row without any answer, whoever asked, open it, if nothing else has come from
+//!   there either; so does what its machine says (nobody listens there any more).
 //! - **Open**: nobody asks it for a while. Each time that it opens again without an answer in between, the while is twice as
 //!   long, up to a bound; half of it is drawn, so that gateways that lost it together do not come back together.
 //! - **Half open**: the while is over. One request is let through; its answer closes the breaker, its silence opens it again.
 //!   What was let through and is never heard of (its session has gone) is given up after as long as the while was.
 //!
 //! # Invariants
-//! - An answer, a refusal too, closes it at once, whatever its state: slow is not silent.
+//! - An answer, a refusal too, and anything else that comes from there, closes it at once, whatever its state: slow is not silent.
+//!   (A request may rightly stay unanswered: its partition stands at an undecided command. When answers alone were the evidence,
+//!   one partition that stood closed its node to all others.)
 //! - It never stays open for longer than [`LONGEST`]; then at least one request is let through in each such time.
 
 use crate::types::random::below;

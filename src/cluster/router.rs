@@ -2,8 +2,8 @@
 
 use super::admission::{Admission, Ticket};
 use super::breaker::Breaker;
-use crate::sometimes;
 use crate::types::{Instant, NodeId, PartitionId, Rng};
+use crate::{planted, sometimes};
 use std::collections::BTreeMap;
 
 /// Where a request goes.
@@ -27,6 +27,10 @@ pub struct Router {
     leaders: BTreeMap<PartitionId, NodeId>,
     /// Of those that were not always willing.
     breakers: BTreeMap<NodeId, Breaker>,
+    /// When anything at all last came from a node.
+    heard: BTreeMap<NodeId, Instant>,
+    /// The node that this one is on: it is never held for silent.
+    own: Option<NodeId>,
     admissions: BTreeMap<PartitionId, Admission>,
     breaks: bool,
     admits: bool,
@@ -43,6 +47,8 @@ impl Router {
             nodes,
             leaders: BTreeMap::new(),
             breakers: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            own: None,
             admissions: BTreeMap::new(),
             breaks: true,
             admits: true,
@@ -53,6 +59,12 @@ impl Router {
     #[must_use]
     pub fn with(self, breaks: bool, admits: bool) -> Self {
         Self { breaks, admits, ..self }
+    }
+
+    /// On this node.
+    #[must_use]
+    pub fn on(self, node: NodeId) -> Self {
+        Self { own: Some(node), ..self }
     }
 
     /// Whom to send a request for this partition to now.
@@ -82,8 +94,23 @@ impl Router {
         }
     }
 
-    /// A node has not answered a request in time.
-    pub fn silent(&mut self, node: NodeId, now: Instant, rng: &mut Rng) {
+    /// Something has come from a node, whatever it is and whoever it is for: it is there.
+    pub fn heard(&mut self, node: NodeId, now: Instant) {
+        self.heard.insert(node, now);
+        self.answered(node);
+    }
+
+    /// A node has not answered a request in time that was sent at `asked`. Whoever has been heard of since then is slow, or has
+    /// reason not to answer that one (its partition may stand at an undecided command), and is asked as before.
+    pub fn silent(&mut self, node: NodeId, asked: Instant, now: Instant, rng: &mut Rng) {
+        if self.own == Some(node) || self.heard.get(&node).is_some_and(|heard| *heard > asked) {
+            sometimes!("cluster.slow_is_not_silent");
+            return;
+        }
+        if planted!(202) {
+            // Class: retries without a breaker, as in many a metastable failure.
+            return;
+        }
         let opened = self.breakers.entry(node).or_default().silent(now, rng);
         sometimes!("cluster.breaker_opens", opened);
     }
@@ -104,7 +131,8 @@ impl Router {
     /// May another request be sent to this partition? `new`: it may be refused; what has begun is only counted.
     pub fn admit(&mut self, partition: PartitionId, new: bool, now: Instant) -> Option<Ticket> {
         let admission = self.admissions.entry(partition).or_default();
-        if new && self.admits { admission.admit(now) } else { Some(admission.count()) }
+        // Class: retries of what was refused, by everybody at once.
+        if new && self.admits && !planted!(203) { admission.admit(now) } else { Some(admission.count()) }
     }
 
     /// A partition has answered a request, or has said that it has too much to do.
@@ -143,6 +171,7 @@ impl Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::random::SeedableRng;
 
     fn router() -> Router {
         Router::new(vec![NodeId(7), NodeId(3), NodeId(5)])
@@ -164,6 +193,23 @@ mod tests {
         assert_eq!(router.leader(partition), NodeId(3), "the order is a ring");
         router.suspect(partition, NodeId(7));
         assert_eq!(router.leader(partition), NodeId(3), "an old suspicion does not move a newer guess");
+    }
+
+    #[test]
+    fn who_is_heard_of_is_asked_however_slow_it_is() {
+        let (mut router, mut rng) = (router().on(NodeId(3)), Rng::seed_from_u64(1));
+        let (slow, partition) = (NodeId(7), PartitionId(1));
+        router.learn(partition, slow);
+        for _ in 0..10 {
+            router.heard(slow, Instant(6));
+            router.silent(slow, Instant(5), Instant(9), &mut rng);
+            router.silent(NodeId(3), Instant(5), Instant(9), &mut rng);
+        }
+        assert_eq!((router.route(partition, Instant(9)), router.broken()), (Route::Ask(slow), 0));
+        (0..3).for_each(|_| router.silent(slow, Instant(6), Instant(9), &mut rng));
+        assert_eq!((router.route(partition, Instant(9)), router.broken()), (Route::Ask(NodeId(3)), 1));
+        router.heard(slow, Instant(10));
+        assert_eq!((router.route(partition, Instant(10)), router.broken()), (Route::Ask(slow), 0), "it is back");
     }
 
     #[test]

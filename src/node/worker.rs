@@ -322,10 +322,8 @@ impl Worker {
         }
         let before = std::mem::replace(latest, frame.incarnation);
         self.note_peer(env.wall(), frame.node, before, frame.incarnation);
-        if before != frame.incarnation
-            && let Some(gateway) = &mut self.gateway
-        {
-            gateway.peer_came(frame.node);
+        if let Some(gateway) = &mut self.gateway {
+            gateway.heard(env.now(), frame.node);
         }
         self.dispatch(env, Origin { node: frame.node, worker: frame.worker }, frame.body);
     }

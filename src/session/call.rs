@@ -112,6 +112,8 @@ pub(super) struct Call {
     attempt: u32,
     node: NodeId,
     phase: Phase,
+    /// When the present attempt was sent.
+    asked: Instant,
     /// Does it change something if it is executed?
     changes: bool,
     /// An attempt was sent that may be, or yet come to be, executed. Stays false for what changes nothing.
@@ -202,6 +204,7 @@ impl Call {
             attempt: first_attempt,
             node: around.router.leader(partition),
             phase: Phase::Paused,
+            asked: around.now,
             changes: is_logged(&body),
             in_doubt: false,
             body,
@@ -300,7 +303,7 @@ impl Call {
                 self.obstacle = Obstacle::Silence;
                 self.silences += 1;
                 around.router.suspect(self.partition, self.node);
-                around.router.silent(self.node, around.now, around.rng);
+                around.router.silent(self.node, self.asked, around.now, around.rng);
                 // Planted 60: the retry is a new request.
                 if planted!(60) && self.is_logged() {
                     self.id.sequence = self.id.sequence.next();
@@ -487,7 +490,7 @@ impl Call {
         *around.attempts = around.attempts.wrapping_add(1);
         self.attempt = *around.attempts;
         let patience = around.attempt_timeout * (1 << self.silences.min(2)) + allowance(&self.body);
-        self.phase = Phase::Asked(around.now + patience);
+        (self.phase, self.asked) = (Phase::Asked(around.now + patience), around.now);
         self.in_doubt |= self.changes;
         let request =
             Request { id: self.id, acked_below: self.acked_below, attempt: self.attempt, body: self.body.clone() };

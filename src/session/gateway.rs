@@ -219,9 +219,9 @@ impl Gateway {
         self.tell_all(now, wall, |connection, turn| connection.peer_gone(turn, node));
     }
 
-    /// That node has begun another life: it listens again.
-    pub fn peer_came(&mut self, node: NodeId) {
-        self.shared.router.answered(node);
+    /// Something has come from that node to this worker, whoever it is for.
+    pub fn heard(&mut self, now: Instant, node: NodeId) {
+        self.shared.router.heard(node, now);
     }
 
     /// Peers that nobody here asks now, since they have stopped answering.

@@ -40,7 +40,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(config: GatewayConfig, rng: Rng) -> Self {
         Self {
-            router: Router::new(config.nodes.clone()).with(config.breaker, config.admission),
+            router: Router::new(config.nodes.clone()).on(config.node).with(config.breaker, config.admission),
             config,
             rng,
             catalog: Arc::new(Catalog::default()),

@@ -2,3 +2,4 @@
 
 pub mod cluster; // invariants of consensus and replication
 pub mod history; // judges over what clients saw
+pub(crate) mod silence; // who is silent is left alone

@@ -66,7 +66,7 @@ pub(super) fn outage(arguments: &Arguments) -> Result<Exit, String> {
         if !arguments.keep {
             std::fs::remove_dir_all(&settings.directory).map_err(told)?;
         }
-        return Ok(if rolled.failed.is_empty() { Exit::Pass } else { Exit::Broken });
+        return Ok(if rolled.is_clean() { Exit::Pass } else { Exit::Broken });
     }
     let report = run(&settings)?;
     report.write(&mut io::stdout().lock()).map_err(told)?;

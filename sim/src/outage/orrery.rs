@@ -83,6 +83,13 @@ impl Orrery {
         self.killed = Some(place);
         self.mend().await
     }
+
+    /// What each writer's row says was written, beside what the writer was told of.
+    pub(super) async fn written(&self) -> Result<Vec<(u64, u64)>, String> {
+        let rows = self.ask("SELECT n FROM probe ORDER BY id").await?;
+        let written = rows.iter().map(|row| row.first().and_then(|n| n.parse().ok()).unwrap_or_default());
+        Ok(written.zip(self.lanes.iter().flatten().map(|lane| lane.total())).collect())
+    }
 }
 
 impl System for Orrery {

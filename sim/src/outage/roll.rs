@@ -8,12 +8,15 @@ use crate::chaos::in_real_time;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Rolled {
     /// Writes that failed for another reason than that their own node has said good-bye, by what the client was told.
     pub failed: BTreeMap<String, u64>,
+    /// Writes that were executed, and not acknowledged.
+    pub cut_off: u64,
     /// Writes acknowledged while some node was away.
     pub acknowledged: u64,
     /// By restart: the node, and the longest time in which a writer through another node was not acknowledged anything.
@@ -63,10 +66,33 @@ async fn restart_all(settings: &Settings) -> Result<Rolled, String> {
             lane.forget();
         }
     }
+    lanes.iter().for_each(|(_, lane)| lane.set_writing(false));
+    rolled.cut_off = cut_off(&orrery).await?;
     Ok(rolled)
 }
 
+/// Writes that were executed and whose writers were told something else. A good-bye is an answer only to what was sent into it.
+async fn cut_off(orrery: &Orrery) -> Result<u64, String> {
+    let mut missing = 0;
+    // What was under way when the writers were told to stop is answered soon.
+    for _ in 0..50 {
+        let written = orrery.written().await?;
+        missing = written.iter().map(|(written, told)| written.saturating_sub(*told)).sum();
+        if missing == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(missing)
+}
+
 impl Rolled {
+    /// Has no request failed, and was none cut off?
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.failed.is_empty() && self.cut_off == 0
+    }
+
     /// Writes what came of it.
     ///
     /// # Errors
@@ -78,6 +104,7 @@ impl Rolled {
         }
         writeln!(out, "{} writes through others were acknowledged meanwhile", self.acknowledged)?;
         writeln!(out, "{} failed", self.failed.values().sum::<u64>())?;
+        writeln!(out, "{} were executed, and cut off before they were acknowledged", self.cut_off)?;
         for (what, count) in &self.failed {
             writeln!(out, "{count:>6}  {what}")?;
         }

@@ -28,6 +28,8 @@ impl Clock {
 pub(super) struct Lane {
     /// When an acknowledged write was sent and when it was acknowledged, in order of the latter.
     acknowledged: RefCell<Vec<(u64, u64)>>,
+    /// How many, since the beginning.
+    total: Cell<u64>,
     refused: Cell<u64>,
     writing: Cell<bool>,
     complaints: RefCell<BTreeMap<String, u64>>,
@@ -44,6 +46,12 @@ impl Lane {
 
     pub(super) fn acknowledge(&self, sent: u64, now: u64) {
         self.acknowledged.borrow_mut().push((sent, now));
+        self.total.set(self.total.get() + 1);
+    }
+
+    /// Acknowledgements since the beginning.
+    pub(super) fn total(&self) -> u64 {
+        self.total.get()
     }
 
     /// A write was not acknowledged.

@@ -36,6 +36,7 @@ pub use machine::{Build, Machine, product};
 pub use sandbox::{Options, simulate, simulate_with};
 
 use crate::checker::cluster::ClusterChecker;
+use crate::checker::silence::Silences;
 use crate::client::{Client, ClientInput};
 use crate::env::network::SimNetwork;
 use crate::env::worker::{Wish, WorkerEnv};
@@ -146,6 +147,7 @@ pub(crate) struct World {
     pub(crate) network: SimNetwork,
     pub(crate) nemesis: Nemesis,
     pub(crate) checker: ClusterChecker,
+    silences: Silences,
     pub(crate) counts: BTreeMap<&'static str, FaultCount>,
     /// Once healed: who belongs to the core.
     pub(crate) core: Option<Vec<bool>>,
@@ -177,6 +179,7 @@ impl World {
             network: SimNetwork::new(plan.network.clone(), plan.seed, nodes.len()),
             nemesis: Nemesis::default(),
             checker: ClusterChecker::new(&plan.cluster),
+            silences: Silences::new(plan.knobs.attempt_timeout_ns),
             counts: BTreeMap::new(),
             core: None,
             build,

@@ -117,6 +117,7 @@ impl World {
         node.life += 1;
         node.next_connection = 1;
         let (id, life) = (node.id, node.life);
+        self.silences.begins(at, self.now);
         if life > 1 {
             self.restarts += 1;
             let count = self.counts.entry("restart").or_default();

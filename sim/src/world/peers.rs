@@ -3,6 +3,7 @@
 use super::{Pending, World};
 use crate::env::dice::{Stream, mix};
 use crate::env::network::Fate;
+use crate::run::Violation;
 use crate::trace;
 use bytes::{Bytes, BytesMut};
 use orrery::env::tokio::frame;
@@ -31,6 +32,10 @@ impl World {
     /// Puts a message on its link.
     pub(super) fn send(&mut self, from: usize, to: Endpoint, payload: Bytes) {
         let Some(at) = (to.node.0 as usize).checked_sub(1).filter(|&at| at < self.nodes.len()) else { return };
+        if let Err(message) = self.silences.sent(from, at, self.now, &payload) {
+            let kind = "a silent peer is asked again and again".to_owned();
+            self.violate(Violation { checker: "left-alone", kind, at_ns: self.now, message });
+        }
         let (number, fate) = self.network.send(from, at);
         let resets = self.network.resets(from, at);
         let flipped = fate.flipped;
@@ -171,6 +176,7 @@ impl World {
             self.had_effect(fault);
             return;
         }
+        self.silences.heard(message.to, message.from, self.now);
         let worker = message.port.worker(self.plan.cluster.workers);
         let link = message.from * self.nodes.len() + message.to;
         if message.copy {

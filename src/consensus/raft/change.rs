@@ -9,6 +9,7 @@
 //!   chosen (the bug of 2015 in the published one-at-a-time algorithm; with it, what a leader takes for settled is).
 //! - A change names the configuration that it starts from, so that nobody undoes what it has not seen.
 //! - Who gains a voice was a learner, remembers what it promises, and lacks little.
+//! - No change ends in voters of whom a majority is missing: a group that has lost two of five, and serves, stays five.
 //! - A leader that is no voter of the complete membership counts itself for nothing, and leads until that membership is chosen.
 //!   Then it hands over ([`super::transfer`]) and is none any more.
 //! - Who is out of the group is still sent the log, for a while, until it has been told that the membership without it is chosen:
@@ -31,6 +32,14 @@ const CAUGHT_UP: u64 = 512;
 /// Who has left is told for so many election time-outs.
 const FAREWELL: u32 = 8;
 
+impl Progress {
+    /// Has it been heard of lately, and does it lack little of what is chosen?
+    fn is_near(&self, core: &Core) -> bool {
+        let lately = core.now.since(self.heard) < core.settings.election_timeout;
+        lately && self.matched.0 + CAUGHT_UP >= core.log.committed().0
+    }
+}
+
 impl Leader {
     /// Begins a change.
     pub(super) fn change(&mut self, core: &mut Core, change: &Change) -> Result<(), Refused> {
@@ -51,6 +60,12 @@ impl Leader {
         if let Some(node) = next.voters.iter().filter(gains).find(|node| !self.may_gain_a_voice(core, **node)) {
             return Err(Refused::Behind { node: *node });
         }
+        if next.voters != now.voters
+            && let Err(node) = self.can_go_on(core, &next.voters)
+        {
+            sometimes!("raft.change_to_an_absent_majority");
+            return Err(Refused::Behind { node });
+        }
         let moved = |from: &[NodeId], to: &[NodeId]| to.iter().filter(|node| !from.contains(node)).count();
         if (planted!(53) || planted!(54)) && moved(&now.voters, &next.voters) + moved(&next.voters, &now.voters) == 1 {
             // One voter at a time, as these systems do it: there is no joint membership.
@@ -61,6 +76,18 @@ impl Leader {
         Ok(())
     }
 
+    /// Will a majority of these voters be there when the others' voices do not count any more? If not: who is missing.
+    fn can_go_on(&self, core: &Core, voters: &[NodeId]) -> Result<(), NodeId> {
+        let is_there = |node: &&NodeId| {
+            **node == core.settings.node
+                || self.followers.get(node).is_some_and(|follower| !follower.recovering && follower.is_near(core))
+        };
+        let mut missing = voters.iter().filter(|node| !is_there(node));
+        let first = missing.next();
+        let there = voters.len() - missing.count() - usize::from(first.is_some());
+        first.filter(|_| there * 2 <= voters.len()).map_or(Ok(()), |node| Err(*node))
+    }
+
     /// Has a learner caught up?
     fn may_gain_a_voice(&self, core: &Core, node: NodeId) -> bool {
         // EastGuard#150: a learner counts from the moment at which somebody asks for it.
@@ -68,10 +95,9 @@ impl Leader {
             || self.followers.get(&node).is_some_and(|follower| {
                 core.membership().learners.contains(&node)
                     && !follower.recovering
-                    && core.now.since(follower.heard) < core.settings.election_timeout
+                    && follower.is_near(core)
                     // It holds what made it a learner, and with it what came before.
                     && follower.matched >= core.configurations.index()
-                    && follower.matched.0 + CAUGHT_UP >= core.log.committed().0
             })
     }
 
@@ -94,6 +120,11 @@ impl Leader {
             return;
         }
         if core.membership().is_joint() {
+            // Who has been told to campaign has everything, until something is appended. It completes the change itself.
+            if self.transfer.is_some_and(|transfer| transfer.told) {
+                sometimes!("raft.change_left_to_successor");
+                return;
+            }
             let completed = core.membership().completed();
             self.adopt(core, &completed);
         } else if !core.membership().is_voter(core.settings.node) && !self.leaves {

@@ -30,7 +30,7 @@ pub(super) struct Transfer {
     /// When it is given up.
     pub(super) deadline: Instant,
     /// It has been told to campaign.
-    told: bool,
+    pub(super) told: bool,
 }
 
 impl Leader {
@@ -68,12 +68,14 @@ impl Leader {
     }
 
     /// Gives up a transfer that takes too long.
-    pub(super) fn transfer_timeout(&mut self, core: &Core) {
+    pub(super) fn transfer_timeout(&mut self, core: &mut Core) {
         if self.transfer.is_some_and(|transfer| core.now >= transfer.deadline) {
             sometimes!("raft.transfer_given_up");
             self.transfer = None;
             // Planted 241: it goes on as before, and the call may still arrive.
             self.lease_given_up &= !planted!(241);
+            // It has waited for the transfer.
+            self.settle_change(core);
         }
     }
 }

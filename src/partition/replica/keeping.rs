@@ -220,7 +220,9 @@ impl Replica {
 
     /// An operator wants a snapshot to be fetched, if this replica has not come as far. Tells whether it is fetched.
     pub fn recover(&mut self, now: Instant, fetch: Fetch) -> bool {
-        let wanted = self.consensus.status().role != Role::Leader && self.machine.executed() < fetch.at_least;
+        // What it has been handed and is still executing, it does not lack.
+        let has = self.backlog.back().map_or(self.machine.executed(), |whole| whole.last.max(self.machine.executed()));
+        let wanted = self.consensus.status().role != Role::Leader && has < fetch.at_least;
         if wanted {
             sometimes!("partition.recovery_ordered");
             self.fetch(now, fetch);

@@ -32,10 +32,12 @@ impl Checker for KeepsAnswering {
         if !slow.violations.is_empty() {
             return slow;
         }
-        let done = |recorded: &&&Recorded| matches!(recorded.outcome, Outcome::Done(_));
-        let mut done: Vec<u64> = operations.iter().filter(done).filter_map(|recorded| recorded.returned_ns).collect();
+        // Acknowledgements count whenever they come; the making of tables, too: it is what all begins after.
+        let done = |recorded: &&Recorded| matches!(recorded.outcome, Outcome::Done(_));
+        let done = history.operations.iter().filter(done).filter_map(|recorded| recorded.returned_ns);
+        let mut done: Vec<u64> = done.collect();
         done.sort_unstable();
-        let mut last = done.first().copied().unwrap_or_default();
+        let mut last = operations.iter().map(|recorded| recorded.invoked_ns).min().unwrap_or_default();
         Finding::first(self, operations.iter().copied(), |recorded| {
             // What was acknowledged before this one was asked for.
             let before = done.partition_point(|at| *at <= recorded.invoked_ns);
@@ -85,5 +87,10 @@ mod tests {
         assert_eq!(found(&[(0, 10, true), (5, 5100, true)]).as_deref(), Some("kept-waiting"));
         assert_eq!(found(&[(0, 10, true), (1000, 1001, false), (2500, 2501, true)]).as_deref(), Some("standstill"));
         assert_eq!(found(&[(0, 10, true), (1000, 1001, false), (1900, 1901, true)]), None);
+        assert_eq!(
+            found(&[(0, 2500, true), (100, 200, false)]).as_deref(),
+            Some("standstill"),
+            "from the beginning on"
+        );
     }
 }
