@@ -59,7 +59,7 @@ fn empty(scenario: &Scenario, seed: u64) -> Plan {
         liveness_ns: 0,
         stability_ns: 0,
         budget: scenario.budget,
-        cluster: Cluster { nodes: 0, partitions: 0, workers: 0 },
+        cluster: Cluster { nodes: 0, partitions: 0, workers: 0, spares: 0 },
         knobs: Knobs::default(),
         network: Network::default(),
         disk: Disk::default(),

@@ -222,6 +222,35 @@ pub enum Operation {
     },
     /// sequences: reads all rows.
     Issued,
+    /// nodes: says where a node listens.
+    Readdress {
+        /// Which.
+        node: u32,
+        /// Unique; the address is made of it.
+        value: u64,
+    },
+    /// nodes: reads the directory of nodes.
+    Directory,
+    /// nodes: registers a node.
+    Enlist {
+        /// Which.
+        node: u32,
+    },
+    /// nodes: its replicas are to go elsewhere.
+    Drain {
+        /// Which.
+        node: u32,
+    },
+    /// nodes: it takes replicas again.
+    Activate {
+        /// Which.
+        node: u32,
+    },
+    /// nodes: a drained node is removed.
+    Expel {
+        /// Which.
+        node: u32,
+    },
 }
 
 /// What the last row of a statement violates, after the others have been written.
@@ -307,6 +336,7 @@ impl Operation {
             Self::Issue { id } => Self::Issue { id: id + NEXT },
             Self::Renew { id, who } => Self::Renew { id: id + NEXT, who },
             Self::Jump { id } => Self::Jump { id: id + NEXT },
+            Self::Readdress { node, value } => Self::Readdress { node, value: value + NEXT },
             other => other,
         }
     }
@@ -369,6 +399,12 @@ impl fmt::Display for Operation {
             Self::Renew { id, who } => write!(f, "renew {id} {who}"),
             Self::Jump { id } => write!(f, "jump {id}"),
             Self::Issued => f.write_str("issued"),
+            Self::Readdress { node, value } => write!(f, "readdress {node} {value}"),
+            Self::Directory => f.write_str("directory"),
+            Self::Enlist { node } => write!(f, "enlist {node}"),
+            Self::Drain { node } => write!(f, "drain {node}"),
+            Self::Activate { node } => write!(f, "activate {node}"),
+            Self::Expel { node } => write!(f, "expel {node}"),
         }
     }
 }
@@ -437,6 +473,12 @@ impl FromStr for Operation {
             ("renew", &[id, who]) => Self::Renew { id, who },
             ("jump", &[id]) => Self::Jump { id },
             ("issued", &[]) => Self::Issued,
+            ("readdress", &[node, value]) => Self::Readdress { node: small(node)?, value },
+            ("directory", &[]) => Self::Directory,
+            ("enlist", &[node]) => Self::Enlist { node: small(node)? },
+            ("drain", &[node]) => Self::Drain { node: small(node)? },
+            ("activate", &[node]) => Self::Activate { node: small(node)? },
+            ("expel", &[node]) => Self::Expel { node: small(node)? },
             (_, &[number]) if let Some(object) = Object::after("create_", verb, number) => Self::Create { object },
             (_, &[number]) if let Some(object) = Object::after("drop_", verb, number) => Self::Drop { object },
             (_, &[number, value]) if let Some(object) = Object::after("need_", verb, number) => {

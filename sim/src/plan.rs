@@ -97,9 +97,18 @@ pub struct Cluster {
     pub partitions: u32,
     /// Workers of each node.
     pub workers: u16,
+    /// The last so many nodes are none of those that the cluster is formed of: they wait to be registered.
+    #[serde(default)]
+    pub spares: u32,
 }
 
 impl Cluster {
+    /// The nodes that the cluster is formed of.
+    #[must_use]
+    pub fn founders(&self) -> Vec<NodeId> {
+        (1..=self.nodes.saturating_sub(self.spares).max(1)).map(NodeId).collect()
+    }
+
     /// All nodes, in order.
     #[must_use]
     pub fn node_ids(&self) -> Vec<NodeId> {
@@ -589,7 +598,8 @@ impl Plan {
             node,
             worker,
             workers: self.cluster.workers,
-            nodes: self.cluster.node_ids(),
+            nodes: self.cluster.founders(),
+            founder: self.cluster.founders().contains(&node),
             partitions: self.cluster.partitions,
             heartbeat: Duration::from_nanos(knobs.heartbeat_ns),
             election_timeout: Duration::from_nanos(knobs.election_timeout_ns),

@@ -592,6 +592,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/regressions/decision_twice.toml",
     ),
     planted(
+        185,
+        "nodes and placements are in no checkpoint",
+        "our own",
+        NODES,
+        "scenarios/chaos/nodes_come_and_go.toml",
+    ),
+    planted(
+        187,
+        "a replica that is not wanted is dropped while its group still counts on it",
+        "our own",
+        NODES,
+        "scenarios/chaos/nodes_come_and_go.toml",
+    ),
+    planted(
         200,
         "who comes first leads when its leader's machine says that it has gone, and asks nobody",
         "folklore of fast failover",
@@ -754,3 +768,15 @@ const ORDER: &[&str] =
 const UNDECIDED: &[&str] = &["state-kept", "digests", "money-conserved", "exactly-once", "strictly-serializable"];
 /// A value that a sequence has given twice, or that it should not give any more.
 const VALUES: &[&str] = &["values-once", "digests"];
+/// A directory or a membership that is not the same for everybody, or what is lost by it.
+const NODES: &[&str] = &[
+    "digests",
+    "liveness",
+    "directory-sound",
+    "commit-history",
+    "leader-completeness",
+    "acknowledged-durable",
+    "strictly-serializable",
+    "money-conserved",
+    "exactly-once",
+];

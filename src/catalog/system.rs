@@ -112,6 +112,18 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         ],
     },
     SystemTable {
+        name: "moves",
+        description: "Partitions whose replicas are not where they are wanted, as the cluster partition's leader sees them.",
+        key: 1,
+        columns: &[
+            ("partition", Int4, "The partition."),
+            ("state", Text, "`waiting`, `catching up`, `changing`, or `unknown`: its leader has not been heard."),
+            ("coming", Text, "Nodes that are to get a vote."),
+            ("going", Text, "Nodes that are to give their replica up."),
+            ("lag", Int8, "Entries that those who come lack, at most."),
+        ],
+    },
+    SystemTable {
         name: "nodes",
         description: "Nodes of the cluster, one that does not answer too.",
         key: 1,

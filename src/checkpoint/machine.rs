@@ -275,6 +275,15 @@ impl Checkpoints {
         }
     }
 
+    /// Nothing of a partition is to be here any more.
+    pub fn forget(&mut self, partition: PartitionId) {
+        if matches!(self.state, State::Dead) {
+            return;
+        }
+        self.abandon(partition);
+        self.remove_files(partition, None);
+    }
+
     /// Removes the complete files of a partition: those older than one, or all.
     fn remove_files(&mut self, partition: PartitionId, older_than: Option<LogIndex>) {
         let Some(files) = self.files.get_mut(&partition) else { return };

@@ -66,6 +66,8 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
     let addresses = peers.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>().map_err(bound)?;
     let nodes: BTreeMap<NodeId, String> = (1..).map(NodeId).zip(addresses.iter().map(SocketAddr::to_string)).collect();
     let options = |place: u16, node: NodeId| NodeOptions {
+        joined: false,
+        token: None,
         cluster: "demo".to_owned(),
         node,
         nodes: nodes.clone(),

@@ -48,6 +48,9 @@ pub(super) struct Start {
     /// All nodes of the cluster: 1=host:port,2=host:port,3=host:port
     #[arg(long, value_name = "LIST")]
     nodes: Option<String>,
+    /// Join a cluster: addresses for clients of some of its nodes, host:port,host:port; needs --peer
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["id", "nodes", "cluster", "partitions"])]
+    join: Option<String>,
     /// Data partitions; chosen when the cluster is created [default: 1]
     #[arg(long, value_name = "N")]
     partitions: Option<u32>,
@@ -80,8 +83,19 @@ pub(super) fn run(start: Start) -> Result<(), Failure> {
         ));
     }
     let file = start.config.as_deref().map_or_else(|| Ok(FileConfig::default()), file::read);
-    let options = options(start, file.map_err(Failure::usage)?).map_err(Failure::usage)?;
+    let members = start.join.as_deref().map(members).transpose().map_err(Failure::usage)?;
+    let mut options = options(start, file.map_err(Failure::usage)?).map_err(Failure::usage)?;
+    if let Some(members) = members {
+        options = server::join::join(options, &members)?;
+    }
     server::run(&options, |address| greet(&options, address))
+}
+
+/// Whom to ask to be taken in.
+fn members(list: &str) -> Result<Vec<String>, String> {
+    let members: Vec<String> = list.split(',').map(|member| member.trim().to_owned()).collect();
+    members.iter().try_for_each(|member| nodes::check_address(member))?;
+    Ok(members)
 }
 
 /// Tells a person how to connect.
@@ -148,6 +162,8 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
     let max_connections =
         in_range("max_connections", start.max_connections.or(file.max_connections), MAX_MAX_CONNECTIONS)?;
     Ok(NodeOptions {
+        joined: false,
+        token: None,
         cluster,
         node,
         nodes,

@@ -4,6 +4,7 @@
 //! worker. Facts are what a worker sees at one moment, not replicated state: two workers' answers are moments apart, and
 //! a node that does not answer has none.
 
+use crate::cluster::reconciler::Move;
 use crate::consensus::Role;
 use crate::directory::Directory;
 pub use crate::partition::{FetchFacts, RecoveryFacts};
@@ -74,6 +75,8 @@ pub struct Facts {
 /// What the operator has told a node of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
+    /// Name of the cluster.
+    pub cluster: String,
     /// Version of the program.
     pub version: String,
     /// Where it listens for PostgreSQL clients.
@@ -107,6 +110,8 @@ pub struct WorkerFacts {
     pub sessions: Vec<SessionFacts>,
     /// The newest directory of nodes that it knows, if wanted.
     pub directory: Option<Arc<Directory>>,
+    /// Partitions on the move, if that is wanted and the cluster partition is led here.
+    pub moves: Vec<Move>,
     /// Its latest events, if wanted.
     pub events: Vec<EventFacts>,
 }

@@ -21,12 +21,12 @@
 //! - A report is moments old. What it is used for is either protected by the configuration's number or asked again at the
 //!   group's leader.
 //! - A node that never catches up (it is down) holds its group's move, and one of the places of those that may be on the move. The
-//!   operator drains it, or has it back.
+//!   operator sees it in `system.moves` and drains it, or has it back.
 
 use crate::consensus::Membership;
 use crate::directory::{Directory, NodeState, Placement};
-use crate::sometimes;
 use crate::types::{Duration, Era, Instant, NodeId, PartitionId, WorkerId};
+use crate::{planted, sometimes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -259,7 +259,9 @@ impl Reconciler {
                 let wanted = directory.placement(*partition).is_some_and(|placement| placement.includes(*node));
                 let Some(seen) = self.seen(now, *partition).filter(|_| !wanted) else { continue };
                 let Group { membership, settled, .. } = &seen.group;
-                if *settled && !membership.contains(*node) && membership.id >= *known {
+                // Planted 187: whoever is not wanted drops what it has, though its group still counts on it.
+                let left = !membership.contains(*node) || planted!(187);
+                if *settled && left && membership.id >= *known {
                     sometimes!("cluster.replica_dropped");
                     let step = Step::Drop { configuration: membership.id };
                     orders.push(Order { node: *node, partition: *partition, step });

@@ -2,6 +2,7 @@
 
 use super::admission::{Admission, Ticket};
 use super::breaker::Breaker;
+use crate::directory::Directory;
 use crate::types::{Instant, NodeId, PartitionId, Rng};
 use crate::{planted, sometimes};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub enum Route {
 pub struct Router {
     /// All nodes, sorted.
     nodes: Vec<NodeId>,
+    /// Where partitions are wanted to be led.
+    wanted: BTreeMap<PartitionId, NodeId>,
     /// What has been learned.
     leaders: BTreeMap<PartitionId, NodeId>,
     /// Of those that were not always willing.
@@ -45,6 +48,7 @@ impl Router {
         assert!(!nodes.is_empty(), "a cluster has at least one node");
         Self {
             nodes,
+            wanted: BTreeMap::new(),
             leaders: BTreeMap::new(),
             breakers: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -144,7 +148,21 @@ impl Router {
     /// Where to send a request for this partition.
     #[must_use]
     pub fn leader(&self, partition: PartitionId) -> NodeId {
-        self.leaders.get(&partition).copied().unwrap_or_else(|| self.nodes[partition.0 as usize % self.nodes.len()])
+        let guess = || self.nodes[partition.0 as usize % self.nodes.len()];
+        self.leaders.get(&partition).or_else(|| self.wanted.get(&partition)).copied().unwrap_or_else(guess)
+    }
+
+    /// Who belongs to the cluster, and where replicas are wanted.
+    pub fn know(&mut self, directory: &Directory) {
+        let nodes: Vec<NodeId> = directory.members().map(|(node, _)| node).collect();
+        if nodes.is_empty() {
+            return;
+        }
+        self.leaders.retain(|_, leader| nodes.contains(leader));
+        let first = |placement: &crate::directory::Placement| placement.leader.or(placement.voters.first().copied());
+        let wanted = directory.placements.iter().filter(|(_, placement)| placement.voters.len() < nodes.len());
+        self.wanted = wanted.filter_map(|(partition, placement)| Some((*partition, first(placement)?))).collect();
+        self.nodes = nodes;
     }
 
     /// `leader` has answered as the partition's leader, or was named as such by a replica.

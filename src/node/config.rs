@@ -17,8 +17,11 @@ pub struct WorkerConfig {
     pub worker: WorkerId,
     /// Workers of this node.
     pub workers: u16,
-    /// All nodes of the cluster, sorted, this one among them.
+    /// All nodes of the cluster as this one was told at its start, sorted, this one among them. The directory of nodes knows better.
     pub nodes: Vec<NodeId>,
+    /// Is it one of those that the cluster is formed of? Then `nodes` are all of them, each with a replica of everything in the beginning.
+    /// Otherwise it has the replicas that the directory of nodes wants on it.
+    pub founder: bool,
     /// Where nodes listen for others, as far as this one was told: what the directory of a new cluster begins with.
     pub addresses: BTreeMap<NodeId, String>,
     /// Data partitions: they are numbered 1..=partitions; partition 0 is the cluster partition.
@@ -78,6 +81,7 @@ impl Default for WorkerConfig {
             worker: WorkerId(0),
             workers: 1,
             nodes: vec![NodeId(1)],
+            founder: true,
             addresses: BTreeMap::new(),
             partitions: 1,
             heartbeat: Duration::from_millis(50),

@@ -29,6 +29,9 @@ pub(super) struct Durable {
     loading: Option<Loading>,
 }
 
+/// The hard state of a group whose replica was dropped: no protocol's own begins so.
+const DROPPED: &[u8] = b"\xff dropped";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Wal,
@@ -61,6 +64,8 @@ pub(super) enum DurableEvent {
     /// First event of a good life.
     Recovered {
         found: BTreeMap<PartitionId, Found>,
+        /// Partitions of which a replica was here, and was dropped.
+        dropped: BTreeSet<PartitionId>,
         incarnation: Incarnation,
         /// Partitions that were not found have been here all the same.
         amnesia: bool,
@@ -135,6 +140,15 @@ impl Durable {
                 self.wal.append(ticket, group, records, None);
             }
             None => self.wal.append(ticket, group, records, hard_state),
+        }
+        self.collect();
+    }
+
+    /// A partition's replica is here no more: its log is void, its checkpoints go, and a mark says that it was here.
+    pub(super) fn forget(&mut self, ticket: u64, partition: PartitionId) {
+        self.wal.forget(ticket, partition, Bytes::from_static(DROPPED));
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.forget(partition);
         }
         self.collect();
     }
@@ -270,9 +284,14 @@ impl Loading {
 
     fn done(mut self) -> DurableEvent {
         let partitions: BTreeSet<PartitionId> = self.groups.keys().chain(self.built.keys()).copied().collect();
-        let mut found = BTreeMap::new();
+        let (mut found, mut dropped) = (BTreeMap::new(), BTreeSet::new());
         for partition in partitions {
             let group = self.groups.remove(&partition).unwrap_or_default();
+            if group.hard_state.as_deref() == Some(DROPPED) {
+                // A checkpoint may have come back with a crash: it is of no more use.
+                dropped.insert(partition);
+                continue;
+            }
             let mut state = self.built.remove(&partition);
             if let (true, None, Some(floor)) = (planted!(38), &state, group.floor) {
                 state = Builder::new().finish(partition, floor.index, 0).ok().map(|machine| (floor, machine));
@@ -288,7 +307,13 @@ impl Loading {
             let refused = self.refused.remove(&partition);
             found.insert(partition, Found { recovered, machine, refused });
         }
-        DurableEvent::Recovered { found, incarnation: self.incarnation, amnesia: self.amnesia, lost: self.lost }
+        DurableEvent::Recovered {
+            found,
+            dropped,
+            incarnation: self.incarnation,
+            amnesia: self.amnesia,
+            lost: self.lost,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::catalog::Catalog;
 use crate::cluster::facts::{Ask, Facts};
+use crate::cluster::reconciler::{Report, Step};
 use crate::directory::Directory;
 use crate::partition::global::Exchange;
 use crate::partition::message::{Reply, Request};
@@ -91,8 +92,22 @@ pub enum Body {
         /// What.
         message: SnapshotMessage,
     },
-    /// To workers of the own node: the local cluster-partition replica has come to a newer directory of nodes.
+    /// The directory of nodes: to workers of the own node, or from who leads the cluster partition to a node that does not know it.
     Directory(Arc<Directory>),
+    /// To who leads the cluster partition: what a worker has.
+    Report {
+        /// This.
+        report: Report,
+        /// How often it was passed on by members that do not lead.
+        hops: u8,
+    },
+    /// From who leads the cluster partition: what is to be done about a partition.
+    Step {
+        /// Which.
+        partition: PartitionId,
+        /// What.
+        step: Step,
+    },
 }
 
 impl Frame {

@@ -14,6 +14,7 @@
 //! A clean stop ([`Event::Shutdown`]) takes no more work, hands leadership over, and ends when that is done.
 
 mod keeping;
+mod membership;
 mod observe;
 
 pub(crate) use observe::waits;
@@ -25,7 +26,7 @@ use super::events::Events;
 use super::wire::{Body, Frame, FrameV1};
 use crate::catalog::Catalog;
 use crate::consensus::{self, Outbound, Ready, Status};
-use crate::directory::{Change, Directory};
+use crate::directory::{self, Directory};
 use crate::env::{ClientEvent, Control, Endpoint, Env, Event, Port, StopReason};
 use crate::partition::global::{Exchange, HEARD_WITHIN};
 use crate::partition::message::{Reply, Request};
@@ -35,7 +36,7 @@ use crate::sometimes;
 use crate::types::random::SeedableRng;
 use crate::types::{Duration, Era, Incarnation, Instant, LogIndex, NodeId, PartitionId, Rng, Timestamp, WorkerId};
 use crate::wal;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// A clean stop waits this long for running statements, and for others to lead what is led here.
@@ -66,8 +67,7 @@ pub struct Worker {
     saving: Option<PartitionId>,
     /// Leaders as the replicas of this node have last found them: facts, where the router has guesses.
     leaders: BTreeMap<PartitionId, NodeId>,
-    /// The newest directory of nodes that this node's replica of the cluster partition has come to.
-    directory: Arc<Directory>,
+    membership: membership::Membership,
     /// Messages to this worker itself.
     local: VecDeque<Body>,
     /// When the operator asked for a stop.
@@ -118,7 +118,7 @@ impl Worker {
             next_ticket: 1,
             last_ticket: BTreeMap::new(),
             leaders: BTreeMap::new(),
-            directory: Arc::default(),
+            membership: membership::Membership::default(),
             local: VecDeque::new(),
             stopping: None,
             stats: WorkerStats::default(),
@@ -147,7 +147,10 @@ impl Worker {
             Event::Start => self.start(env),
             Event::Message { payload, .. } => self.message(env, &payload),
             Event::Client { connection, event } => self.client(env, connection, event),
-            Event::Wake => self.timeouts(now, wall),
+            Event::Wake => {
+                self.timeouts(now, wall);
+                self.membership_timeout(env, now);
+            }
             Event::Paused { length } => self.paused(now, wall, length),
             Event::PeerGone { node } => self.peer_gone(now, wall, node),
             Event::Disk { result, .. } => {
@@ -205,6 +208,12 @@ impl Worker {
         self.observed.lost.as_deref()
     }
 
+    /// For the simulator's checkers: the newest directory of nodes that has come here.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.membership.directory
+    }
+
     /// Client connections that its gateway knows. For the simulator: nothing may stay of a client that is gone.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -259,50 +268,71 @@ impl Worker {
         &mut self,
         env: &mut dyn Env,
         mut found: BTreeMap<PartitionId, Found>,
+        dropped: BTreeSet<PartitionId>,
         amnesia: bool,
     ) -> Result<(), StopReason> {
         let (now, wall, incarnation) = (env.now(), env.wall(), self.incarnation);
         self.phase = Phase::Running;
         self.note_start(wall, &found);
+        self.note_dropped(dropped);
         for number in 0..=self.config.partitions {
             let partition = PartitionId(number);
             if Port::Partition(partition).worker(self.config.workers) != self.config.worker {
                 continue;
             }
-            let Found { recovered, machine, .. } =
-                found.remove(&partition).unwrap_or_else(|| Found::nothing(partition, amnesia));
-            let config = consensus::Config {
-                node: self.config.node,
-                voters: self.config.nodes.clone(),
-                group: u64::from(number),
-                detection: self.config.detection,
-                heartbeat: self.config.heartbeat,
-                election_timeout: self.config.election_timeout,
-                lease: self.config.lease,
-                max_batch_entries: self.config.max_batch_entries,
-                max_batch_bytes: self.config.max_batch_bytes,
-                max_inflight: self.config.max_inflight,
-                rng: Rng::from_seed(env.seed("consensus")),
+            let voters = if self.config.founder { self.config.nodes.clone() } else { Vec::new() };
+            let found = match found.remove(&partition) {
+                Some(found) => found,
+                // Whoever has formed the cluster had a replica of everything in the beginning.
+                None if self.config.founder && !self.has_dropped(partition) => Found::nothing(partition, amnesia),
+                None => continue,
             };
-            let consensus = consensus::build(consensus::Protocol::Raft, config, recovered)
-                .map_err(|reason| StopReason::Unusable(format!("partition {number}: {reason}")))?;
-            let config = ReplicaConfig {
-                max_pending: self.config.max_pending,
-                piece_bytes: self.config.max_batch_bytes / 2,
-                statements_in_a_turn: self.config.statements_in_a_turn,
-                digest_every: self.config.digest_every,
-                // A leader counts as unheard after `HEARD_WITHIN`: it has to speak several times within it, however patient
-                // elections are.
-                exchange_every: self.config.election_timeout.min(HEARD_WITHIN / 3),
-                founders: (partition == PartitionId::CLUSTER).then(|| self.founders()),
-                rng: Rng::from_seed(env.seed("entries")),
-                keeping: self.keeping_config(),
-            };
-            self.replicas.insert(partition, Replica::new(consensus, machine, config));
+            self.open(env, partition, found, voters)?;
         }
         if let Some(gateway) = &mut self.gateway {
             gateway.start(now, wall, incarnation);
         }
+        Ok(())
+    }
+
+    /// Opens a replica. `voters`: who has formed its group, if nothing that is found says who belongs to it; nobody: it waits to be
+    /// taught.
+    fn open(
+        &mut self,
+        env: &mut dyn Env,
+        partition: PartitionId,
+        found: Found,
+        voters: Vec<NodeId>,
+    ) -> Result<(), StopReason> {
+        let Found { recovered, machine, .. } = found;
+        let config = consensus::Config {
+            node: self.config.node,
+            voters,
+            group: u64::from(partition.0),
+            detection: self.config.detection,
+            heartbeat: self.config.heartbeat,
+            election_timeout: self.config.election_timeout,
+            lease: self.config.lease,
+            max_batch_entries: self.config.max_batch_entries,
+            max_batch_bytes: self.config.max_batch_bytes,
+            max_inflight: self.config.max_inflight,
+            rng: Rng::from_seed(env.seed("consensus")),
+        };
+        let consensus = consensus::build(consensus::Protocol::Raft, config, recovered)
+            .map_err(|reason| StopReason::Unusable(format!("partition {}: {reason}", partition.0)))?;
+        let config = ReplicaConfig {
+            max_pending: self.config.max_pending,
+            piece_bytes: self.config.max_batch_bytes / 2,
+            statements_in_a_turn: self.config.statements_in_a_turn,
+            digest_every: self.config.digest_every,
+            // A leader counts as unheard after `HEARD_WITHIN`: it has to speak several times within it, however patient
+            // elections are.
+            exchange_every: self.config.election_timeout.min(HEARD_WITHIN / 3),
+            founders: (partition == PartitionId::CLUSTER && self.config.founder).then(|| self.founders()),
+            rng: Rng::from_seed(env.seed("entries")),
+            keeping: self.keeping_config(),
+        };
+        self.replicas.insert(partition, Replica::new(consensus, machine, config));
         Ok(())
     }
 
@@ -311,7 +341,7 @@ impl Worker {
             self.stats.malformed_frames += 1;
             return;
         };
-        if self.phase == Phase::Recovering || !self.config.nodes.contains(&frame.node) {
+        if self.phase == Phase::Recovering || !self.is_peer(frame.node) {
             return;
         }
         let latest = self.peers.entry((frame.node, frame.worker)).or_default();
@@ -336,11 +366,10 @@ impl Worker {
                     replica.step(now, from.node, &message);
                 }
             }
-            Body::Request { partition, request } => {
-                if let Some(replica) = self.replicas.get_mut(&partition) {
-                    replica.request(now, wall, from, request);
-                }
-            }
+            Body::Request { partition, request } => match self.replicas.get_mut(&partition) {
+                Some(replica) => replica.request(now, wall, from, request),
+                None => self.not_here(env, from, partition, &request),
+            },
             Body::Exchange { partition, exchange, hops } => self.exchange(env, now, partition, exchange, hops),
             Body::Snapshot { partition, message } => {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
@@ -368,9 +397,13 @@ impl Worker {
                     gateway.catalog(catalog);
                 }
             }
-            Body::Directory(directory) => {
-                if directory.version > self.directory.version {
-                    self.directory = directory;
+            Body::Directory(directory) => self.learn_directory(env, from.node, directory),
+            Body::Report { report, hops } => self.reported(env, now, report, hops),
+            Body::Step { partition, step } => self.step(now, wall, partition, step),
+            // Each worker of this node is to know.
+            Body::Leader { partition, leader } if from.node != self.config.node => {
+                if self.leaders.get(&partition) != Some(&leader) {
+                    self.announce_leader(env, partition, leader);
                 }
             }
             Body::Leader { partition, leader } => {
@@ -497,10 +530,10 @@ impl Worker {
             let Some(event) = durable.poll() else { return Ok(quiet) };
             quiet = false;
             match event {
-                DurableEvent::Recovered { found, incarnation, amnesia, lost } => {
+                DurableEvent::Recovered { found, dropped, incarnation, amnesia, lost } => {
                     self.incarnation = incarnation;
                     self.note_loss(env.wall(), lost);
-                    self.recovered(env, found, amnesia)?;
+                    self.recovered(env, found, dropped, amnesia)?;
                 }
                 DurableEvent::Persisted { ticket } => self.persisted(env, now, ticket),
                 DurableEvent::Wants { partition } => {
@@ -640,7 +673,8 @@ impl Worker {
         let replicas = self.replicas.values().map(Replica::next_timeout);
         let gateway = self.gateway.as_ref().and_then(Gateway::next_timeout);
         let grace = self.stopping.map(|asked| asked + SHUTDOWN_GRACE);
-        if let Some(next) = replicas.chain(gateway).chain(grace).min() {
+        let report = self.next_report();
+        if let Some(next) = replicas.chain(gateway).chain(grace).chain(report).min() {
             env.wake_at(next);
         }
     }
@@ -680,7 +714,9 @@ impl Worker {
     }
 
     fn exchange(&mut self, env: &mut dyn Env, now: Instant, partition: PartitionId, exchange: Exchange, hops: u8) {
-        let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        let Some(replica) = self.replicas.get_mut(&partition) else {
+            return self.pass_on(env, partition, exchange, hops);
+        };
         let Some(exchange) = replica.exchange(now, exchange) else { return };
         // A member that does not lead: whom does it follow?
         if let Some(leader) = replica.status().leader.filter(|leader| *leader != self.config.node)
@@ -706,9 +742,9 @@ impl Worker {
     }
 
     /// What a new cluster's directory of nodes begins with.
-    fn founders(&self) -> Change {
+    fn founders(&self) -> directory::Change {
         let address = |node: &NodeId| self.config.addresses.get(node).cloned().unwrap_or_default();
-        Change::Form {
+        directory::Change::Form {
             nodes: self.config.nodes.iter().map(|node| (*node, address(node))).collect(),
             partitions: self.config.partitions,
         }
@@ -730,8 +766,8 @@ impl Worker {
     }
 
     fn announce_digest(&mut self, env: &mut dyn Env, partition: PartitionId, index: LogIndex, digest: u128) {
-        for at in 0..self.config.nodes.len() {
-            let node = self.config.nodes[at];
+        let members = self.replicas.get(&partition).map(|replica| replica.membership().members());
+        for node in members.unwrap_or_default() {
             if node != self.config.node {
                 let to = Endpoint { node, port: Port::Partition(partition) };
                 self.send(env, to, Body::Digest { partition, index, digest });

@@ -224,6 +224,11 @@ impl Replica {
         self.consensus.followers()
     }
 
+    /// This node is to lead, if this replica does now. Returns it if that begins.
+    pub fn hand_over_to(&mut self, now: Instant, to: NodeId) -> Option<NodeId> {
+        self.consensus.transfer(now, Some(to))
+    }
+
     /// When [`Replica::handle_timeout`] wants to be called.
     #[must_use]
     pub fn next_timeout(&self) -> Instant {

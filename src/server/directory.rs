@@ -83,6 +83,21 @@ impl DataDirectory {
         create().map_err(|error| unusable(advice(&error)))
     }
 
+    /// The text of a file of the node's own.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.path.join(name)).ok()
+    }
+
+    /// Writes a file of the node's own, durably.
+    ///
+    /// # Errors
+    /// [`Failure::broken`].
+    pub fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
+        write_atomically(&self.path, name, text.as_bytes())
+            .map_err(|error| Failure::broken(format!("{} cannot be written: {error}", self.path.join(name).display())))
+    }
+
     /// A worker's own directory.
     #[must_use]
     pub fn worker(&self, worker: WorkerId) -> PathBuf {
@@ -96,8 +111,13 @@ fn is_foreign(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     // A start that was interrupted before the identity was written leaves these.
-    let ours =
-        |name: &str| name == LOCK || name.starts_with("worker-") || name.starts_with(FILE) || name == "lost+found";
+    let ours = |name: &str| {
+        name == LOCK
+            || name.starts_with("worker-")
+            || name.starts_with(FILE)
+            || name.starts_with(super::join::FILE)
+            || name == "lost+found"
+    };
     for entry in fs::read_dir(path)? {
         if !entry?.file_name().to_str().is_some_and(ours) {
             return Ok(true);
@@ -118,7 +138,7 @@ fn advice(error: &io::Error) -> String {
 }
 
 /// Writes a file so that it is there whole or not at all, and stays.
-fn write_atomically(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_atomically(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let temporary = directory.join(format!("{name}.new"));
     let mut file = File::create(&temporary)?;
     file.write_all(content)?;

@@ -1,7 +1,9 @@
 //! Incoming peer connections: who is it, and is this node meant?
 
+use crate::env::tokio::Members;
 use crate::env::tokio::frame::{self, HELLO_HEADER, Hello, Malformed, Welcome};
 use crate::types::{NodeId, WorkerId};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Expected {
     pub(super) cluster: String,
     pub(super) node: NodeId,
-    pub(super) nodes: Vec<NodeId>,
+    pub(super) members: Arc<Members>,
 }
 
 /// Why a connection goes no further.
@@ -39,7 +41,7 @@ impl Expected {
         if hello.from == self.node {
             return Some(format!("node {} is this node: two nodes have the same id", hello.from.0));
         }
-        if !self.nodes.contains(&hello.from) {
+        if !self.members.contains(hello.from) {
             return Some(format!("node {} does not belong to this cluster", hello.from.0));
         }
         None

@@ -11,6 +11,7 @@
 //! workers 1
 //! partitions 1
 //! log 8c6f…            128 random bits, drawn once: tells a wiped and re-made directory from the one before
+//! joined yes           only of a node that has joined a cluster
 //! crc32c 1f2e3d4c
 //! ```
 
@@ -35,7 +36,7 @@ pub struct Identity {
     pub cluster: String,
     /// Whose directory.
     pub node: NodeId,
-    /// All nodes, sorted. (Their addresses may change.)
+    /// All nodes, sorted. (Their addresses may change.) Of a node that has joined: itself.
     pub nodes: Vec<NodeId>,
     /// Workers of this node: each has a log of its own.
     pub workers: u16,
@@ -43,6 +44,8 @@ pub struct Identity {
     pub partitions: u32,
     /// Drawn once.
     pub log: u128,
+    /// The cluster was there before this node.
+    pub joined: bool,
 }
 
 /// Why a file is no identity of this version.
@@ -73,6 +76,9 @@ impl Identity {
             self.partitions,
             self.log
         );
+        if self.joined {
+            text.push_str("joined yes\n");
+        }
         let checksum = crc32c::crc32c(text.as_bytes());
         writeln!(text, "crc32c {checksum:08x}").expect("a string takes everything");
         text
@@ -114,6 +120,7 @@ impl Identity {
             workers: field("workers")?.parse().ok()?,
             partitions: field("partitions")?.parse().ok()?,
             log: u128::from_str_radix(field("log")?, 16).ok()?,
+            joined: field("joined").is_some(),
         })
     }
 
@@ -131,6 +138,9 @@ impl Identity {
                 "it belongs to node {}, not node {}: choose another directory with --data, or --id {}",
                 self.node.0, asked.node.0, self.node.0
             ));
+        }
+        if self.joined && !asked.joined {
+            return Some("it is of a node that has joined its cluster: start it with --join and --peer".to_owned());
         }
         if self.nodes != asked.nodes {
             let list = |nodes: &[NodeId]| nodes.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(",");
@@ -168,6 +178,7 @@ mod tests {
             workers: 1,
             partitions: 4,
             log: 0x0123_4567_89ab_cdef,
+            joined: false,
         }
     }
 
@@ -185,6 +196,8 @@ mod tests {
         crc32c 2bde03ce
         ");
         assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
+        let joined = Identity { joined: true, ..identity() };
+        assert_eq!(Identity::decode(&joined.encode()), Ok(joined));
     }
 
     #[test]

@@ -13,17 +13,17 @@
 //!
 //! # Caveats
 //! - No TLS and no authentication yet: that is why only loopback is bound without `--insecure`.
-//! - Peers are the configured list; membership changes come later.
 
 pub mod directory;
 mod handshake;
 mod health;
 mod http;
 pub mod identity;
+pub mod join;
 
 use crate::cluster::facts::About;
 use crate::consensus::detection::Detection;
-use crate::env::tokio::{Driven, Handler, Mailbox, Stats, WorkerSettings, os_random, start_worker};
+use crate::env::tokio::{Driven, Handler, Mailbox, Members, Stats, WorkerSettings, os_random, start_worker};
 use crate::env::{Control, Env, Event, StopReason};
 use crate::node::{Worker, WorkerConfig};
 use crate::types::{Incarnation, NodeId, WorkerId};
@@ -82,6 +82,10 @@ pub struct NodeOptions {
     pub detection: Detection,
     /// See [`WorkerConfig::lease`].
     pub lease: Duration,
+    /// The cluster was there before this node: it has the replicas that are wanted on it.
+    pub joined: bool,
+    /// Under which it has registered itself, if it has just done so.
+    pub token: Option<u128>,
 }
 
 /// How a node keeps what it has. May differ between nodes and between lives of one.
@@ -237,17 +241,23 @@ impl Running {
         let address = pg.local_addr().map_err(|error| Failure::broken(error.to_string()))?;
         let http_address = http.as_ref().and_then(|http| http.local_addr().ok()).map(|address| address.to_string());
         let about = About {
+            cluster: identity.cluster.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sql_address: address.to_string(),
             http_address: http_address.clone(),
         };
-        let parts = Parts { mailboxes: &mailboxes, stats: &stats, board: &board, about: Arc::new(about) };
+        let members = Arc::new(Members::new(options.nodes.keys().copied()));
+        let parts =
+            Parts { mailboxes: &mailboxes, members: &members, stats: &stats, board: &board, about: Arc::new(about) };
         start_workers(options, &identity, &directory, &parts, stopped)?;
         let expected =
-            Expected { cluster: identity.cluster.clone(), node: identity.node, nodes: identity.nodes.clone() };
+            Expected { cluster: identity.cluster.clone(), node: identity.node, members: Arc::clone(&members) };
         tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
             partitions = identity.partitions, pg = %address, http = http_address,
             version = env!("CARGO_PKG_VERSION"), "started");
+        let address_of_peers = options.peer.clone().filter(|_| identity.joined);
+        let keeping = address_of_peers
+            .map(|address| join::keep(options.data.clone(), identity.node, address, Arc::clone(&members)));
         let accepting = Acceptor {
             mailboxes: Arc::clone(&mailboxes),
             stats: Arc::clone(&stats),
@@ -259,6 +269,7 @@ impl Running {
             Some(tokio::spawn(accepting.clone().clients(pg))),
             peer.map(|listener| tokio::spawn(accepting.clone().peers(listener))),
             http.map(|listener| tokio::spawn(http::serve(listener, board))),
+            keeping.map(tokio::spawn),
         ];
         let tasks = tasks.into_iter().flatten().collect();
         Ok(Self { node: identity.node, address, mailboxes, stats, tasks, _directory: directory })
@@ -439,20 +450,23 @@ fn identity(options: &NodeOptions, directory: &DataDirectory) -> Result<Identity
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let useful = u16::try_from(cores.min(partitions as usize)).unwrap_or(u16::MAX).max(1);
     let workers = options.workers.or(known.map(|known| known.workers)).unwrap_or(useful);
-    let log = match known {
-        Some(known) => known.log,
-        None => {
+    let log = match (known, options.token) {
+        (Some(known), _) => known.log,
+        (None, Some(token)) => token,
+        (None, None) => {
             let random = os_random().map_err(|error| Failure::broken(format!("the system gives no dice: {error}")))?;
             u128::from_le_bytes(random[..16].try_into().expect("half of 32 is 16"))
         }
     };
-    let nodes = options.nodes.keys().copied().collect();
-    Ok(Identity { cluster: options.cluster.clone(), node: options.node, nodes, workers, partitions, log })
+    let nodes = if options.joined { vec![options.node] } else { options.nodes.keys().copied().collect() };
+    let (cluster, joined) = (options.cluster.clone(), options.joined);
+    Ok(Identity { cluster, node: options.node, nodes, workers, partitions, log, joined })
 }
 
 /// What the workers of a node share.
 struct Parts<'a> {
     mailboxes: &'a Arc<[Arc<Mailbox>]>,
+    members: &'a Arc<Members>,
     stats: &'a Arc<Stats>,
     board: &'a Arc<Board>,
     about: Arc<About>,
@@ -477,7 +491,8 @@ fn start_workers(
             node: identity.node,
             worker,
             workers: identity.workers,
-            nodes: identity.nodes.clone(),
+            nodes: options.nodes.keys().copied().collect(),
+            founder: !identity.joined,
             addresses: options.nodes.clone(),
             partitions: identity.partitions,
             max_connections: options.max_connections.div_ceil(usize::from(identity.workers)),
@@ -498,6 +513,7 @@ fn start_workers(
             life,
             directory: directory.worker(worker),
             peers: peers.clone(),
+            members: Arc::clone(parts.members),
             mailboxes: Arc::clone(parts.mailboxes),
             stats: Arc::clone(parts.stats),
         };

@@ -9,6 +9,7 @@ use super::connection::{Cancel, Connection};
 use super::shared::{Shared, Turn};
 use crate::catalog::Catalog;
 use crate::cluster::facts::{Ask, Facts, SessionFacts};
+use crate::directory::Directory;
 use crate::env::ClientEvent;
 use crate::partition::message::{Outcome, Reply, Request, RequestBody};
 use crate::sometimes;
@@ -200,6 +201,12 @@ impl Gateway {
     /// The local replica of the cluster partition has executed up to this catalog.
     pub fn catalog(&mut self, catalog: Arc<Catalog>) {
         self.shared.adopt(catalog);
+    }
+
+    /// Who belongs to the cluster, and where replicas are wanted.
+    pub fn directory(&mut self, directory: &Directory) {
+        self.shared.nodes = directory.members().map(|(node, _)| node).collect();
+        self.shared.router.know(directory);
     }
 
     /// A local replica of `partition` follows another leader than before, or leads.

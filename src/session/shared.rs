@@ -7,7 +7,7 @@ use crate::cluster::Router;
 use crate::sql;
 use crate::storage::Store;
 use crate::types::random::{RngCore, SeedableRng};
-use crate::types::{Incarnation, Instant, Rng, Timestamp};
+use crate::types::{Incarnation, Instant, NodeId, Rng, Timestamp};
 use std::sync::Arc;
 
 /// Plans that a gateway keeps, in each of two generations.
@@ -18,6 +18,8 @@ pub(super) struct Shared {
     pub(super) config: GatewayConfig,
     pub(super) rng: Rng,
     pub(super) router: Router,
+    /// The nodes of the cluster, sorted.
+    pub(super) nodes: Vec<NodeId>,
     /// The newest catalog seen.
     pub(super) catalog: Arc<Catalog>,
     pub(super) plans: sql::PlanCache,
@@ -41,6 +43,7 @@ impl Shared {
     pub(super) fn new(config: GatewayConfig, rng: Rng) -> Self {
         Self {
             router: Router::new(config.nodes.clone()).on(config.node).with(config.breaker, config.admission),
+            nodes: config.nodes.clone(),
             config,
             rng,
             catalog: Arc::new(Catalog::default()),

@@ -123,6 +123,7 @@ mod tests {
             replicas: Vec::new(),
             sessions: Vec::new(),
             directory: None,
+            moves: Vec::new(),
             events: Vec::new(),
         };
         Facts { incarnation: Incarnation(1), session: 4, number, worker }

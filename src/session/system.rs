@@ -8,6 +8,7 @@ use super::survey::Survey;
 use crate::catalog::system::{SYSTEM_TABLES, tables};
 use crate::catalog::{BUILT_IN_DATABASES, Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
 use crate::cluster::facts::{FetchFacts, ReplicaFacts, Wanted, WorkerFacts};
+use crate::cluster::reconciler::Move;
 use crate::consensus::{Role, Standing};
 use crate::directory::{Directory, Node};
 use crate::sql;
@@ -37,7 +38,7 @@ impl Needs {
                 "settings" => continue,
                 "sessions" => Wanted { sessions: true, ..Wanted::default() },
                 "events" => Wanted { events: true, ..Wanted::default() },
-                "cluster" | "nodes" | "replicas" => Wanted { directory: true, ..Wanted::default() },
+                "cluster" | "moves" | "nodes" | "replicas" => Wanted { directory: true, ..Wanted::default() },
                 _ => Wanted::default(),
             };
             let before = needs.survey.unwrap_or_default();
@@ -73,6 +74,7 @@ pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
         "databases" => databases(sources.catalog),
         "events" => workers(sources).flat_map(events).collect(),
         "indexes" => defined(sources).flat_map(indexes).collect(),
+        "moves" => workers(sources).flat_map(|worker| &worker.moves).map(moving).collect(),
         "nodes" => nodes(sources),
         "partitions" => partitions(sources),
         "recoveries" => recoveries(sources),
@@ -130,9 +132,12 @@ fn directory<'a>(sources: &'a Sources<'_>) -> Option<&'a Directory> {
 
 fn cluster(sources: &Sources<'_>) -> Vec<Row> {
     let Some(directory) = directory(sources) else { return Vec::new() };
+    let cluster = workers(sources).next().map(|worker| worker.about.cluster.clone()).unwrap_or_default();
     let row = |(name, value, about): (&str, String, &str)| vec![text(name), text(value), text(about)];
     let settings = [
         ("k_safety", directory.k_safety().to_string(), "The loss of so many nodes is survived."),
+        ("name", cluster, "Name of the cluster."),
+        ("partitions", sources.partitions.to_string(), "Data partitions; chosen when the cluster is created."),
         ("max_moves", directory.moves.to_string(), "Partitions that may be on the move at a time."),
         (
             "rebalancing",
@@ -142,6 +147,20 @@ fn cluster(sources: &Sources<'_>) -> Vec<Row> {
         ("voters", directory.voters.to_string(), "Replicas of each partition that have a vote."),
     ];
     settings.into_iter().map(row).collect()
+}
+
+fn moving(moving: &Move) -> Row {
+    let list = |nodes: &[NodeId]| {
+        let list: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
+        optional_text((!list.is_empty()).then(|| list.join(", ")))
+    };
+    vec![
+        int4(moving.partition.0),
+        text(moving.state.name()),
+        list(&moving.coming),
+        list(&moving.going),
+        moving.lag.map_or(Value::Null, int8),
+    ]
 }
 
 /// What the directory says of a node.

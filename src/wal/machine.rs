@@ -225,6 +225,14 @@ impl Wal {
         log.hard_state_changed = true;
     }
 
+    /// Nothing of the group is here any more: its log so far is void, and so is its floor. What is left is this in the place of its
+    /// hard state, durable like one. A later life of the group here begins with an empty log.
+    pub fn forget(&mut self, ticket: u64, group: PartitionId, left: Bytes) {
+        self.reset(ticket, group, Floor::default(), Some(left));
+        let State::Running(log) = &mut self.state else { return };
+        log.hard_state.groups.entry(group).or_default().floor = None;
+    }
+
     /// The group whose records keep the oldest segment from being removed, if there is a younger one: a checkpoint of it
     /// helps.
     #[must_use]

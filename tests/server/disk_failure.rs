@@ -91,6 +91,7 @@ fn life(directory: &Path, records: u64, failing: Option<usize>) -> (StopReason, 
     let stats = Arc::new(Stats::default());
     let mailbox = Arc::new(Mailbox::new(Arc::clone(&stats)));
     let settings = WorkerSettings {
+        members: Arc::default(),
         node: NodeId(1),
         worker: WorkerId(0),
         workers: 1,

@@ -14,6 +14,7 @@ mod full;
 mod health;
 mod keeping;
 mod load;
+mod members;
 mod node;
 mod offline;
 mod partitions;

@@ -25,6 +25,7 @@ fn start(node: u32, peers: BTreeMap<NodeId, String>, make: impl FnOnce() -> Hand
     let stats = Arc::new(Stats::default());
     let mailbox = Arc::new(Mailbox::new(Arc::clone(&stats)));
     let settings = WorkerSettings {
+        members: Arc::default(),
         node: NodeId(node),
         worker: WorkerId(0),
         workers: 1,

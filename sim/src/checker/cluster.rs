@@ -115,7 +115,11 @@ impl ClusterChecker {
             if usize::from(Port::Partition(partition).worker(self.workers).0) != worker {
                 continue;
             }
-            let Some(status) = machine.consensus_status(partition) else { continue };
+            let Some(status) = machine.consensus_status(partition) else {
+                // It has none, or none any more: another one would be a new one.
+                group.members[node] = Member::default();
+                continue;
+            };
             let era =
                 (group.members[node].status.map(|before| (before.era, before.role))) != Some((status.era, status.role));
             if era {

@@ -50,6 +50,7 @@ settings! {
     "cluster" "nodes"             Count       "[3, 3, 5]"                              in 1..=31         => cluster.nodes;
     "cluster" "partitions"        Count       "[1, 1, 3]"                              in 1..=4096       => cluster.partitions;
     "cluster" "workers"           Count       "[1, 1, 2]"                              in 1..=64         => cluster.workers;
+    "cluster" "spares"            Count       "0"                                      in 0..=16         => cluster.spares;
     "knobs"   "heartbeat"         Duration    "15ms..80ms"                             in 1_000..=HOUR   => knobs.heartbeat_ns;
     "knobs"   "election_timeout"  Duration    "150ms..600ms"                           in 1_000..=HOUR   => knobs.election_timeout_ns;
     "knobs"   "lease"             Duration    "[0s, 0s, 60ms..1s]"                     in 0..=HOUR       => knobs.lease_ns;

@@ -95,7 +95,7 @@ impl PgClient {
         let kind = find(&workload.kind).expect("a plan's workloads exist: checked when it was drawn or read");
         let place = Place { workload: planned.workload, keys: workload.keys };
         let mut rng = stream(planned.seed, "client", 0);
-        let nodes = plan.cluster.node_ids();
+        let nodes = plan.cluster.founders();
         let next_node = between(&mut rng, 0, nodes.len() as i64 - 1) as usize;
         Self {
             number,

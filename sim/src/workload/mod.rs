@@ -17,6 +17,7 @@ mod families;
 mod indexes;
 mod insert;
 mod last_seen;
+mod nodes;
 mod observer;
 mod registers;
 mod schema;
@@ -138,6 +139,7 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &schema::Schema,
     &observer::Observer,
     &sequences::Sequences,
+    &nodes::Nodes,
 ];
 
 /// Checkers that fit any workload.

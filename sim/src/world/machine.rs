@@ -1,4 +1,5 @@
 use orrery::consensus::{Membership, Status};
+use orrery::directory::Directory;
 use orrery::env::{Control, Env, Event};
 use orrery::node::{Worker, WorkerConfig};
 use orrery::types::{Era, LogIndex, PartitionId};
@@ -20,6 +21,10 @@ pub trait Machine {
     fn membership(&self, partition: PartitionId) -> Option<Membership>;
     /// See [`Worker::state_digest`].
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)>;
+    /// See [`Worker::directory`].
+    fn directory(&self) -> Option<&Directory> {
+        None
+    }
     /// See [`Worker::connections`].
     fn connections(&self) -> usize;
     /// See [`Worker::lost_log`].
@@ -53,6 +58,10 @@ impl Machine for Worker {
 
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)> {
         Self::state_digest(self, partition)
+    }
+
+    fn directory(&self) -> Option<&Directory> {
+        Some(Self::directory(self))
     }
 
     fn connections(&self) -> usize {

@@ -14,7 +14,7 @@ use crate::env::network::Condition;
 use crate::plan::Budget;
 use crate::run::Violation;
 use crate::trace;
-use orrery::types::PartitionId;
+use orrery::types::{NodeId, PartitionId};
 
 /// How often convergence is looked for.
 const POLL_NS: u64 = 50_000_000;
@@ -53,6 +53,10 @@ impl World {
     /// Every node holds every group: any quorum of intact nodes is a quorum of every group. Where the budget has left no
     /// such quorum (then nothing is judged but safety), any nodes will do.
     fn draw_core(&self) -> Vec<bool> {
+        if self.plan.cluster.spares > 0 {
+            // Groups are wherever their operator has had them moved to.
+            return vec![true; self.nodes.len()];
+        }
         let mut dice = Stream::new(self.plan.seed, "core").dice(0);
         let mut intact: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.is_intact(at)).collect();
         let quorum = self.quorum();
@@ -166,6 +170,37 @@ impl World {
         None
     }
 
+    /// Where nodes come and go: who belongs to a group, once that is as it is wanted, and nobody else has a replica of it.
+    fn members(&self, partition: PartitionId, worker: usize) -> Result<Option<Vec<NodeId>>, String> {
+        if self.plan.cluster.spares == 0 {
+            return Ok(None);
+        }
+        let machine = |at: usize, worker: usize| self.nodes[at].workers[worker].machine.as_deref();
+        let all = 0..self.nodes.len();
+        let newest = all.clone().filter_map(|at| machine(at, 0)?.directory()).max_by_key(|directory| directory.version);
+        let Some(newest) = newest.filter(|newest| newest.is_formed()) else {
+            return Err("nobody knows of a directory of nodes".to_owned());
+        };
+        let leader = self.checker.leader(partition.0);
+        let Some(membership) = leader.and_then(|at| machine(at, worker)?.membership(partition)) else {
+            return Err(format!("{partition} has no leader"));
+        };
+        let wanted = newest.placement(partition).map(|placement| placement.voters.clone()).unwrap_or_default();
+        let size = (newest.voters as usize).min(newest.active().count());
+        if membership.is_joint() || membership.members() != wanted || wanted.len() + 1 < size {
+            return Err(format!("{partition} is {membership:?}, and wanted on {wanted:?} of {size}"));
+        }
+        for at in all {
+            let id = self.nodes[at].id;
+            // Who was removed is not spoken to any more.
+            let belongs = newest.member(id).is_some() && !membership.contains(id);
+            if belongs && machine(at, worker).is_some_and(|machine| machine.consensus_status(partition).is_some()) {
+                return Err(format!("{id} has a replica of {partition} and is no member: {membership:?}"));
+            }
+        }
+        Ok(Some(wanted))
+    }
+
     /// What still keeps the core from having converged, in words.
     fn not_converged(&self) -> Option<String> {
         let core = self.core.as_ref()?;
@@ -176,8 +211,15 @@ impl World {
             let partition = PartitionId(number);
             let worker = number as usize % usize::from(self.plan.cluster.workers);
             let mut first = None;
+            let members = match self.members(partition, worker) {
+                Ok(members) => members,
+                Err(trouble) => return Some(trouble),
+            };
             for (at, node) in self.nodes.iter().enumerate().filter(|(at, _)| core[*at]) {
                 let id = node.id;
+                if members.as_ref().is_some_and(|members| !members.contains(&id)) {
+                    continue;
+                }
                 let Some(machine) = node.workers[worker].machine.as_ref() else {
                     return Some(format!("{id} is down"));
                 };

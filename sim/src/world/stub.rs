@@ -153,7 +153,7 @@ pub(crate) fn plan(seed: u64, nodes: u32) -> Plan {
         liveness_ns: 5 * SECOND,
         stability_ns: 0,
         budget: Budget::Recoverable,
-        cluster: plan::Cluster { nodes, partitions: 1, workers: 2 },
+        cluster: plan::Cluster { nodes, partitions: 1, workers: 2, spares: 0 },
         knobs: plan::Knobs {
             heartbeat_ns: 50_000_000,
             election_timeout_ns: 250_000_000,

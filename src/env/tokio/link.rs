@@ -74,6 +74,8 @@ enum State {
     Pausing(Pin<Box<Sleep>>),
     Connecting(Connecting),
     Up(TcpStream),
+    /// The peer does not belong to the cluster any more.
+    Closed,
 }
 
 impl Link {
@@ -102,7 +104,7 @@ impl Link {
 
     /// Queues a message, or drops it.
     pub(super) fn send(&mut self, port: Port, payload: Bytes) {
-        let down = matches!(self.state, State::Pausing(_));
+        let down = matches!(self.state, State::Pausing(_) | State::Closed);
         if down || payload.len() > MAX_FRAME || self.out.len() + payload.len() > MAX_QUEUED {
             self.stats.messages_dropped.one();
             return;
@@ -110,6 +112,20 @@ impl Link {
         self.stats.messages_out.one();
         self.out.push_slice(&frame::frame_header(port, &payload));
         self.out.push(payload);
+    }
+
+    /// The peer listens elsewhere now: the next connection goes there.
+    pub(super) fn moved(&mut self, address: &str) {
+        if self.address != address {
+            address.clone_into(&mut self.address);
+            self.peer_is_alive();
+        }
+    }
+
+    /// The peer does not belong to the cluster any more.
+    pub(super) fn close(&mut self) {
+        self.out.clear();
+        self.state = State::Closed;
     }
 
     /// The peer has just been heard: a pause makes no sense any more.
@@ -134,6 +150,7 @@ impl Link {
                 State::Idle => {
                     self.state = State::Connecting(Box::pin(connect(self.address.clone(), self.hello.clone())));
                 }
+                State::Closed => return,
                 State::Pausing(sleep) => match sleep.as_mut().poll(&mut cx) {
                     Poll::Ready(()) => self.state = State::Idle,
                     Poll::Pending => return,

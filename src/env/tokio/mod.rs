@@ -34,6 +34,7 @@ pub mod frame;
 mod inbound;
 mod link;
 mod mailbox;
+mod members;
 mod out;
 mod ready;
 mod shell;
@@ -42,6 +43,7 @@ mod stats;
 
 pub use dice::os_random;
 pub use mailbox::Mailbox;
+pub use members::Members;
 pub use shell::{Driven, Handler, WorkerSettings, at_once, start_worker};
 pub use stats::{Counter, Stats};
 

@@ -13,6 +13,7 @@ use super::frame::Hello;
 use super::inbound::{Inbound, Received};
 use super::link::Link;
 use super::mailbox::{Mail, Mailbox};
+use super::members::Members;
 use super::ready::{ReadyList, Source, Token};
 use super::slots::Slots;
 use super::stats::Stats;
@@ -95,6 +96,8 @@ pub struct WorkerSettings {
     pub directory: PathBuf,
     /// The other nodes, and where they listen.
     pub peers: BTreeMap<NodeId, String>,
+    /// Who belongs to the cluster.
+    pub members: Arc<Members>,
     /// Mailboxes of all workers of this node, by number.
     pub mailboxes: Arc<[Arc<Mailbox>]>,
     /// Counters.
@@ -186,6 +189,27 @@ impl Network for Shore {
         }
     }
 
+    fn peers(&mut self, others: &[(NodeId, String)]) {
+        self.settings.members.set(others);
+        for (node, address) in others {
+            // What the operator has said at the start is newer than what the cluster remembers.
+            let known = self.settings.peers.contains_key(node);
+            match self.link_of.get(node) {
+                Some(_) if known || address.is_empty() => {}
+                Some(place) => self.links[*place].moved(address),
+                None if address.is_empty() => {}
+                None => self.link_to(*node, address.clone()),
+            }
+        }
+        let gone: Vec<NodeId> =
+            self.link_of.keys().copied().filter(|node| !others.iter().any(|(other, _)| other == node)).collect();
+        for node in gone {
+            if let Some(place) = self.link_of.remove(&node) {
+                self.links[place].close();
+            }
+        }
+    }
+
     fn flush(&mut self) {
         let mut links = std::mem::take(&mut self.dirty_links);
         for place in links.drain(..) {
@@ -247,6 +271,21 @@ impl Buggify for Shore {
 }
 
 impl Shore {
+    /// Begins to connect to a peer.
+    fn link_to(&mut self, peer: NodeId, address: String) {
+        let hello = Hello {
+            cluster: self.settings.cluster.clone(),
+            from: self.settings.node,
+            worker: self.settings.worker,
+            life: self.settings.life,
+            to: peer,
+        };
+        let place = self.links.len();
+        let link = Link::new(hello, address, place, &self.ready, Arc::clone(&self.settings.stats));
+        self.link_of.insert(link.peer(), place);
+        self.links.push(link);
+    }
+
     /// Brings a message to a worker of this node.
     fn deliver(&mut self, port: Port, payload: Bytes) {
         let worker = port.worker(self.settings.workers);
@@ -285,22 +324,9 @@ impl Shore {
 impl Shell {
     fn new(settings: WorkerSettings, files: FileThread, dice: Dice, handler: Handler) -> Self {
         let ready = Arc::new(ReadyList::default());
-        let mut links = Vec::new();
-        let mut link_of = BTreeMap::new();
-        for (&peer, address) in &settings.peers {
-            let hello = Hello {
-                cluster: settings.cluster.clone(),
-                from: settings.node,
-                worker: settings.worker,
-                life: settings.life,
-                to: peer,
-            };
-            let link = Link::new(hello, address.clone(), links.len(), &ready, Arc::clone(&settings.stats));
-            link_of.insert(link.peer(), links.len());
-            links.push(link);
-        }
         let timer = Timer::new(&ready);
-        let shore = Shore {
+        let peers = settings.peers.clone();
+        let mut shore = Shore {
             settings,
             now: clock::boot_time(),
             wake: None,
@@ -313,11 +339,14 @@ impl Shell {
             clients: Slots::default(),
             dirty_clients: Vec::new(),
             slow_clients: Vec::new(),
-            links,
-            link_of,
+            links: Vec::new(),
+            link_of: BTreeMap::new(),
             dirty_links: Vec::new(),
             local: VecDeque::new(),
         };
+        for (peer, address) in peers {
+            shore.link_to(peer, address);
+        }
         let buffer = vec![0; READ_SIZE].into_boxed_slice();
         Self {
             shore,

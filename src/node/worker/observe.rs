@@ -53,6 +53,22 @@ pub struct PartitionHealth {
     pub awaited: Vec<NodeId>,
 }
 
+impl Observed {
+    /// A replica is here no more.
+    pub(super) fn forget(&mut self, partition: PartitionId) {
+        self.leaders.remove(&partition);
+        self.standing.remove(&partition);
+    }
+}
+
+/// Numbers of nodes, for people.
+pub(super) fn list(nodes: &[NodeId]) -> String {
+    if nodes.is_empty() {
+        return "none".to_owned();
+    }
+    nodes.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 impl Worker {
     /// Events later than this number, in order, as far as they are remembered.
     pub fn events(&self, after: u64) -> impl Iterator<Item = &EventFacts> {
@@ -90,7 +106,7 @@ impl Worker {
 
     /// A session somewhere asks this node.
     pub(super) fn asked(&mut self, now: Instant, wall: Timestamp, ask: &Ask) {
-        if !self.config.nodes.contains(&ask.node) {
+        if !self.is_peer(ask.node) {
             return;
         }
         if self.config.worker == WorkerId(0) && !ask.relayed {
@@ -156,7 +172,9 @@ impl Worker {
             session_count: gateway.map_or(0, |gateway| u32::try_from(gateway.session_count()).unwrap_or(u32::MAX)),
             replicas: self.replicas.iter().map(replica).collect(),
             sessions: sessions.unwrap_or_default(),
-            directory: (ask.wanted.directory && self.directory.is_formed()).then(|| Arc::clone(&self.directory)),
+            directory: (ask.wanted.directory && self.membership.directory.is_formed())
+                .then(|| Arc::clone(&self.membership.directory)),
+            moves: if ask.wanted.directory { self.moves(now) } else { Vec::new() },
             events: if ask.wanted.events { self.events.after(0).cloned().collect() } else { Vec::new() },
         }
     }

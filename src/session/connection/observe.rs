@@ -57,7 +57,7 @@ impl Connection {
     pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
         let Some(Job::Observe(job)) = &self.job else { return };
         if let Some(wanted) = job.needs.survey {
-            let survey = self.ask_nodes(turn, wanted, turn.shared.config.nodes.clone(), Vec::new());
+            let survey = self.ask_nodes(turn, wanted, turn.shared.nodes.clone(), Vec::new());
             if let Some(Job::Observe(job)) = &mut self.job {
                 job.survey = Some(survey);
             }

@@ -29,13 +29,13 @@ pub(super) struct RecoverJob {
 impl Connection {
     /// Begins it.
     pub(super) fn recover(&mut self, turn: &mut Turn<'_>, node: NodeId, origin: Origin) {
-        if !turn.shared.config.nodes.contains(&node) {
-            let known: Vec<_> = turn.shared.config.nodes.iter().map(|node| node.0.to_string()).collect();
+        if !turn.shared.nodes.contains(&node) {
+            let known: Vec<_> = turn.shared.nodes.iter().map(|node| node.0.to_string()).collect();
             let message = format!("node {} is no node of this cluster", node.0);
             let error = SqlError::new(SqlState::UNDEFINED_OBJECT, message);
             return self.fail(turn, error.hint(format!("Its nodes are {}: see system.nodes.", known.join(", "))));
         }
-        let survey = self.ask_nodes(turn, Wanted::default(), turn.shared.config.nodes.clone(), Vec::new());
+        let survey = self.ask_nodes(turn, Wanted::default(), turn.shared.nodes.clone(), Vec::new());
         let job = RecoverJob { node, origin, survey, asked: Vec::new(), notices: Vec::new() };
         self.job = Some(Job::Recover(Box::new(job)));
         self.look_at_survey(turn);

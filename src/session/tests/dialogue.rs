@@ -302,7 +302,12 @@ impl Dialogue {
             partition: Some(PartitionId(1)),
             text: "node 2 leads partition 1 in era 4".to_owned(),
         };
-        let about = About { version: "1".to_owned(), sql_address: format!("h{node}:5433"), http_address: None };
+        let about = About {
+            cluster: "orrery".to_owned(),
+            version: "1".to_owned(),
+            sql_address: format!("h{node}:5433"),
+            http_address: None,
+        };
         WorkerFacts {
             node,
             worker: WorkerId(0),
@@ -313,6 +318,7 @@ impl Dialogue {
             about: Arc::new(about),
             session_count: 1,
             replicas: vec![replica(0), replica(1)],
+            moves: Vec::new(),
             directory: ask.wanted.directory.then(|| self.cluster.directory()),
             sessions: self.gateway.sessions().filter(|_| ask.wanted.sessions && node == NodeId(1)).collect(),
             events: if ask.wanted.events { vec![event] } else { Vec::new() },

@@ -28,10 +28,10 @@ impl Words<'_> {
         Ok(Some(change))
     }
 
-    /// `ADD NODE 'host:port' [ID n] [ZONE z] [WEIGHT n] [PRIORITY n]`.
+    /// `ADD NODE 'host:port' [ID n] [ZONE z] [WEIGHT n] [PRIORITY n] [TOKEN 'hex']`; a node that registers itself draws the token.
     fn add_node(&mut self) -> Result<Change, SqlError> {
         let address = self.literal()?;
-        let (mut id, mut zone, mut weight, mut priority) = (None, None, None, None);
+        let (mut id, mut zone, mut weight, mut priority, mut token) = (None, None, None, None, None);
         while self.at < self.tokens.len() {
             if id.is_none() && self.accept("id") {
                 id = Some(self.node()?);
@@ -41,6 +41,9 @@ impl Words<'_> {
                 weight = Some(self.whole()?);
             } else if priority.is_none() && self.accept("priority") {
                 priority = Some(self.whole()?);
+            } else if token.is_none() && self.accept("token") {
+                let text = self.literal()?;
+                token = Some(u128::from_str_radix(&text, 16).map_err(|_| self.error())?);
             } else {
                 return Err(self.error());
             }
@@ -51,7 +54,7 @@ impl Words<'_> {
             zone: zone.unwrap_or_default(),
             weight: weight.unwrap_or(1),
             priority: priority.unwrap_or(0),
-            token: 0,
+            token: token.unwrap_or(0),
         })
     }
 

@@ -67,7 +67,7 @@ fn after(floor: (u64, u64), member: Shown) -> Shown {
 
 /// Shows members one after another, as (node, member), and tells who objected.
 fn objection(steps: &[(usize, Shown)]) -> Option<&'static str> {
-    let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1 });
+    let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1, spares: 0 });
     let mut trace = Trace::new(0);
     steps
         .iter()
@@ -193,7 +193,7 @@ fn a_state_is_lost_only_with_its_disk() {
     let lacking = Shown { status: Status { lacks_state: true, ..whole.status }, ..whole.clone() };
     let committed = shown(Role::Follower, 1, &[(1, 1), (1, 2)], 2);
     assert_eq!(objection(&[(1, committed), (0, lacking.clone())]), Some("state-kept"));
-    let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1 });
+    let mut checker = ClusterChecker::new(&Cluster { nodes: 3, partitions: 0, workers: 1, spares: 0 });
     let checked = checker.after(0, 0, 0, true, &lacking, &mut Trace::new(0));
     assert!(checked.err().is_none_or(|violation| violation.checker != "state-kept"));
 }

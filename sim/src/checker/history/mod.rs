@@ -6,6 +6,7 @@
 
 mod agree;
 mod claims;
+mod directory;
 mod durable;
 mod exactly_once;
 mod indexes;
@@ -58,6 +59,7 @@ pub const CHECKERS: &[&dyn Checker] = &[
     &values::ValuesOnce,
     &served::RequestsServed,
     &steady::KeepsAnswering,
+    &directory::DirectorySound,
 ];
 
 /// What a checker found.

@@ -1,0 +1,189 @@
+//! How a node comes into a cluster that there is: it asks a member, as any client would, to be registered, and is told its number,
+//! the cluster's settings and where the other nodes listen. What it was told it keeps in a file, for its later starts: the member
+//! that it asked need not be there then.
+//!
+//! It registers itself under a token that it has drawn, so that asking again is asking for the same.
+
+use super::directory::DataDirectory;
+use super::{Failure, NodeOptions};
+use crate::client::{Client, Rows, Target};
+use crate::env::tokio::{Members, os_random};
+use crate::types::NodeId;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Name of the file.
+pub const FILE: &str = "orrery.peers";
+/// Members are asked for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Each is given this long.
+const ONE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is looked whether other nodes have come or gone.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What a member has told.
+struct Told {
+    node: NodeId,
+    cluster: String,
+    partitions: u32,
+    nodes: BTreeMap<NodeId, String>,
+}
+
+/// Completes what the node is started with: from its directory if it belongs to the cluster already, else by asking `members`,
+/// one after the other.
+///
+/// # Errors
+/// When nobody takes it in, with the reason of the last one asked.
+pub fn join(mut options: NodeOptions, members: &[String]) -> Result<NodeOptions, Failure> {
+    let Some(address) = options.peer.clone() else {
+        return Err(Failure::usage("--join needs --peer: the address at which the other nodes reach this one"));
+    };
+    let directory = DataDirectory::open(&options.data)?;
+    let known = directory.identity.clone();
+    if let Some(known) = &known {
+        if !known.joined {
+            return Err(Failure::usage(format!(
+                "{} is of a node that the cluster was formed of: start it with --nodes, or choose another directory with --data",
+                options.data.display()
+            )));
+        }
+        let nodes = directory.read(FILE).and_then(|text| parse(&text));
+        if let Some(nodes) = nodes {
+            (options.node, options.cluster) = (known.node, known.cluster.clone());
+            (options.partitions, options.nodes, options.joined) = (Some(known.partitions), nodes, true);
+            return Ok(options);
+        }
+    }
+    let random = os_random().map_err(|error| Failure::broken(format!("the system gives no dice: {error}")))?;
+    let drawn = u128::from_le_bytes(random[..16].try_into().expect("half of 32 is 16"));
+    let token = known.as_ref().map_or(drawn, |known| known.log);
+    let told = ask(members, &address, token)?;
+    if let Some(known) = known.filter(|known| known.node != told.node) {
+        return Err(Failure::usage(format!(
+            "{} belongs to node {}, and the cluster knows this node as {}: start with an empty directory",
+            options.data.display(),
+            known.node.0,
+            told.node.0
+        )));
+    }
+    directory.write(FILE, &shown(&told.nodes))?;
+    (options.node, options.cluster, options.partitions) = (told.node, told.cluster, Some(told.partitions));
+    (options.nodes, options.joined, options.token) = (told.nodes, true, Some(token));
+    Ok(options)
+}
+
+fn ask(members: &[String], address: &str, token: u128) -> Result<Told, Failure> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut reason = String::new();
+        for member in members {
+            match ask_one(member, address, token) {
+                Ok(told) => return Ok(told),
+                // What the cluster has decided does not change by asking again.
+                Err(crate::client::Failure::Server(report))
+                    if !report.code.starts_with("57") && report.code != "40003" =>
+                {
+                    let hint = report.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
+                    return Err(Failure::usage(format!(
+                        "{member} does not take this node in: {}{hint}",
+                        report.message
+                    )));
+                }
+                Err(why) => reason = format!("{member}: {why}"),
+            }
+        }
+        if Instant::now() >= until {
+            return Err(Failure::broken(format!("no member takes this node in: {reason}")));
+        }
+        tracing::info!("no member has taken this node in yet ({reason}); trying again");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn ask_one(member: &str, address: &str, token: u128) -> Result<Told, crate::client::Failure> {
+    let malformed = || crate::client::Failure::Lost("its answer makes no sense".to_owned());
+    let (host, port) = member.rsplit_once(':').ok_or_else(malformed)?;
+    let target = Target {
+        host: host.to_owned(),
+        port: port.parse().map_err(|_| malformed())?,
+        user: "orrery".to_owned(),
+        database: "orrery".to_owned(),
+        application: "orrery start",
+    };
+    let mut client = Client::connect(&target, ONE)?;
+    client.rows(&format!("ADD NODE '{}' TOKEN '{token:032x}'", address.replace('\'', "''")), ONE)?;
+    let settings = client.rows("SELECT name, value FROM system.cluster", ONE)?;
+    let setting =
+        |name: &str| settings.rows.iter().find(|row| field(row, 0) == name).map(|row| field(row, 1).to_owned());
+    let nodes = client.rows("SELECT node, peer_address FROM system.nodes WHERE peer_address IS NOT NULL", ONE)?;
+    let nodes = listed(&nodes).ok_or_else(malformed)?;
+    let node = nodes.iter().find(|(_, known)| *known == address).map(|(node, _)| *node).ok_or_else(malformed)?;
+    Ok(Told {
+        node,
+        cluster: setting("name").ok_or_else(malformed)?,
+        partitions: setting("partitions").and_then(|number| number.parse().ok()).ok_or_else(malformed)?,
+        nodes,
+    })
+}
+
+fn field(row: &[Option<String>], at: usize) -> &str {
+    row.get(at).and_then(Option::as_deref).unwrap_or_default()
+}
+
+fn listed(rows: &Rows) -> Option<BTreeMap<NodeId, String>> {
+    rows.rows.iter().map(|row| Some((NodeId(field(row, 0).parse().ok()?), field(row, 1).to_owned()))).collect()
+}
+
+/// The file's text: a line for each node.
+fn shown(nodes: &BTreeMap<NodeId, String>) -> String {
+    nodes.iter().fold(String::new(), |mut text, (node, address)| {
+        let _ = writeln!(text, "{}={address}", node.0);
+        text
+    })
+}
+
+fn parse(text: &str) -> Option<BTreeMap<NodeId, String>> {
+    let line = |line: &str| {
+        let (node, address) = line.split_once('=')?;
+        Some((NodeId(node.parse().ok()?), address.to_owned()))
+    };
+    text.lines().map(line).collect::<Option<BTreeMap<_, _>>>().filter(|nodes| !nodes.is_empty())
+}
+
+/// Keeps the file up to date with what the workers learn.
+pub(super) async fn keep(data: std::path::PathBuf, node: NodeId, address: String, members: Arc<Members>) {
+    let mut kept = String::new();
+    loop {
+        tokio::time::sleep_until(tokio::time::Instant::now() + LOOK).await;
+        let mut nodes = members.addresses();
+        if nodes.is_empty() {
+            continue;
+        }
+        nodes.insert(node, address.clone());
+        let text = shown(&nodes);
+        if text != kept {
+            match super::directory::write_atomically(&data, FILE, text.as_bytes()) {
+                Ok(()) => kept = text,
+                Err(error) => tracing::warn!("{FILE} cannot be written: {error}"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let nodes = BTreeMap::from([(NodeId(1), "a:1".to_owned()), (NodeId(7), "[::1]:5434".to_owned())]);
+        assert_eq!(shown(&nodes), "1=a:1\n7=[::1]:5434\n");
+        assert_eq!(parse(&shown(&nodes)), Some(nodes));
+        for text in ["", "1", "x=a:1", "1=a:1\nrubbish"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}
