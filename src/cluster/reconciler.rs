@@ -18,6 +18,8 @@
 //! - While it is paused nothing is begun, and what is half done is left as it is; a joint change completes itself.
 //!
 //! # Caveats
+//! - A replica may know a later configuration than its group has: one that was begun, reached it, and was lost with its leader. That
+//!   configuration's number alone would keep it for ever; an entry of a later era that is chosen tells that it is void.
 //! - A report is moments old. What it is used for is either protected by the configuration's number or asked again at the
 //!   group's leader.
 //! - A node that never catches up (it is down) holds its group's move, and one of the places of those that may be on the move. The
@@ -55,6 +57,8 @@ pub struct Held {
     pub partition: PartitionId,
     /// The configuration that it knows.
     pub configuration: u64,
+    /// Era of the last entry of its log.
+    pub last_era: Era,
     /// What it knows as the leader of the group; `None`: it does not lead.
     pub group: Option<Group>,
 }
@@ -66,7 +70,7 @@ pub struct Group {
     pub era: Era,
     /// Who belongs to it.
     pub membership: Membership,
-    /// Nothing is under way.
+    /// Nothing is under way, and an entry of the leader's era is chosen.
     pub settled: bool,
     /// Other members that can be reached and hold what was committed a moment ago.
     pub caught_up: Vec<NodeId>,
@@ -99,6 +103,8 @@ pub enum Step {
     Drop {
         /// The group's configuration, to which the node does not belong. A replica that knows a later one is not meant.
         configuration: u64,
+        /// Nor one that has an entry of this era or a later one, in which that configuration is chosen.
+        era: Era,
     },
 }
 
@@ -154,13 +160,16 @@ impl MoveState {
     }
 }
 
+/// Of each replica the configuration that it knows, and the era of its last entry.
+type Holding = BTreeMap<PartitionId, (u64, Era)>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Reconciler {
     interval: Duration,
     groups: BTreeMap<PartitionId, Seen>,
-    /// Who has a replica of what, as last reported, with the configuration that it knows.
-    held: BTreeMap<(NodeId, WorkerId), (Instant, BTreeMap<PartitionId, u64>)>,
+    /// Who has a replica of what, as last reported.
+    held: BTreeMap<(NodeId, WorkerId), (Instant, Holding)>,
     /// The directory that each node knows.
     informed: BTreeMap<(NodeId, WorkerId), u64>,
     /// What was said last about a partition to a node, and when.
@@ -192,7 +201,7 @@ impl Reconciler {
     pub fn report(&mut self, now: Instant, report: Report) {
         let Report { node, worker, directory, replicas } = report;
         self.informed.insert((node, worker), directory);
-        let held = replicas.iter().map(|held| (held.partition, held.configuration)).collect();
+        let held = replicas.iter().map(|held| (held.partition, (held.configuration, held.last_era))).collect();
         self.held.insert((node, worker), (now, held));
         for Held { partition, group, .. } in replicas {
             let Some(group) = group else { continue };
@@ -255,15 +264,18 @@ impl Reconciler {
             if now.since(*at) > self.patience() {
                 continue;
             }
-            for (partition, known) in held {
+            for (partition, (known, last_era)) in held {
                 let wanted = directory.placement(*partition).is_some_and(|placement| placement.includes(*node));
                 let Some(seen) = self.seen(now, *partition).filter(|_| !wanted) else { continue };
-                let Group { membership, settled, .. } = &seen.group;
+                let Group { membership, settled, era, .. } = &seen.group;
+                // A later configuration that it knows may be one that was never chosen.
+                let overtaken = membership.id >= *known || last_era < era;
                 // Planted 187: whoever is not wanted drops what it has, though its group still counts on it.
                 let left = !membership.contains(*node) || planted!(187);
-                if *settled && left && membership.id >= *known {
+                if *settled && left && overtaken {
                     sometimes!("cluster.replica_dropped");
-                    let step = Step::Drop { configuration: membership.id };
+                    sometimes!("cluster.replica_of_a_configuration_never_chosen_dropped", membership.id < *known);
+                    let step = Step::Drop { configuration: membership.id, era: *era };
                     orders.push(Order { node: *node, partition: *partition, step });
                 }
             }

@@ -375,7 +375,8 @@ pub struct Status {
     pub configuration: u64,
     /// A change of voters is half done.
     pub joint: bool,
-    /// The membership in force is known to be chosen, and not joint: nothing is under way.
+    /// The membership in force is known to be chosen, and not joint: nothing is under way. Who leads says so only when an entry of its
+    /// era is chosen: what others hold beyond its log never will be.
     pub settled: bool,
     /// This member has a voice in it.
     pub voter: bool,

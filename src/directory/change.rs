@@ -288,8 +288,17 @@ impl Directory {
     }
 
     fn drain(&mut self, node: NodeId, force: bool) -> Result<Applied, SqlError> {
-        if matches!(self.known(node)?.state, NodeState::Draining | NodeState::Drained) {
-            return Ok(Applied { node: Some(node), notice: Some(format!("node {} is being drained", node.0)) });
+        match self.known(node)?.state {
+            NodeState::Draining | NodeState::Drained => {
+                return Ok(Applied { node: Some(node), notice: Some(format!("node {} is being drained", node.0)) });
+            }
+            NodeState::Joining => {
+                // Drained and taken back it would be one that takes replicas, and nobody has ever heard it.
+                let message = format!("node {} has not come yet", node.0);
+                return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                    .hint("It has no replicas: REMOVE NODE takes it out of the directory."));
+            }
+            NodeState::Active | NodeState::Removed => {}
         }
         let notice = self.without(node, force)?;
         self.known(node)?.state = NodeState::Draining;

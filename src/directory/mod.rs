@@ -18,6 +18,8 @@
 //!
 //! # Caveats
 //! - A group that was formed on an even number of nodes keeps that many voters until `k_safety` is set.
+//! - Who is registered and has not come is not drained: taken back afterwards it would take replicas, and groups would wait for it for
+//!   ever. It did, where an operator named a number that no node had.
 //! - Forced changes are not undone by themselves: groups have fewer voters until there are nodes for them.
 
 mod change;

@@ -142,6 +142,20 @@ fn a_node_is_drained_then_removed_and_never_comes_back() {
 }
 
 #[test]
+fn who_has_never_come_is_not_drained_and_so_never_taken_back() {
+    let mut directory = formed(3);
+    make(&mut directory, join("new:1", 0)).unwrap();
+    let error = make(&mut directory, Change::Drain { node: NodeId(4), force: true }).unwrap_err();
+    assert_eq!(
+        (error.state, error.message.as_str()),
+        (SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "node 4 has not come yet")
+    );
+    make(&mut directory, Change::Activate { node: NodeId(4) }).unwrap();
+    assert_eq!(state(&directory, 4), "joining", "replicas wait for it to be heard");
+    make(&mut directory, Change::Remove { node: NodeId(4), force: false }).unwrap();
+}
+
+#[test]
 fn draining_can_be_taken_back() {
     let mut directory = formed(3);
     make(&mut directory, Change::Drain { node: NodeId(3), force: true }).unwrap();

@@ -41,9 +41,10 @@ pub trait Network {
     /// Sends a message. Never blocks; when the queue to the destination is full the message is dropped and counted.
     fn send(&mut self, to: Endpoint, payload: Bytes);
 
-    /// These are the other nodes of the cluster now, and where they listen for this one. An empty address: as was known before.
-    /// Who is not among them does not belong to the cluster any more. An environment that knows by itself does nothing.
-    fn peers(&mut self, _others: &[(NodeId, String)]) {}
+    /// These are the other nodes of the cluster now, as far as is known here, and where they listen for this one. An empty address:
+    /// as was known before. Those of the second list belonged to it, and never will again. An environment that knows by itself does
+    /// nothing.
+    fn peers(&mut self, _others: &[(NodeId, String)], _removed: &[NodeId]) {}
 
     /// What was sent so far should leave before this event ends, because something long follows. A hint: nothing rests on it.
     fn flush(&mut self) {}

@@ -341,7 +341,7 @@ impl Worker {
             self.stats.malformed_frames += 1;
             return;
         };
-        if self.phase == Phase::Recovering || !self.is_peer(frame.node) {
+        if self.phase == Phase::Recovering || self.was_removed(frame.node) {
             return;
         }
         let latest = self.peers.entry((frame.node, frame.worker)).or_default();

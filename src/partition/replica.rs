@@ -401,6 +401,12 @@ impl Replica {
         self.consensus.status()
     }
 
+    /// Era of the last entry of its log.
+    #[must_use]
+    pub fn last_era(&self) -> Era {
+        self.consensus.position(self.consensus.status().last).map_or(Era(0), |last| last.era)
+    }
+
     /// Nodes that it waits for before it can be a member of its group.
     #[must_use]
     pub fn awaited(&self) -> Vec<NodeId> {

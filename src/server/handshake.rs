@@ -41,8 +41,8 @@ impl Expected {
         if hello.from == self.node {
             return Some(format!("node {} is this node: two nodes have the same id", hello.from.0));
         }
-        if !self.members.contains(hello.from) {
-            return Some(format!("node {} does not belong to this cluster", hello.from.0));
+        if self.members.was_removed(hello.from) {
+            return Some(format!("node {} was removed from this cluster", hello.from.0));
         }
         None
     }

@@ -4,6 +4,12 @@
 //!
 //! It registers itself under a token that it has drawn, so that asking again is asking for the same.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "an edge: it waits in real time, before there is a worker"
+)]
+
 use super::directory::DataDirectory;
 use super::{Failure, NodeOptions};
 use crate::client::{Client, Rows, Target};

@@ -1,7 +1,10 @@
 //! Nodes that come and go while a cluster is at work: real processes, each asked and told by SQL.
 
 use crate::node::{Node, free_address};
+use crate::sql::connect;
 use orrery::client::{Client, Failure, Target};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,4 +68,122 @@ fn a_node_joins_takes_everything_over_and_the_first_one_goes() {
     let second = Node::start(second_data.path(), &joining);
     until(&second, "SELECT count(*) FROM t", &["5001"]);
     assert_eq!(second.stop(), Some(0));
+}
+
+/// Accounts of each teller, and what is on each in the beginning.
+const ACCOUNTS: i32 = 6;
+const BALANCE: i64 = 1000;
+
+/// Moves money about between accounts that nobody else touches, until it is told to go home. Nothing may fail. What is on the accounts.
+async fn teller(bank: tokio_postgres::Client, number: i32, over: Arc<AtomicBool>) -> (u64, Vec<i64>) {
+    let first = number * ACCOUNTS;
+    let text = "UPDATE account SET balance = balance + CASE id WHEN $1 THEN -1 ELSE 1 END WHERE id IN ($1, $2)";
+    let transfer = bank.prepare(text).await.unwrap();
+    let mut balances = vec![BALANCE; ACCOUNTS as usize];
+    let mut done = 0;
+    while !over.load(Ordering::Relaxed) {
+        let (from, to) = (done as i32 % ACCOUNTS, (done as i32 / ACCOUNTS + 1 + done as i32) % ACCOUNTS);
+        done += 1;
+        if from == to {
+            continue;
+        }
+        let changed = bank.execute(&transfer, &[&(first + from), &(first + to)]).await;
+        assert_eq!(changed.unwrap_or_else(|error| panic!("transfer {done} of teller {number}: {error:?}")), 2);
+        balances[from as usize] -= 1;
+        balances[to as usize] += 1;
+    }
+    (done, balances)
+}
+
+/// Replicas, or leaders, of each node that is to have some: all as many, to a tenth.
+fn balanced(node: &Node, of: &str, nodes: usize, all: usize) {
+    let text = format!("SELECT count(*) FROM system.replicas WHERE {of} GROUP BY node ORDER BY 1");
+    let end = Instant::now() + MOST;
+    let (least, most) = ((all / nodes) as f64 * 0.9, all.div_ceil(nodes) as f64 * 1.1);
+    loop {
+        let counts: Vec<f64> =
+            ask(node, &text).unwrap_or_default().iter().map(|count| count.parse().unwrap()).collect();
+        let even = counts.iter().all(|count| *count >= least && *count <= most);
+        if counts.len() == nodes && counts.iter().sum::<f64>() == all as f64 && even {
+            return;
+        }
+        assert!(Instant::now() < end, "{of}: {counts:?} on {nodes} nodes, and not {all} in equal shares");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
+fn three_nodes_become_five_and_three_again_and_nobody_at_the_bank_notices() {
+    let data: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
+    let peers: Vec<_> = (0..5).map(|_| free_address()).collect();
+    let list = (0..3).map(|place| format!("{}={}", place + 1, peers[place])).collect::<Vec<_>>().join(",");
+    let start = |place: usize, more: &[&str]| {
+        let flags = [&["--peer", peers[place].as_str(), "--http", "off", "--workers", "1"], more].concat();
+        Node::start(data[place].path(), &flags)
+    };
+    // Fifteen groups with the cluster's own: of their replicas and leaders three nodes and five can have equal shares.
+    let founder =
+        |place: usize| start(place, &["--id", &(place + 1).to_string(), "--nodes", &list, "--partitions", "14"]);
+    let founders: Vec<Node> = std::thread::scope(|scope| {
+        let founder = &founder;
+        let starting: Vec<_> = (0..3).map(|place| scope.spawn(move || founder(place))).collect();
+        starting.into_iter().map(|starting| starting.join().unwrap()).collect()
+    });
+    let tellers = 6;
+    until(&founders[1], "CREATE TABLE IF NOT EXISTS account (id int PRIMARY KEY, balance bigint NOT NULL)", &[]);
+    let filled =
+        format!("INSERT INTO account SELECT i, {BALANCE} FROM generate_series(0, {}) AS s(i)", tellers * ACCOUNTS - 1);
+    ask(&founders[1], &filled).unwrap();
+    ask(&founders[1], "ALTER CLUSTER SET max_moves = 4").unwrap();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let working: Vec<_> = (0..tellers)
+        .map(|number| {
+            // Whoever is at a node that goes says good-bye to it before: these stay.
+            let bank = runtime.block_on(connect(&founders[1 + number as usize % 2]));
+            runtime.spawn(teller(bank, number, Arc::clone(&over)))
+        })
+        .collect();
+
+    let member = founders[1].pg.to_string();
+    let come: Vec<Node> = (3..5).map(|place| start(place, &["--join", &member])).collect();
+    let active = ["active"; 5];
+    until(&founders[1], "SELECT membership FROM system.nodes ORDER BY node", &active);
+    balanced(&founders[1], "role IS NOT NULL", 5, 45);
+    balanced(&founders[1], "role = 'leader'", 5, 15);
+
+    for node in [1, 5] {
+        ask(&founders[1], &format!("DRAIN NODE {node}")).unwrap();
+    }
+    let gone = ["drained", "active", "active", "active", "drained"];
+    until(&founders[1], "SELECT membership FROM system.nodes ORDER BY node", &gone);
+    for node in [1, 5] {
+        ask(&founders[1], &format!("REMOVE NODE {node}")).unwrap();
+    }
+    let mut nodes = founders.into_iter().chain(come);
+    let (first, second, third, fourth, fifth) = (
+        nodes.next().unwrap(),
+        nodes.next().unwrap(),
+        nodes.next().unwrap(),
+        nodes.next().unwrap(),
+        nodes.next().unwrap(),
+    );
+    assert_eq!((first.stop(), fifth.stop()), (Some(0), Some(0)));
+    balanced(&second, "role IS NOT NULL", 3, 45);
+    balanced(&second, "role = 'leader'", 3, 15);
+
+    over.store(true, Ordering::Relaxed);
+    let mut expected = Vec::new();
+    for teller in working {
+        let (done, balances) = runtime.block_on(teller).expect("no transfer fails");
+        assert!(done > 0);
+        expected.extend(balances);
+    }
+    let balances = ask(&fourth, "SELECT balance FROM account ORDER BY id").unwrap();
+    assert_eq!(balances, expected.iter().map(i64::to_string).collect::<Vec<_>>());
+    assert_eq!(expected.iter().sum::<i64>(), i64::from(tellers * ACCOUNTS) * BALANCE);
+    for node in [second, third, fourth] {
+        assert_eq!(node.stop(), Some(0));
+    }
 }

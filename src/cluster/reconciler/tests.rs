@@ -67,7 +67,7 @@ impl Model {
                     caught_up: others().collect(),
                     lag: Vec::new(),
                 });
-                Some(Held { partition: *partition, configuration, group: told })
+                Some(Held { partition: *partition, configuration, last_era: Era(group.era), group: told })
             };
             let replicas = self.groups.iter().filter_map(held).collect();
             let (worker, directory) = (WorkerId(0), self.directory.version);
@@ -110,7 +110,7 @@ impl Model {
                 }
                 fit
             }
-            Step::Drop { configuration } => {
+            Step::Drop { configuration, .. } => {
                 let wanted = self.directory.placement(order.partition).unwrap().includes(order.node);
                 let known = group.replicas.get(&order.node).copied();
                 let drops = known.is_some_and(|known| known <= *configuration) && !wanted;

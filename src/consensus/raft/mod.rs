@@ -497,7 +497,11 @@ impl Consensus for Raft {
             },
             configuration: self.core.membership().id,
             joint: self.core.membership().is_joint(),
-            settled: self.core.configurations.is_settled(),
+            settled: self.core.configurations.is_settled()
+                && match &self.role {
+                    RoleState::Leader(leader) => self.core.log.committed() >= leader.first,
+                    _ => true,
+                },
             voter: self.core.membership().is_voter(self.core.settings.node),
         }
     }

@@ -189,8 +189,8 @@ impl Network for Shore {
         }
     }
 
-    fn peers(&mut self, others: &[(NodeId, String)]) {
-        self.settings.members.set(others);
+    fn peers(&mut self, others: &[(NodeId, String)], removed: &[NodeId]) {
+        self.settings.members.set(others, removed);
         for (node, address) in others {
             // What the operator has said at the start is newer than what the cluster remembers.
             let known = self.settings.peers.contains_key(node);
@@ -201,10 +201,8 @@ impl Network for Shore {
                 None => self.link_to(*node, address.clone()),
             }
         }
-        let gone: Vec<NodeId> =
-            self.link_of.keys().copied().filter(|node| !others.iter().any(|(other, _)| other == node)).collect();
-        for node in gone {
-            if let Some(place) = self.link_of.remove(&node) {
+        for node in removed {
+            if let Some(place) = self.link_of.remove(node) {
                 self.links[place].close();
             }
         }

@@ -8,13 +8,17 @@
 //!
 //! # Invariants
 //! - A replica that is dropped leaves a mark in the log: the node does not take itself for one that has never had it.
-//! - Whoever does not belong to the cluster is not listened to.
+//! - Who was removed from the cluster is not listened to.
+//!
+//! # Caveats
+//! - Who is not known here is listened to: it may have come lately, and lead what this node has to hear to learn of it. A node that
+//!   had slept through a joining took nothing from the newcomer, not even the directory that names it.
 
 use super::{MAX_HOPS, Worker};
 use crate::cluster::placement;
 use crate::cluster::reconciler::{Group, Held, Reconciler, Report, Step};
 use crate::consensus::{self, Role};
-use crate::directory::{Change, Directory};
+use crate::directory::{Change, Directory, NodeState};
 use crate::env::{Endpoint, Env, Port};
 use crate::node::durable::Found;
 use crate::node::wire::Body;
@@ -42,10 +46,9 @@ pub(super) struct Membership {
 }
 
 impl Worker {
-    /// Does this node belong to the cluster, as far as is known?
-    pub(super) fn is_peer(&self, node: NodeId) -> bool {
-        let directory = &self.membership.directory;
-        if directory.is_formed() { directory.member(node).is_some() } else { self.config.nodes.contains(&node) }
+    /// Was this node removed from the cluster, as far as is known?
+    pub(super) fn was_removed(&self, node: NodeId) -> bool {
+        self.membership.directory.nodes.get(&node).is_some_and(|known| known.state == NodeState::Removed)
     }
 
     /// How often is told what there is.
@@ -94,6 +97,7 @@ impl Worker {
         let held = |(partition, replica): (&PartitionId, &Replica)| Held {
             partition: *partition,
             configuration: replica.membership().id,
+            last_era: replica.last_era(),
             group: self.group(replica),
         };
         Report {
@@ -248,11 +252,13 @@ impl Worker {
                     self.events.info(wall, "hand_over", Some(partition), text);
                 }
             }
-            Step::Drop { configuration } => {
+            Step::Drop { configuration, era } => {
                 let wanted = self.membership.directory.placement(partition);
                 let wanted = wanted.is_some_and(|placement| placement.includes(self.config.node));
                 let leads = replica.status().role == Role::Leader;
-                if replica.membership().id <= configuration && !wanted && !leads {
+                // What it holds of a later one was cut off everywhere else: an entry of that leader's era is chosen.
+                let overtaken = replica.membership().id <= configuration || replica.last_era() < era;
+                if overtaken && !wanted && !leads {
                     let text = format!("partition {} has moved elsewhere: its replica here is dropped", partition.0);
                     self.events.info(wall, "replica_dropped", Some(partition), text);
                     self.drop_replica(partition);
@@ -278,7 +284,9 @@ impl Worker {
         let directory = &self.membership.directory;
         let others = directory.members().filter(|(node, _)| *node != self.config.node);
         let others: Vec<(NodeId, String)> = others.map(|(node, known)| (node, known.address.clone())).collect();
-        env.peers(&others);
+        let removed = directory.nodes.iter().filter(|(_, known)| known.state == NodeState::Removed);
+        let removed: Vec<NodeId> = removed.map(|(node, _)| *node).collect();
+        env.peers(&others, &removed);
         if let Some(gateway) = &mut self.gateway {
             gateway.directory(directory);
         }

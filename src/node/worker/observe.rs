@@ -106,7 +106,7 @@ impl Worker {
 
     /// A session somewhere asks this node.
     pub(super) fn asked(&mut self, now: Instant, wall: Timestamp, ask: &Ask) {
-        if !self.is_peer(ask.node) {
+        if self.was_removed(ask.node) {
             return;
         }
         if self.config.worker == WorkerId(0) && !ask.relayed {
