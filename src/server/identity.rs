@@ -22,7 +22,8 @@ use thiserror::Error;
 /// Version of the data directory's layout, and of what stands in its logs and checkpoints. 2: commands over several partitions.
 /// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
 /// over several partitions. 4: membership in hard states, logs and checkpoints; databases in the catalog. 5: promises in hard
-/// states; what is deferred travels with statements. What was written before is not read.
+/// states, and marks of replicas that were dropped; what is deferred travels with statements; nodes that have joined. What was written
+/// before is not read.
 pub const FORMAT: u32 = 5;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
@@ -204,7 +205,7 @@ mod tests {
     fn another_format_is_told_from_damage() {
         let text = identity().encode();
         assert_eq!(Identity::decode(&text.replace("format 5", "format 6")), Err(Unreadable::Newer(6)));
-        assert_eq!(Identity::decode(&text.replace("format 5", "format 3")), Err(Unreadable::Older(3)));
+        assert_eq!(Identity::decode(&text.replace("format 5", "format 4")), Err(Unreadable::Older(4)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
