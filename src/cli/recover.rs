@@ -8,6 +8,11 @@
 //! The files are copied, and a life begins on the copy. To the log of each partition it adds one record, of a new era, that makes
 //! this node its only member, with a hard state that agrees ([`consensus::alone`]); behind a hole in the log everything is void
 //! with it. The directory gets its name only when all that is durable, so that what a crash leaves is no directory of a node.
+//!
+//! # Caveats
+//! - Each partition's log is taken as it is. The order of commands over several partitions (kept by partition 0) is not brought into
+//!   line with what the others hold: if partition 0 lost its end, numbers are given again that others have seen, and if another one
+//!   lost what partition 0 has dropped, it waits for it for ever. So what comes out is for reading: it is said, and to be dumped.
 
 use super::offline::{self, Offline, PartitionFound};
 use crate::consensus::{self, Membership, Protocol};
@@ -88,10 +93,21 @@ fn survivor(path: &Path) -> Result<Survivor, Failure> {
         return Err(Failure::broken(format!("{shown}: its log cannot be used: {reason}: see `orrery check {shown}`")));
     }
     for (partition, found) in &partitions {
+        let number = partition.0;
         if found.lacks_state() {
-            let number = partition.0;
             let line = format!("{shown}: it does not hold the rows of partition {number}: see `orrery check {shown}`");
             return Err(Failure::broken(line));
+        }
+        // A log that took the place of a damaged one holds nothing before the group has taught it anew. A node that begins on
+        // such a log waits for others who know more, and there would be none.
+        let worker = offline::worker_of(&offline.identity, *partition);
+        let forgetful = workers.iter().any(|found| found.worker == worker && found.amnesia);
+        let taught = found.group.hard_state.as_ref().is_some_and(|hard| consensus::remembers(Protocol::Raft, hard));
+        if forgetful && !taught {
+            return Err(Failure::broken(format!(
+                "{shown}: its log was set aside as damaged in an earlier life, and partition {number} had not got it back from \
+                 the others: name another survivor, or a directory that was saved before"
+            )));
         }
     }
     Ok(Survivor { offline, partitions })
@@ -103,7 +119,10 @@ fn reach(found: &PartitionFound) -> (u64, u64) {
     let first_lost = group.damaged.map_or(u64::MAX, |hole| hole.first.0);
     let floor = group.floor.unwrap_or_default();
     let good = group.records.iter().rev().find(|record| record.index.0 < first_lost);
-    good.map_or((floor.era.0, floor.index.0), |record| (record.era.0, record.index.0))
+    let logged = good.map_or((floor.era.0, floor.index.0), |record| (record.era.0, record.index.0));
+    // The log may be damaged, or lost, before what a checkpoint covers.
+    let state = found.state.as_ref().map_or((0, 0), |(state, _)| (state.era.0, state.index.0));
+    if state.1 > logged.1 { state } else { logged }
 }
 
 /// The one that holds at least what each of the others does.
@@ -175,6 +194,11 @@ fn said(best: &Survivor, to: &Path) -> String {
             );
         }
     }
+    lines.push(
+        "partitions are not of one moment: a command over several of them may have come true in some only, and where partition 0 \
+         holds less than the others, or more, later ones may be taken for it: dump what is there, and load it into a new cluster"
+            .to_owned(),
+    );
     lines.join("\n")
 }
 
@@ -243,10 +267,14 @@ fn add_records<'a>(
             continue;
         }
         let known = found.state.as_ref().and_then(|(_, machine)| Membership::decode(machine.membership()?));
-        let (record, hard_state) = consensus::alone(Protocol::Raft, identity.node, &found.group, known.as_ref())
+        let state = found.state.as_ref().map(|(state, _)| *state);
+        let alone = consensus::alone(Protocol::Raft, identity.node, &found.group, state, known.as_ref())
             .map_err(|reason| format!("partition {}: {reason}", partition.0))?;
         ticket += 1;
-        wal.append(ticket, *partition, &[record], Some(hard_state));
+        if let Some(floor) = alone.begins {
+            wal.reset(ticket, *partition, floor, None);
+        }
+        wal.append(ticket, *partition, &[alone.record], Some(alone.hard_state));
     }
     wal.flush();
     let mut durable = 0;

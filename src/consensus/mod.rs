@@ -106,11 +106,23 @@ pub fn alone(
     protocol: Protocol,
     node: NodeId,
     group: &RecoveredGroup,
+    state: Option<Floor>,
     known: Option<&Membership>,
-) -> Result<(Record, Bytes), Unreadable> {
+) -> Result<Alone, Unreadable> {
     match protocol {
-        Protocol::Raft => raft::offline::alone(node, group, known),
+        Protocol::Raft => raft::offline::alone(node, group, state, known),
     }
+}
+
+/// What makes a member the only one of its group: see [`alone`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alone {
+    /// All of the log is void, and it begins after this.
+    pub begins: Option<Floor>,
+    /// To be appended.
+    pub record: Record,
+    /// Goes with it.
+    pub hard_state: Bytes,
 }
 
 /// What a member finds of its earlier lives.
