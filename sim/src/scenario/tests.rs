@@ -94,7 +94,7 @@ fn a_crash_waits_for_one_of_its_points_and_the_expected_kinds_exist() {
 
 #[test]
 fn what_a_scenario_does_not_name_differs_from_run_to_run() {
-    // The length of a run, what is asked of it, how patient it is, what executing takes, and what protects from overload (it can be
+    // The length of a run, what is asked of it, how patient it is, what executing takes, who waits to join, and what protects from overload (it can be
     // switched off to see what it is good for) are no knobs.
     let fixed = [
         "admission",
@@ -105,6 +105,7 @@ fn what_a_scenario_does_not_name_differs_from_run_to_run() {
         "leader_changes",
         "most_leader_changes",
         "restarts",
+        "spares",
         "statement",
         "uneven",
     ];
