@@ -8,15 +8,20 @@
 //! - A request is in the table from its execution until its session acknowledges it; then its number is below
 //!   `acked_below` and refused as stale. There is no third way out: nothing is evicted by count or time.
 //! - Numbers may be executed in any order (a later one overtaking an earlier is no duplicate).
+//! - That a request was refused is kept, whatever its size: [`Outcome::ResultNotKept`] means that it was executed. (Once an error with
+//!   a very long text was kept as that, and a retry was told that what had failed was executed.)
 
+use crate::partition::global::{GlobalOutcome, Vote};
 use crate::partition::message::Outcome;
 use crate::planted;
 use crate::storage::{Snapshot, Store};
-use crate::types::{RequestId, Sequence, SessionId, TreeId};
+use crate::types::{RequestId, Sequence, SessionId, SqlError, TreeId};
 use std::ops::Bound;
 
-/// Results larger than this are kept as [`Outcome::ResultNotKept`].
+/// Results larger than this are kept as [`Outcome::ResultNotKept`], and errors cut.
 pub const MAX_KEPT_OUTCOME_BYTES: usize = 64 << 10;
+/// What is left of the text of an error that is cut.
+const MAX_CUT_BYTES: usize = 1 << 10;
 
 /// `acked_below` (u64, little-endian) by session.
 const SESSIONS: TreeId = TreeId(0);
@@ -89,7 +94,7 @@ impl Dedup {
     pub fn record(&mut self, id: RequestId, outcome: &Outcome) {
         let mut bytes = encode(outcome);
         if bytes.len() > MAX_KEPT_OUTCOME_BYTES {
-            bytes = encode(&Outcome::ResultNotKept);
+            bytes = encode(&without_bulk(outcome));
         }
         let twice = self.store.put(OUTCOMES, &request_key(id), &bytes);
         assert!(!twice, "request {id} was executed twice");
@@ -133,6 +138,31 @@ impl Dedup {
     }
 }
 
+/// What is kept of an outcome that is too large.
+fn without_bulk(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Error { statement, error } => Outcome::Error { statement: *statement, error: cut(error) },
+        Outcome::Global(part) if !part.committed => {
+            let vote = match &part.vote {
+                Vote::Error { statement, error } => Vote::Error { statement: *statement, error: Box::new(cut(error)) },
+                Vote::Mismatch { error } => Vote::Mismatch { error: Box::new(cut(error)) },
+                other => other.clone(),
+            };
+            let refused = GlobalOutcome { vote, committed: false, results: Vec::new(), defined: None };
+            Outcome::Global(Box::new(refused))
+        }
+        _ => Outcome::ResultNotKept,
+    }
+}
+
+/// An error without what may be long.
+fn cut(error: &SqlError) -> SqlError {
+    let end = (0..=MAX_CUT_BYTES.min(error.message.len())).rev().find(|end| error.message.is_char_boundary(*end));
+    let mut cut = SqlError::new(error.state, &error.message[..end.unwrap_or(0)]);
+    cut.position = error.position;
+    cut
+}
+
 fn encode(outcome: &Outcome) -> Vec<u8> {
     postcard::to_stdvec(outcome).expect("an outcome is plain data, always encodable")
 }
@@ -164,6 +194,8 @@ fn request_key(id: RequestId) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partition::message::StatementResult;
+    use crate::types::{SqlState, Value};
 
     fn id(sequence: u64) -> RequestId {
         RequestId { session: SessionId { gateway: 1, counter: 1 }, sequence: Sequence(sequence) }
@@ -195,10 +227,40 @@ mod tests {
     #[test]
     fn a_result_too_large_is_remembered_as_executed() {
         let mut dedup = Dedup::default();
-        let notice =
-            crate::types::SqlError::new(crate::types::SqlState::DATA_EXCEPTION, "x".repeat(MAX_KEPT_OUTCOME_BYTES));
-        dedup.record(id(1), &Outcome::Error { statement: 0, error: notice });
+        let row = vec![Value::text("x".repeat(MAX_KEPT_OUTCOME_BYTES))];
+        let results = vec![StatementResult { affected: 1, rows: vec![row], suspended: false }];
+        dedup.record(id(1), &Outcome::Results(results.clone()));
         assert_eq!(dedup.look_up(id(1)), Seen::Executed(Outcome::ResultNotKept));
+        let part = GlobalOutcome { vote: Vote::Yes, committed: true, results, defined: None };
+        dedup.record(id(2), &Outcome::Global(Box::new(part)));
+        assert_eq!(dedup.look_up(id(2)), Seen::Executed(Outcome::ResultNotKept));
+    }
+
+    #[test]
+    fn an_error_too_large_is_remembered_as_an_error() {
+        let mut dedup = Dedup::default();
+        let long = "ü".repeat(MAX_KEPT_OUTCOME_BYTES);
+        let error = |text: &str| SqlError::new(SqlState::UNIQUE_VIOLATION, text).at(7);
+        let short = error(&long[..MAX_CUT_BYTES]);
+        let whole = error(&format!("a{long}")).detail(&long);
+        dedup.record(id(1), &Outcome::Error { statement: 3, error: whole.clone() });
+        let cut = error(&format!("a{}", &long[..MAX_CUT_BYTES - 2]));
+        assert_eq!(dedup.look_up(id(1)), Seen::Executed(Outcome::Error { statement: 3, error: cut }));
+        for (number, vote, kept) in [
+            (
+                2,
+                Vote::Error { statement: 1, error: Box::new(error(&long)) },
+                Vote::Error { statement: 1, error: Box::new(short.clone()) },
+            ),
+            (3, Vote::Mismatch { error: Box::new(error(&long)) }, Vote::Mismatch { error: Box::new(short.clone()) }),
+        ] {
+            let part = |vote| {
+                let part = GlobalOutcome { vote, committed: false, results: Vec::new(), defined: None };
+                Outcome::Global(Box::new(part))
+            };
+            dedup.record(id(number), &part(vote));
+            assert_eq!(dedup.look_up(id(number)), Seen::Executed(part(kept)), "refused, and known to be");
+        }
     }
 
     #[test]

@@ -60,8 +60,8 @@ impl Collecting {
         self.parts.values().any(|part| !part.committed)
     }
 
-    /// Does nobody say what it came to? One who does speaks for all of them: a command has one outcome. What is not kept may be a result,
-    /// and a refusal, too.
+    /// Does nobody say what it came to? One who does speaks for all of them: a command has one outcome. Of what has no large result
+    /// that says nothing: it would have been kept.
     pub(super) fn is_untold(&self) -> bool {
         self.lost && self.parts.is_empty()
     }
@@ -143,10 +143,8 @@ impl Connection {
         if collecting.is_refused() {
             return self.batch_refused(turn, job, collecting);
         }
-        if collecting.is_untold() {
-            return self.fail(turn, outcome_lost());
-        }
         if collecting.lost {
+            // A refusal would have been kept.
             return self.fail(turn, result_lost());
         }
         let (GlobalBody::Execute { statements, settings, .. } | GlobalBody::Read { statements, settings, .. }) =

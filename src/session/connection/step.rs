@@ -489,7 +489,7 @@ impl Connection {
     ) {
         debug_assert!(matches!(*collecting.body, GlobalBody::Commit { .. }), "a COMMIT was ordered");
         if collecting.is_untold() {
-            // Whoever votes against it with a very long error does not keep that either.
+            // There is no result that would be too large: whoever has not kept it has lost more than that.
             let error = if job.open.wrote { outcome_lost() } else { not_validated() };
             return self.commit_failed(turn, job, error);
         }
