@@ -585,6 +585,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/foreign_keys.toml",
     ),
     planted(
+        224,
+        "a follower is as far behind as the oldest thing that its leader remembers",
+        "ours: an operator is told what is not",
+        &["system-tables-sound"],
+        "scenarios/chaos/observed.toml",
+    ),
+    planted(
         161,
         "a decision ends whichever definition is under way, an earlier one's second copy too",
         "our own",

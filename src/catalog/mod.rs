@@ -12,11 +12,13 @@
 //!   that nobody can give ([`Column::drop_it`]), and no key, index or constraint uses it.
 
 mod database;
+mod replication;
 mod row;
 mod sequence;
 pub mod system;
 
 pub use database::{BUILT_IN_DATABASES, shown_schema, stored_schema};
+pub use replication::{Replication, ReplicationMode};
 pub use sequence::{ColumnSequences, Identity, Reset, Sequence};
 
 use crate::types::{CatalogVersion, DataType, TableId, TreeId, Value};
@@ -40,6 +42,8 @@ pub struct Catalog {
     pub next_tree: u32,
     /// Databases that exist besides [`BUILT_IN_DATABASES`].
     pub databases: Vec<String>,
+    /// What holds for tables that say nothing themselves.
+    pub replication: Replication,
 }
 
 /// A table.
@@ -72,6 +76,8 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// It is a sequence, and the one row of this relation its state.
     pub sequence: Option<Box<Sequence>>,
+    /// What it asks of the copies of its rows.
+    pub replication: Replication,
 }
 
 /// A FOREIGN KEY: rows of this table reference rows of another one, or of its own.
@@ -335,6 +341,7 @@ impl Table {
             placement: Placement::Hash,
             foreign_keys: Vec::new(),
             sequence: None,
+            replication: Replication::default(),
         }
     }
 

@@ -197,6 +197,9 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("digest", Text, "Digest of its rows at `executed`: replicas at the same position have the same."),
             ("suspicion", Int4, "How suspicious its leader's silence is, in thousandths: from 1000 on it asks whether it would be elected."),
             ("wanted", Text, "What the cluster wants there: `voter`, `learner`, `witness`; NULL: nothing."),
+            ("durable", Int8, "Position up to which its leader knows it to have the log on disk; NULL: no leader has answered."),
+            ("lag_bytes", Int8, "Bytes of the leader's log behind `durable`; NULL if some of that is in checkpoints only."),
+            ("lag_ms", Int8, "For how many milliseconds it has lacked something of the leader's log; 0: it lacks nothing."),
         ],
     },
     SystemTable {
@@ -257,6 +260,8 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("partition_key", Text, "Columns whose values decide the partition; NULL: none do."),
             ("placement", Text, "By what: `hash`, `range`, `replicated` (all rows are everywhere), `together` (all in one)."),
             ("description", Text, "Of system tables: what their rows are."),
+            ("replication", Int4, "Backups that hold a write before it is acknowledged; NULL: those of a quorum."),
+            ("replication_mode", Text, "When a write is acknowledged: `semi-sync`, when a quorum has it on disk."),
         ],
     },
 ];

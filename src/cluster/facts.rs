@@ -7,7 +7,7 @@
 use crate::cluster::reconciler::Move;
 use crate::consensus::Role;
 use crate::directory::Directory;
-pub use crate::partition::{FetchFacts, RecoveryFacts};
+pub use crate::partition::{FetchFacts, FollowerFacts, RecoveryFacts};
 use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -141,6 +141,8 @@ pub struct ReplicaFacts {
     pub suspicion: Option<u32>,
     /// What it lacks.
     pub recovery: RecoveryFacts,
+    /// How far its followers are behind, if it leads.
+    pub followers: Vec<FollowerFacts>,
 }
 
 /// A client session at one moment.

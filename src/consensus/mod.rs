@@ -252,6 +252,11 @@ pub trait Consensus: Send {
     /// begins after.
     fn position(&self, index: LogIndex) -> Option<Floor>;
 
+    /// Bytes of the entries behind this index; `None`: not all of them are held here.
+    fn bytes_behind(&self, _index: LogIndex) -> Option<u64> {
+        None
+    }
+
     /// A look at the log for the simulator's checkers: the era and a digest of the payload at `index`. `None` for what is
     /// not held, compacted entries among it.
     fn inspect(&self, index: LogIndex) -> Option<(Era, u64)>;

@@ -2,9 +2,11 @@
 
 mod global;
 mod keeping;
+mod lag;
 mod reading;
 
 pub use keeping::{Keep, KeepingConfig, RecoveryFacts};
+pub use lag::FollowerFacts;
 
 use crate::catalog::Catalog;
 use crate::consensus::{Change, Consensus, FollowerStatus, Membership, NotLeader, Ready, Refused, Role, Status};
@@ -24,6 +26,7 @@ use crate::types::{
 };
 use crate::{planted, sometimes};
 use keeping::Keeping;
+use lag::Ages;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -104,6 +107,8 @@ pub struct Replica {
     /// The last index at which a digest was taken.
     digested: LogIndex,
     leads: bool,
+    /// While it leads: how old what followers lack is.
+    ages: Ages,
     founders: Option<directory::Change>,
     rng: Rng,
     keeping: Keeping,
@@ -184,6 +189,7 @@ impl Replica {
             announced_digests: BTreeMap::new(),
             digested: LogIndex(0),
             leads: false,
+            ages: Ages::default(),
             founders: config.founders,
             rng: config.rng,
             output: ReplicaOutput::default(),
@@ -335,6 +341,7 @@ impl Replica {
     pub fn ready(&mut self, now: Instant, wall: Timestamp) -> Option<Ready> {
         self.ask_for_barrier(now);
         self.order_together(now, wall);
+        self.note_age(now);
         let Some(mut ready) = self.consensus.ready() else {
             // Execution comes last; and it may have something to propose.
             return if self.work(now, wall) { self.ready(now, wall) } else { None };
@@ -654,6 +661,7 @@ impl Replica {
         let led = std::mem::replace(&mut self.leads, role == Role::Leader);
         if led != self.leads {
             self.exchanges_begin(now);
+            self.ages = Ages::default();
         }
         if !led || self.leads {
             return;

@@ -13,7 +13,7 @@ use under_way::UnderWay;
 
 use crate::catalog::Catalog;
 use crate::consensus::Payload;
-use crate::directory::{Amendment, Directory};
+use crate::directory::{Amendment, Change, Directory};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
 use crate::partition::global::{Global, Memory, Sequencer, Showing};
@@ -26,8 +26,8 @@ use crate::partition::transaction::Fork;
 use crate::sql;
 use crate::storage::Store;
 use crate::types::{
-    CatalogVersion, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, TableId,
-    Timestamp, WorkerId,
+    CatalogVersion, GlobalNumber, Incarnation, LogIndex, NodeId, PartitionId, RequestId, Rng, SqlError, SqlState,
+    TableId, Timestamp, WorkerId,
 };
 use crate::{planted, sometimes};
 use bytes::Bytes;
@@ -603,6 +603,9 @@ impl StateMachine {
     }
 
     fn amend(&mut self, amendment: &Amendment) -> Outcome {
+        if let Some(error) = self.breaks_replication(&amendment.change) {
+            return Outcome::Error { statement: 0, error };
+        }
         let mut directory = Directory::clone(&self.directory);
         match directory.amend(amendment) {
             Ok(applied) => {
@@ -611,6 +614,19 @@ impl StateMachine {
             }
             Err(error) => Outcome::Error { statement: 0, error },
         }
+    }
+
+    /// Why tables ask for more replicas than such a change leaves, unless it is forced.
+    fn breaks_replication(&self, change: &Change) -> Option<SqlError> {
+        let Change::Safety { k, force: false } = change else { return None };
+        let (backups, table) = self.catalog.most_backups().filter(|(backups, _)| backups > k)?;
+        let whose = table.map_or_else(|| "the cluster".to_owned(), |table| format!("table \"{}\"", table.name));
+        let message = format!("{whose} asks for {backups} backups, and with k_safety = {k} a quorum has {k}");
+        sometimes!("partition.replication_kept");
+        Some(
+            SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .hint("Lower its replication first, or add FORCE."),
+        )
     }
 
     fn install_directory(&mut self, directory: Directory) {

@@ -82,7 +82,7 @@ pub(super) fn rows(table: &Table, sources: &Sources<'_>) -> Vec<Row> {
         "sequences" => sequences(sources),
         "sessions" => workers(sources).flat_map(sessions).collect(),
         "settings" => settings(sources),
-        "tables" => defined(sources).map(table_row).collect(),
+        "tables" => defined(sources).map(|table| table_row(sources.catalog, table)).collect(),
         _ => Vec::new(),
     }
 }
@@ -133,6 +133,8 @@ fn directory<'a>(sources: &'a Sources<'_>) -> Option<&'a Directory> {
 fn cluster(sources: &Sources<'_>) -> Vec<Row> {
     let Some(directory) = directory(sources) else { return Vec::new() };
     let cluster = workers(sources).next().map(|worker| worker.about.cluster.clone()).unwrap_or_default();
+    // As far as it is known here: an operator looks at this when the cluster partition does not answer, too.
+    let replication = sources.catalog.replication;
     let row = |(name, value, about): (&str, String, &str)| vec![text(name), text(value), text(about)];
     let settings = [
         ("k_safety", directory.k_safety().to_string(), "The loss of so many nodes is survived."),
@@ -143,6 +145,16 @@ fn cluster(sources: &Sources<'_>) -> Vec<Row> {
             "rebalancing",
             if directory.paused { "paused" } else { "on" }.to_owned(),
             "PAUSE REBALANCING stops moves, RESUME REBALANCING lets them go on.",
+        ),
+        (
+            "replication",
+            replication.backups.map_or_else(|| "default".to_owned(), |backups| backups.to_string()),
+            "Backups that hold a write before it is acknowledged, of tables that do not say it; default: a quorum's.",
+        ),
+        (
+            "replication_mode",
+            replication.mode.unwrap_or_default().to_string(),
+            "When a write is acknowledged, of tables that do not say it: `semi-sync`.",
         ),
         ("voters", directory.voters.to_string(), "Replicas of each partition that have a vote."),
     ];
@@ -280,12 +292,31 @@ fn replicas(sources: &Sources<'_>) -> Vec<Row> {
             if let Some((_, replica)) = known.iter().find(|(of, _)| *of == node) {
                 row.extend(replica_values(replica, committed));
             }
-            row.resize(width("replicas") - 1, Value::Null);
+            row.resize(width("replicas") - 4, Value::Null);
             row.push(optional_text(placement.and_then(|placement| placement.role(node))));
+            row.extend(behind(known, node));
             rows.push(row);
         }
     }
     rows
+}
+
+/// How far a replica is behind its leader, as that one sees it: position, bytes, milliseconds.
+fn behind(known: &[(NodeId, &ReplicaFacts)], node: NodeId) -> [Value; 3] {
+    let leaders = known.iter().filter(|(_, replica)| replica.role == Role::Leader);
+    let Some((leader, facts)) = leaders.max_by_key(|(_, replica)| replica.era) else {
+        return [Value::Null, Value::Null, Value::Null];
+    };
+    if *leader == node {
+        return [int8(facts.last.0), int8(0), int8(0)];
+    }
+    facts
+        .followers
+        .iter()
+        .find(|follower| follower.node == node)
+        .map_or([Value::Null, Value::Null, Value::Null], |follower| {
+            [int8(follower.matched.0), follower.bytes.map_or(Value::Null, int8), int8(follower.behind_ms)]
+        })
 }
 
 /// A replica is far behind from so many committed entries on that it has not executed: under load it is always a few behind.
@@ -436,9 +467,10 @@ fn names(table: &Table, columns: &[usize]) -> String {
     names.join(", ")
 }
 
-fn table_row(table: &Table) -> Row {
+fn table_row(catalog: &Catalog, table: &Table) -> Row {
     let key = |columns: &[usize]| if columns.is_empty() { Value::Null } else { text(names(table, columns)) };
     let description = SYSTEM_TABLES.iter().find(|known| table.is_system() && known.name == table.name);
+    let replication = (!table.is_system()).then(|| catalog.replication_of(table));
     vec![
         text(&table.schema),
         text(&table.name),
@@ -447,6 +479,8 @@ fn table_row(table: &Table) -> Row {
         key(if table.is_system() { &[] } else { &table.partition_key }),
         optional_text(table.placed_by()),
         optional_text(description.map(|known| known.description)),
+        replication.and_then(|replication| replication.backups).map_or(Value::Null, int4),
+        optional_text(replication.map(|replication| replication.mode.unwrap_or_default().name())),
     ]
 }
 

@@ -93,7 +93,8 @@ impl Cluster {
 
     fn defined(&mut self, statement: &sql::Parsed) -> Result<Answer, SqlError> {
         let settings = self.settings.clone();
-        let surroundings = Surroundings { settings: &settings, partitions: self.partitions(), now: super::NOW };
+        let surroundings =
+            Surroundings { settings: &settings, partitions: self.partitions(), now: super::NOW, replicas: None };
         let Definition { mut catalog, tag, notices, mut work } = sql::define(&self.catalog, statement, &surroundings)?;
         loop {
             self.install(catalog, &work)?;

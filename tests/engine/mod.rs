@@ -81,7 +81,7 @@ impl Engine {
 
     fn defined(&mut self, statement: &sql::Parsed) -> Result<(Catalog, Answer), SqlError> {
         let mut context = self.context();
-        let surroundings = Surroundings { settings: &self.settings, partitions: 1, now: NOW };
+        let surroundings = Surroundings { settings: &self.settings, partitions: 1, now: NOW, replicas: None };
         let Definition { catalog: mut next, tag, notices, mut work } =
             sql::define(&self.catalog, statement, &surroundings)?;
         let mut catalog = self.catalog.clone();

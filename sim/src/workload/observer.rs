@@ -46,7 +46,9 @@ impl Kind for Observer {
                 ("partitions", "SELECT partition, kind, leader, answering FROM system.partitions ORDER BY partition")
             }
             Observed::Replicas => {
-                ("replicas", "SELECT partition, node, role, era, executed, digest FROM system.replicas")
+                let text = "SELECT partition, node, role, era, executed, digest, durable, lag_bytes, lag_ms \
+                            FROM system.replicas";
+                ("replicas", text)
             }
             Observed::Sessions => ("sessions", "SELECT node, worker, pid, state FROM system.sessions"),
             Observed::Events => ("events", "SELECT node, worker, number, kind, text FROM system.events"),

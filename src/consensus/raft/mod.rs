@@ -514,6 +514,10 @@ impl Consensus for Raft {
         self.core.log.era_at(index).map(|era| Floor { index, era })
     }
 
+    fn bytes_behind(&self, index: LogIndex) -> Option<u64> {
+        self.core.log.bytes_behind(index)
+    }
+
     fn inspect(&self, index: LogIndex) -> Option<(Era, u64)> {
         let entry = self.core.log.entry(index)?;
         Some((entry.era, xxhash_rust::xxh3::xxh3_64(&entry.encoded)))

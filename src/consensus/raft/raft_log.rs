@@ -116,6 +116,12 @@ impl RaftLog {
         LogIndex(self.floor.index.0 + self.entries.len() as u64)
     }
 
+    /// Bytes of the entries behind this index; `None`: the log begins later.
+    pub(super) fn bytes_behind(&self, index: LogIndex) -> Option<u64> {
+        let behind = usize::try_from(index.0.checked_sub(self.floor.index.0)?).ok()?;
+        Some(self.entries.iter().skip(behind).map(|entry| entry.encoded.len() as u64).sum())
+    }
+
     /// The log begins after this.
     pub(super) fn floor(&self) -> Floor {
         self.floor

@@ -157,6 +157,7 @@ impl Worker {
                 pending: u32::try_from(replica.pending()).unwrap_or(u32::MAX),
                 suspicion: replica.suspicion(now),
                 recovery: replica.recovery(),
+                followers: replica.lags(now),
             }
         };
         let gateway = self.gateway.as_ref();

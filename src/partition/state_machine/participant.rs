@@ -451,7 +451,10 @@ impl StateMachine {
         let data = standing.global.participants.iter().filter(|(partition, _)| *partition != PartitionId::CLUSTER);
         let partitions = u32::try_from(data.count()).unwrap_or(u32::MAX);
         let Global { timestamp, seed, .. } = *standing.global;
-        let surroundings = sql::Surroundings { settings, partitions, now: timestamp };
+        // Of the others' replicas the cluster partition knows, and votes for all.
+        let formed = self.partition == PartitionId::CLUSTER && self.directory.is_formed();
+        let replicas = formed.then_some(self.directory.voters);
+        let surroundings = sql::Surroundings { settings, partitions, now: timestamp, replicas };
         let sql::Definition { mut catalog, tag, notices, mut work } = define(&self.catalog, text, &surroundings)?;
         let mut before = Arc::clone(&self.catalog);
         let mut round = 0;

@@ -68,7 +68,7 @@ impl Connection {
             return Err(SqlError::unsupported("ALTER INDEX … SET ACTIVE is said by the cluster itself"));
         }
         let (settings, partitions) = (self.settings.travelling(), turn.shared.config.partitions);
-        let surroundings = sql::Surroundings { settings, partitions, now: turn.wall };
+        let surroundings = sql::Surroundings { settings, partitions, now: turn.wall, replicas: None };
         sql::define(&turn.shared.catalog, statement, &surroundings).map(drop)
     }
 

@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, Fault};
 use super::render;
 use crate::cluster::facts::{
-    About, Ask, EventFacts, Facts, FetchFacts, Recover, RecoveryFacts, ReplicaFacts, WorkerFacts,
+    About, Ask, EventFacts, Facts, FetchFacts, FollowerFacts, Recover, RecoveryFacts, ReplicaFacts, WorkerFacts,
 };
 use crate::consensus::Role;
 use crate::env::ClientEvent;
@@ -293,6 +293,12 @@ impl Dialogue {
             digest: 0xabc,
             pending: 0,
             suspicion: (node != NodeId(2)).then_some(40),
+            followers: match node {
+                NodeId(2) => {
+                    vec![FollowerFacts { node: NodeId(1), matched: LogIndex(9), bytes: Some(300), behind_ms: 7 }]
+                }
+                _ => Vec::new(),
+            },
         };
         let event = EventFacts {
             number: 1,

@@ -9,6 +9,7 @@ mod foreign;
 mod index;
 mod names;
 mod placement;
+mod replication;
 mod sequence;
 mod table;
 mod work;
@@ -48,6 +49,8 @@ pub struct Surroundings<'a> {
     pub partitions: u32,
     /// `now()`: a column that is added with it as its default has this value in all rows that are there.
     pub now: Timestamp,
+    /// Replicas of each partition, if that is known here: the cluster partition does.
+    pub replicas: Option<u32>,
 }
 
 /// Applies a statement of [`super::Kind::Define`]. Pure.
@@ -55,12 +58,13 @@ pub struct Surroundings<'a> {
 /// # Errors
 /// What the definition has wrong, or conflicts with.
 pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings<'_>) -> Result<Definition, SqlError> {
-    let Surroundings { settings, partitions, now } = *surroundings;
+    let Surroundings { settings, partitions, now, replicas } = *surroundings;
     let mut next = Change {
         catalog: catalog.clone(),
         settings,
         text: &statement.text,
         partitions,
+        replicas,
         now,
         notices: Vec::new(),
         work: Work::default(),
@@ -69,11 +73,18 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
     };
     let tag = match statement.statement.as_deref() {
         None if statement.is_internal() => next.activate(&statement.text)?,
-        None => match (parse::sequence(&statement.text)?, parse::database(&statement.text)?) {
-            (Some(statement), _) => sequence::define(&mut next, &statement)?,
-            (None, Some(statement)) => database::define(&mut next, &statement)?,
-            (None, None) => placement::partition(&mut next)?,
-        },
+        None => {
+            let text = &statement.text;
+            if let Some(statement) = parse::sequence(text)? {
+                sequence::define(&mut next, &statement)?
+            } else if let Some(statement) = parse::database(text)? {
+                database::define(&mut next, &statement)?
+            } else if let Some(said) = parse::cluster_default(text)? {
+                next.cluster_default(&said)?
+            } else {
+                placement::partition(&mut next)?
+            }
+        }
         Some(Statement::Truncate(truncate)) => sequence::truncate(&mut next, truncate)?,
         Some(Statement::CreateTable(create)) => table::create(&mut next, create)?,
         Some(Statement::CreateIndex(create)) => index::create(&mut next, create)?,
@@ -115,6 +126,8 @@ struct Change<'a> {
     text: &'a str,
     /// Number of data partitions.
     partitions: u32,
+    /// Of each partition; `None`: it is not known here.
+    replicas: Option<u32>,
     now: Timestamp,
     notices: Vec<SqlError>,
     work: Work,

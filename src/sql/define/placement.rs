@@ -5,12 +5,14 @@
 //! CREATE TABLE … (…) PARTITION BY HASH (a, b);              -- hash of these
 //! CREATE TABLE … (…) PARTITION BY RANGE (a) WITH (split_at = '100, 200');
 //! CREATE TABLE … (…) WITH (replicated);                     -- everywhere
+//! CREATE TABLE … (…) WITH (replication = 1);                -- see `replication`
 //! PARTITION TABLE t ON COLUMN a;                            -- from now on hash of a; rows move
 //! ```
 //! Each partition looks at its own rows only. So a PRIMARY KEY holds in all of them exactly if rows with equal keys are in
 //! one place: it must contain the partition key. A UNIQUE that does not has a tree of owners besides (`sql::integrity`).
 
 use super::Change;
+use super::replication::Told;
 use crate::catalog::{IndexState, Placement, Table};
 use crate::sql::bind::{find_by_parts, fold};
 use crate::sql::parse::partition_table;
@@ -26,6 +28,7 @@ const MAX_SPLITS: usize = 1_000;
 pub(super) struct Options {
     pub(super) replicated: bool,
     split_at: Option<String>,
+    pub(super) replication: Told,
 }
 
 pub(super) fn options(options: &CreateTableOptions) -> Result<Options, SqlError> {
@@ -36,11 +39,10 @@ pub(super) fn options(options: &CreateTableOptions) -> Result<Options, SqlError>
         _ => return Err(SqlError::unsupported("these table options are not supported")),
     };
     for option in options {
-        let (name, value) = match option {
-            ast::SqlOption::KeyValue { key, value } => (fold(key), value_of(value)),
-            ast::SqlOption::Ident(key) => (fold(key), "true".to_owned()),
-            other => (other.to_string(), String::new()),
-        };
+        let (name, value) = self::option(option);
+        if told.replication.take(&name, &value)? {
+            continue;
+        }
         match name.as_str() {
             "replicated" => {
                 told.replicated = text::parse(&value, DataType::Bool, &TimeContext::default())
@@ -60,6 +62,15 @@ pub(super) fn options(options: &CreateTableOptions) -> Result<Options, SqlError>
         }
     }
     Ok(told)
+}
+
+/// A parameter and its value.
+pub(super) fn option(option: &ast::SqlOption) -> (String, String) {
+    match option {
+        ast::SqlOption::KeyValue { key, value } => (fold(key), value_of(value)),
+        ast::SqlOption::Ident(key) => (fold(key), "true".to_owned()),
+        other => (other.to_string(), String::new()),
+    }
 }
 
 fn value_of(value: &ast::Expr) -> String {

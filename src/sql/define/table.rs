@@ -68,6 +68,8 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
     let text = change.text;
     let at = |ident: &Ident, error: SqlError| error.at(character_position(text, ident.span.start));
     placement::place(&mut table, create.partition_by.as_deref(), &options, &at)?;
+    table.replication = options.replication.over(table.replication);
+    change.check_replication(table.replication)?;
     change.catalog.next_tree = next_tree;
     placement::own_keys(change, &mut table, false);
     placement::check_keys(&table, change.partitions)?;

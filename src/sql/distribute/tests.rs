@@ -51,7 +51,7 @@ const STATEMENTS: &[&str] = &[
 fn statements_are_divided() {
     let settings = Settings::default();
     let mut catalog = Catalog::default();
-    let surroundings = Surroundings { settings: &settings, partitions: 1, now: Timestamp(0) };
+    let surroundings = Surroundings { settings: &settings, partitions: 1, now: Timestamp(0), replicas: None };
     for table in TABLES {
         catalog = define(&catalog, &parse(table).unwrap()[0], &surroundings).unwrap().catalog;
     }
@@ -85,7 +85,7 @@ fn a_contribution_has_a_bound() {
     let settings = Settings::default();
     let empty = Catalog::default();
     let table = parse("CREATE TABLE t (k int PRIMARY KEY, v text)").unwrap();
-    let surroundings = Surroundings { settings: &settings, partitions: 1, now: Timestamp(0) };
+    let surroundings = Surroundings { settings: &settings, partitions: 1, now: Timestamp(0), replicas: None };
     let definition = define(&empty, &table[0], &surroundings).unwrap();
     let catalog = definition.catalog;
     let mut store = Store::new();

@@ -516,9 +516,8 @@ impl Prepared {
 
     /// Settles what follows from the changes where they were made. Alone (no share) the executor has all that matters.
     pub(in crate::sql) fn settle_here(&self, store: &mut Store, context: &mut Context) -> Result<(), SqlError> {
-        let Some((web, _)) =
-            self.woven().filter(|_| !context.together && !(context.changes.is_empty() && context.due.is_empty()))
-        else {
+        let nothing = context.changes.is_empty() && context.due.is_empty();
+        let Some((web, _)) = self.woven().filter(|_| !context.together && !nothing) else {
             return Ok(());
         };
         let here = context.share;

@@ -7,7 +7,47 @@ use crate::directory::{Alteration, Change};
 use crate::types::{NodeId, SqlError};
 use sqlparser::tokenizer::Token;
 
+/// What ALTER CLUSTER says of all tables that say nothing themselves: a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sql) struct ClusterDefault {
+    /// `replication`, `replication_mode`.
+    pub(in crate::sql) name: String,
+    pub(in crate::sql) value: String,
+}
+
+/// The statement of a text that is one of [`ClusterDefault`]; `None`: it is another.
+pub(in crate::sql) fn cluster_default(text: &str) -> Result<Option<ClusterDefault>, SqlError> {
+    let tokens = super::tokenize(text)?;
+    let tokens = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let mut words = Words { text, tokens, at: 1 };
+    if words.name_at(0).as_deref() != Some("alter") {
+        return Ok(None);
+    }
+    words.cluster_default()
+}
+
 impl Words<'_> {
+    /// `ALTER CLUSTER SET {replication = n | replication_mode = mode | … = DEFAULT}`; `None` if it is something else.
+    pub(super) fn cluster_default(&mut self) -> Result<Option<ClusterDefault>, SqlError> {
+        let start = self.at;
+        if self.accept("cluster") && self.accept("set") {
+            let name = self.name()?;
+            if ["replication", "replication_mode"].contains(&name.as_str()) {
+                self.to();
+                let number = self.tokens.get(self.at).map(|token| &token.token);
+                let value = if let Some(Token::Number(number, _)) = number {
+                    self.at += 1;
+                    number.clone()
+                } else {
+                    self.word_or_string()?
+                };
+                return Ok(Some(ClusterDefault { name, value }));
+            }
+        }
+        self.at = start;
+        Ok(None)
+    }
+
     /// What follows the first word of such a statement; `None` if it is something else.
     pub(super) fn administer(&mut self, first: &str) -> Result<Option<Change>, SqlError> {
         let start = self.at;

@@ -14,6 +14,7 @@ mod storage;
 mod text;
 mod utility;
 
+pub(in crate::sql) use administer::{ClusterDefault, cluster_default};
 pub use copy::{Copy, CopyFormat};
 pub(in crate::sql) use database::{Database, database};
 pub use kind::{Constraints, Discard, Kind, Modes, SetScope, SetValue, Transaction};

@@ -1,6 +1,7 @@
 //! What follows the columns in CREATE TABLE, as `sqlparser` wants it: it knows WITH before PARTITION BY only, where
 //! PostgreSQL has them the other way round, and wants a value for every parameter, where one without is true. And ALTER INDEX
-//! without the IF EXISTS that it does not know; `define` looks for that in the text.
+//! without the IF EXISTS that it does not know; `define` looks for that in the text. WITH REPLICATION = 2 without parentheses
+//! is as operators write it elsewhere.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -30,7 +31,32 @@ pub(super) fn rearranged(text: &str, mut tokens: Vec<TokenWithSpan>) -> Vec<Toke
         return tokens;
     }
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    with_first(with_values(tokens))
+    with_first(with_values(with_parentheses(tokens)))
+}
+
+/// `WITH REPLICATION = 2, REPLICATION_MODE = 'async'` as `WITH (…)`.
+fn with_parentheses(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let named = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.to_ascii_lowercase().starts_with("replicat"));
+    let Some(begin) = tokens.windows(2).position(|pair| is(&pair[0], Keyword::WITH) && named(&pair[1])) else {
+        return tokens;
+    };
+    // Each is a name, or a name with a value.
+    let mut end = begin + 1;
+    loop {
+        end += 1;
+        if tokens.get(end).is_some_and(|token| token.token == Token::Eq) {
+            end = (end + 2).min(tokens.len());
+        }
+        if tokens.get(end).is_none_or(|token| token.token != Token::Comma) || tokens.get(end + 1).is_none() {
+            break;
+        }
+        end += 1;
+    }
+    let sign = |token: Token, at: usize| TokenWithSpan { token, span: tokens[at].span };
+    let (open, close) = (sign(Token::LParen, begin), sign(Token::RParen, end - 1));
+    tokens.insert(end, close);
+    tokens.insert(begin + 1, open);
+    tokens
 }
 
 /// Options of `AS IDENTITY (…)` in the one order in which `sqlparser` takes them.

@@ -50,6 +50,7 @@ pub(super) fn parse(text: &str, tokens: &[TokenWithSpan]) -> Result<Option<Kind>
             let name = words.name()?;
             Kind::Deallocate { name: (!all).then_some(name) }
         }
+        "alter" if words.cluster_default()?.is_some() => Kind::Define,
         "add" | "alter" | "drain" | "activate" | "remove" | "pause" | "resume"
             if let Some(change) = words.administer(&first)? =>
         {

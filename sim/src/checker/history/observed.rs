@@ -1,5 +1,6 @@
 //! `system-tables-sound`: what the cluster tells of itself holds together, whoever asks, and whoever is dead or cut off: the same
-//! nodes, partitions and replicas in every answer, none twice, and at most one leader of a partition in an era.
+//! nodes, partitions and replicas in every answer, none twice, and at most one leader of a partition in an era; and who lacks nothing
+//! of its leader's log has lacked it for no time.
 
 use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
@@ -66,7 +67,7 @@ impl<'a> Known<'a> {
             Observed::Nodes if !rows.iter().any(|row| field(row, 1) == "up") => {
                 Err(("nobody-answers", "no node is up, not even the one that says so".to_owned()))
             }
-            Observed::Replicas => rows.iter().try_for_each(|row| self.lead(row)),
+            Observed::Replicas => rows.iter().try_for_each(|row| self.lead(row).and_then(|()| keeps_up(row))),
             _ => Ok(()),
         }
     }
@@ -83,6 +84,16 @@ impl<'a> Known<'a> {
         }
         Err(("two-leaders", format!("nodes {leader} and {node} both lead partition {partition} in era {era}")))
     }
+}
+
+/// Behind that: executed, digest, durable, bytes and milliseconds that it lacks.
+fn keeps_up(row: &Row) -> Judgement {
+    let (partition, node, bytes, age) = (field(row, 0), field(row, 1), field(row, 7), field(row, 8));
+    if bytes == "0" && age != "0" {
+        let message = format!("node {node} lacks nothing of partition {partition}, and has for {age} ms");
+        return Err(("lacks-nothing", message));
+    }
+    Ok(())
 }
 
 fn field(row: &Row, at: usize) -> &str {

@@ -20,7 +20,7 @@ pub(super) use key::promote;
 pub(super) use rename::index;
 
 use super::names::Names;
-use super::{Change, TableWork, placement, quoted};
+use super::{Change, TableWork, placement, quoted, replication};
 use crate::catalog::Table;
 use crate::sql::bind::{self, find_table, fold};
 use crate::sql::expr::Expr;
@@ -124,6 +124,10 @@ impl<'c, 'a> Alteration<'c, 'a> {
                 self.drop_constraint(name, *if_exists, cascade)
             }
             Operation::ValidateConstraint { name } => self.validate(name),
+            Operation::SetOptionsParens { options } => {
+                self.table.replication = replication::of_options(options)?.over(self.table.replication);
+                self.change.check_replication(self.table.replication)
+            }
             Operation::RenameTable { .. } | Operation::RenameColumn { .. } | Operation::RenameConstraint { .. } => {
                 // In PostgreSQL's grammar it has no place there.
                 Err(SqlError::new(SqlState::SYNTAX_ERROR, "RENAME cannot be combined with other actions")
