@@ -53,7 +53,8 @@ fn key(dice: &mut Dice) -> usize {
 /// row and several at the end.
 fn statement(dice: &mut Dice) -> String {
     let (a, b, c) = (key(dice), number(dice, 12), number(dice, 12));
-    match dice.roll(30) {
+    let u = number(dice, 20);
+    match dice.roll(35) {
         0..=2 => format!("INSERT INTO p VALUES ({a}, {b}, 1), ({}, {c}, 2)", a + 1),
         3..=5 => format!("INSERT INTO c VALUES ({a}, {b}, {c}, {})", number(dice, 20)),
         6 => format!("INSERT INTO d VALUES ({a}, {}, {b})", dice.roll(3)),
@@ -79,7 +80,29 @@ fn statement(dice: &mut Dice) -> String {
         26 => format!("UPDATE r SET id = {} WHERE id = {a}", key(dice)),
         27 => format!("UPDATE p SET g = g + 1 WHERE id < {a}"),
         28 => format!("INSERT INTO e SELECT id + {a}, id, p FROM c WHERE p < {a}"),
-        _ => format!("INSERT INTO c VALUES ({a}, {b}, NULL, NULL) ON CONFLICT (id) DO UPDATE SET p = {b}"),
+        29 => format!("INSERT INTO c VALUES ({a}, {b}, NULL, NULL) ON CONFLICT (id) DO UPDATE SET p = {b}"),
+        30 => format!(
+            "INSERT INTO c VALUES ({a}, {b}, NULL, {u}), ({}, {b}, NULL, {}) ON CONFLICT (u) DO UPDATE SET p = excluded.p \
+             WHERE c.id <> {c} RETURNING id, p, u",
+            a + 3,
+            number(dice, 20)
+        ),
+        31 => format!("INSERT INTO c VALUES ({a}, {b}, {c}, {u}) ON CONFLICT DO NOTHING RETURNING id, code"),
+        32 => format!(
+            "INSERT INTO p VALUES ({a}, {b}, 1), ({}, {c}, 2) ON CONFLICT (code) DO UPDATE SET g = p.g + excluded.g, \
+             code = p.code + 20 \
+             RETURNING id, code, g",
+            a + 1
+        ),
+        33 => format!(
+            "INSERT INTO d VALUES ({a}, {}, {b}), ({}, 1, {c}) ON CONFLICT (u, n) DO NOTHING",
+            dice.roll(3),
+            a + 1
+        ),
+        _ => format!(
+            "INSERT INTO p VALUES ({a}, {b}, 0), ({}, {b}, 0) ON CONFLICT ON CONSTRAINT p_code_key DO NOTHING",
+            a + 1
+        ),
     }
 }
 

@@ -592,6 +592,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/observed.toml",
     ),
     planted(
+        225,
+        "ON CONFLICT does not see a row in another partition",
+        "ours: a row in the way that nobody looks for",
+        CONSTRAINTS,
+        "scenarios/transactions/unique_race.toml",
+    ),
+    planted(
         161,
         "a decision ends whichever definition is under way, an earlier one's second copy too",
         "our own",

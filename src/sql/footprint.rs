@@ -88,6 +88,9 @@ impl Placement {
             Write::Insert(insert) => {
                 insert.source.scans(&mut |scan| touches.push(Touch::of_scan(scan)));
                 touches.extend(Touch::of_rows(&insert.target.table, insert.keys.as_deref()));
+                if insert.meets_elsewhere() {
+                    touches.push(Touch::of_all(&insert.target.table));
+                }
                 let update = insert.conflict.iter().filter_map(|conflict| conflict.update.as_ref());
                 let others: Vec<_> = update
                     .flat_map(|(assignments, condition)| assignments.iter().map(|(_, expr)| expr).chain(condition))

@@ -3,7 +3,7 @@
 //!
 //! In `claims` the name is the primary key, and the row's place. In `owners` rows have numbers of their own, and the name is
 //! UNIQUE beside it: who has it is known in another partition than the row. There some claims are made in blocks, and some
-//! are made, taken back to a savepoint, and made again.
+//! are made, taken back to a savepoint, and made again; or said twice, the second time with ON CONFLICT.
 
 use super::wire::{Answer, Exchange, texts};
 use super::{Kind, Place, Style};
@@ -113,10 +113,15 @@ fn owned(n: u32, id: u64, first: u32, second: u32) -> Exchange {
     let row = |at: u64, name: u32| format!("({}, {name}, {id}, now())", 2 * id + at);
     let both = insert(&format!("{}, {}", row(0, first), row(1, second)));
     let each = format!("{}; {}", insert(&row(0, first)), insert(&row(1, second)));
-    Exchange::Simple(match id % 4 {
+    // Said again, under numbers that lie elsewhere: what is in the way is its own.
+    let again = |at: u64, name: u32| format!("(-{}, {name}, {id}, now())", 2 * id + at + 1);
+    let again = insert(&format!("{}, {}", again(0, first), again(1, second)));
+    Exchange::Simple(match id % 6 {
         0 => both,
         1 => each,
         2 => format!("BEGIN; {each}; COMMIT"),
+        3 => format!("{both}; {again} ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, at = excluded.at"),
+        4 => format!("BEGIN; {each}; {again} ON CONFLICT DO NOTHING; COMMIT"),
         // What is taken back would be in the way of the rest.
         _ => format!("BEGIN; SAVEPOINT s; {each}; ROLLBACK TO s; {both}; COMMIT"),
     })

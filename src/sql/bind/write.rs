@@ -4,6 +4,7 @@ use super::query::BoundColumn;
 use super::scope::{Scope, ScopeColumn};
 use super::{Aggregates, Binder, Statement, Typed, find_table, fold};
 use crate::catalog::{Column, Table};
+use crate::sql::distribute::is_same;
 use crate::sql::expr::Expr;
 use crate::sql::integrity::is_watched;
 use crate::sql::parse::Overriding;
@@ -72,7 +73,7 @@ impl Binder<'_> {
         let alias = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.alias));
         let conflict = match &insert.on {
             None => None,
-            Some(ast::OnInsert::OnConflict(conflict)) => Some(self.conflict(&table, &alias, conflict)?),
+            Some(ast::OnInsert::OnConflict(conflict)) => Some(self.conflict(&table, &alias, conflict, &source)?),
             Some(_) => return Err(SqlError::unsupported("ON DUPLICATE KEY is not supported").hint("Use ON CONFLICT.")),
         };
         let (target, columns) = self.target(&table, insert.returning.as_deref(), Scope::of_table(&table, &alias))?;
@@ -197,7 +198,13 @@ impl Binder<'_> {
         Ok(Node::Project { input: Box::new(bound.plan), columns: row })
     }
 
-    fn conflict(&mut self, table: &Arc<Table>, alias: &str, conflict: &ast::OnConflict) -> Result<Conflict, SqlError> {
+    fn conflict(
+        &mut self,
+        table: &Arc<Table>,
+        alias: &str,
+        conflict: &ast::OnConflict,
+        source: &Node,
+    ) -> Result<Conflict, SqlError> {
         let key = match &conflict.conflict_target {
             None => None,
             Some(ast::ConflictTarget::Columns(idents)) => Some(self.conflict_key(table, idents)?),
@@ -215,19 +222,27 @@ impl Binder<'_> {
             }
         };
         let owners = |index: &usize| table.indexes[*index].global.is_some();
-        let unkept = match key {
+        let elsewhere = match key {
             None => (0..table.indexes.len()).find(owners),
             Some(ConflictKey::Index(index)) => Some(index).filter(owners),
             Some(ConflictKey::Primary) => None,
         };
-        if let Some(index) = unkept {
+        if let Some(index) = elsewhere
+            && (!is_same(source) || table.primary_key.is_empty())
+        {
+            // Who else has rows in the way is asked once the proposed rows are known, and once only.
             let name = &table.indexes[index].name;
-            return Err(SqlError::unsupported(format!("ON CONFLICT over \"{name}\" is not supported"))
+            let hint = match table.primary_key.is_empty() {
+                true => "Give the table a primary key, or partition it by those columns.",
+                false => "Write the rows with VALUES, name the primary key, or partition the table by those columns.",
+            };
+            return Err(SqlError::unsupported(format!("ON CONFLICT over \"{name}\" is not supported here"))
                 .detail("Its columns do not place the rows: a conflicting row may be in another partition.")
-                .hint("Name the primary key, or partition the table by those columns."));
+                .hint(hint));
         }
+        let elsewhere = elsewhere.is_some();
         let ast::OnConflictAction::DoUpdate(update) = &conflict.action else {
-            return Ok(Conflict { key, update: None });
+            return Ok(Conflict { key, update: None, elsewhere });
         };
         if key.is_none() {
             let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
@@ -247,7 +262,7 @@ impl Binder<'_> {
         for expr in assignments.iter().map(|(_, expr)| expr).chain(&condition) {
             self.refuse_draws(expr, "ON CONFLICT DO UPDATE")?;
         }
-        Ok(Conflict { key, update: Some((assignments, condition)) })
+        Ok(Conflict { key, update: Some((assignments, condition)), elsewhere })
     }
 
     fn conflict_key(&self, table: &Table, idents: &[ast::Ident]) -> Result<ConflictKey, SqlError> {

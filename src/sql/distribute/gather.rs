@@ -36,6 +36,8 @@ struct Want {
     scans: Vec<Scan>,
     /// Indexes along which the plan will look for them.
     indexes: Vec<usize>,
+    /// And those that are in the way of an INSERT.
+    conflicts: bool,
 }
 
 impl fmt::Display for Wants {
@@ -47,7 +49,11 @@ impl fmt::Display for Wants {
             let named = want.table.columns.iter().zip(&want.columns).filter(|(_, wanted)| **wanted);
             let columns: Vec<&str> = named.map(|(column, _)| column.name.as_str()).collect();
             let all = want.scans.iter().any(|scan| scan.expressions().is_empty());
-            let rows = if all { "all rows" } else { "rows that qualify" };
+            let rows = match (all, want.scans.is_empty()) {
+                (true, _) => "all rows",
+                (false, false) => "rows that qualify",
+                (false, true) => "rows in the way",
+            };
             let comma = if place > 0 { ", " } else { "" };
             write!(f, "{comma}{rows} of {} ({})", want.table.name, columns.join(", "))?;
         }
@@ -59,6 +65,20 @@ impl fmt::Display for Wants {
 struct Found {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     room: Option<usize>,
+}
+
+impl Found {
+    /// Adds a row, as long as there is room.
+    fn add(&mut self, key: &[u8], bytes: impl FnOnce() -> Vec<u8>) {
+        if self.rows.contains_key(key) {
+            return;
+        }
+        let bytes = bytes();
+        self.room = self.room.and_then(|room| room.checked_sub(key.len() + bytes.len() + ROW_OVERHEAD));
+        if self.room.is_some() {
+            self.rows.insert(key.to_vec(), bytes);
+        }
+    }
 }
 
 /// Rows on their way.
@@ -81,12 +101,7 @@ impl Wants {
         if table.is_system() {
             return;
         }
-        let place = self.0.iter().position(|want| want.table.tree == table.tree).unwrap_or_else(|| {
-            let columns = vec![false; table.columns.len()];
-            self.0.push(Want { table: Arc::clone(table), columns, scans: Vec::new(), indexes: Vec::new() });
-            self.0.len() - 1
-        });
-        let want = &mut self.0[place];
+        let want = self.of(table);
         for (column, wanted) in scan.wanted.iter().enumerate() {
             want.columns[column] |= *wanted;
         }
@@ -101,6 +116,24 @@ impl Wants {
         want.scans.push(alone(scan));
     }
 
+    fn of(&mut self, table: &Arc<Table>) -> &mut Want {
+        let place = self.0.iter().position(|want| want.table.tree == table.tree).unwrap_or_else(|| {
+            let columns = vec![false; table.columns.len()];
+            let (scans, indexes) = (Vec::new(), Vec::new());
+            self.0.push(Want { table: Arc::clone(table), columns, scans, indexes, conflicts: false });
+            self.0.len() - 1
+        });
+        &mut self.0[place]
+    }
+
+    /// Adds the rows of a table that are in the way of those that are to be inserted.
+    pub(super) fn add_conflicts(&mut self, table: &Arc<Table>) {
+        let want = self.of(table);
+        want.conflicts = true;
+        want.columns.fill(true);
+        want.indexes = (0..table.indexes.len()).filter(|at| table.indexes[*at].unique).collect();
+    }
+
     /// Whole rows of a table, if any of it are wanted: it is written too, and nobody may take a column for NULL that was
     /// only left out.
     pub(super) fn complete(&mut self, table: &Table) {
@@ -109,10 +142,12 @@ impl Wants {
         }
     }
 
-    /// This participant's rows. Rows that every participant has are sent by the `first` only.
+    /// This participant's rows. Rows that every participant has are sent by the `first` only; `in_the_way` are keys of rows that
+    /// are in the way of an INSERT.
     pub(super) fn collect(
         &self,
         first: bool,
+        in_the_way: &[Vec<u8>],
         store: &Store,
         parameters: &[Value],
         context: &mut Context,
@@ -125,7 +160,13 @@ impl Wants {
             }
             let mut found = Found { rows: BTreeMap::new(), room };
             want.find(&mut found, store, parameters, context)?;
+            for key in in_the_way.iter().filter(|_| want.conflicts) {
+                found.add(key, || store.get(want.table.tree, key).unwrap_or_default().to_vec());
+            }
             room = found.room;
+            if room.is_none() {
+                return Err(too_much());
+            }
             let rows = found.rows.into_iter().map(|(key, row)| (Bytes::from(key), Bytes::from(row))).collect();
             all.push(Rows { tree: want.table.tree, rows });
         }
@@ -223,12 +264,8 @@ impl Want {
                 true => bytes.to_vec(),
                 false => row::encode(&self.table.read_row(bytes, &self.columns)?),
             };
-            found.room = found.room.and_then(|room| room.checked_sub(key.len() + bytes.len() + ROW_OVERHEAD));
-            if found.room.is_none() {
-                return Ok(Flow::Stop);
-            }
-            found.rows.insert(key.to_vec(), bytes);
-            Ok(Flow::More)
+            found.add(key, || bytes);
+            Ok(if found.room.is_some() { Flow::More } else { Flow::Stop })
         })?;
         Ok(())
     }

@@ -11,6 +11,8 @@
 //! - **Rows gathered for a write.** Each participant gives the others the rows that the statement reads
 //!   ([`Prepared::contribution`]), then runs the whole statement over all of them and writes what belongs to it
 //!   ([`Prepared::execute_gathered`]). All see the same rows in the same order, so all see the same rows change.
+//!   Of an INSERT with ON CONFLICT over a key that does not place the rows these are, besides, the rows in its way: each participant
+//!   evaluates VALUES, finds its own rows that have those keys, and all then see who meets whom.
 //! - **Writes that need nobody else.** Each participant evaluates all rows of an INSERT, and writes its own; UPDATE, DELETE
 //!   and TRUNCATE act on the rows that are there.
 //!
@@ -33,6 +35,7 @@ mod split;
 #[allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 mod tests;
 
+pub(in crate::sql) use split::is_same;
 pub(super) use split::is_volatile;
 
 use self::gather::Wants;
@@ -85,7 +88,7 @@ fn reads_others(write: &Write) -> bool {
     let (target, mut expressions) = match write {
         Write::Truncate(_) | Write::Copy(_) => return false,
         Write::Insert(insert) => {
-            if !source_is_own(insert) {
+            if !source_is_own(insert) || insert.meets_elsewhere() {
                 return true;
             }
             let update = insert.conflict.iter().filter_map(|conflict| conflict.update.as_ref());
@@ -150,6 +153,9 @@ fn exchange(write: &Write) -> Division {
             read_by(update.flat_map(|(set, condition)| set.iter().map(|(_, expr)| expr).chain(condition)).collect());
             read_by(insert.target.returning.iter().flatten().collect());
             insert.source.scans(&mut |scan| shared.add(scan));
+            if insert.meets_elsewhere() {
+                shared.add_conflicts(&insert.target.table);
+            }
         }
         Write::Update(update) => {
             read_by(update.assignments.iter().map(|(_, expr)| expr).collect());
@@ -238,7 +244,7 @@ impl Prepared {
                 }
                 Division::Gather(wants) => {
                     let first = self.is_first(parameters, context)?;
-                    result.rows.push(vec![Value::Bytea(wants.collect(first, store, parameters, context)?)]);
+                    result.rows.push(vec![Value::Bytea(wants.collect(first, &[], store, parameters, context)?)]);
                 }
                 Division::Alone | Division::Exchange { .. } => return Err(not_divided()),
             }
@@ -273,7 +279,16 @@ impl Prepared {
         self.check_parameters(parameters)?;
         let Division::Exchange { shared, .. } = self.division() else { return Err(not_divided()) };
         let first = self.is_first(parameters, context)?;
-        shared.collect(first, store, parameters, context)
+        let mut in_the_way = Vec::new();
+        if let Plan::Write(Write::Insert(insert)) = &self.plan
+            && insert.meets_elsewhere()
+        {
+            self.with_drawn(parameters, context, |context| {
+                in_the_way = execute::in_the_way(insert, store, parameters, context)?;
+                Ok(StatementResult::default())
+            })?;
+        }
+        shared.collect(first, &in_the_way, store, parameters, context)
     }
 
     /// Runs a write over the rows that all participants have contributed (this one's own too, in ascending order of
@@ -302,6 +317,9 @@ impl Prepared {
         }
         own.put_own(&mut gathered, share.own.0, store, parameters, context)?;
         let result = self.with_drawn(parameters, context, |context| match write {
+            Write::Insert(insert) if insert.meets_elsewhere() => {
+                execute::insert_gathered(insert, &gathered, share, store, parameters, context)
+            }
             Write::Insert(insert) => execute::insert(insert, Some(&gathered), store, parameters, context),
             Write::Update(update) => execute::update_gathered(update, &gathered, share, store, parameters, context),
             Write::Delete(delete) => execute::delete_gathered(delete, &gathered, share, store, parameters, context),

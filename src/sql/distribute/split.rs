@@ -69,7 +69,7 @@ pub(super) fn placed(plan: &Node) -> Option<Vec<Placed>> {
 }
 
 /// Does a plan read only what every participant has?
-pub(super) fn is_same(plan: &Node) -> bool {
+pub(in crate::sql) fn is_same(plan: &Node) -> bool {
     let mut same = true;
     plan.scans(&mut |scan| same &= scan.table.is_replicated());
     same

@@ -1,15 +1,21 @@
 //! Insert: rows of a source, checked and written one after the other, with ON CONFLICT.
+//!
+//! # Caveats
+//! - In one partition alone a subquery in DO UPDATE or RETURNING sees what the statement has written so far; in PostgreSQL, and over several
+//!   partitions, it sees the rows as they were before.
 
-use super::write::{Conflict, check_row, find_conflict, insert_row, note, unique_violation, update_row};
+use super::write::{Conflict, all_conflicts, check_row, find_conflict, insert_row, note, unique_violation, update_row};
 use super::{Flow, Row, Run, evaluate_all, run};
 use crate::sql::context::Context;
 use crate::sql::expr::{evaluate, is_true};
-use crate::sql::integrity::Part;
+use crate::sql::integrity::{Change, Part};
+use crate::sql::placement::Share;
 use crate::sql::plan::{ConflictKey, Insert};
 use crate::sql::settings::StatementResult;
 use crate::storage::Store;
 use crate::types::collections::HashSet;
 use crate::types::{SqlError, SqlState, Value};
+use crate::{planted, sometimes};
 
 pub(in crate::sql) fn insert(
     node: &Insert,
@@ -50,6 +56,71 @@ pub(in crate::sql) fn insert(
                 // Which of the source's rows it was: the participants' rows are put together in that order.
                 returned.insert(0, Value::Int8(i64::try_from(number).unwrap_or(i64::MAX)));
             }
+            result.rows.push(returned);
+        }
+    }
+    Ok(result)
+}
+
+/// Rows that are here and stand in the way of those that are to be inserted, wherever these belong: their keys.
+pub(in crate::sql) fn in_the_way(
+    node: &Insert,
+    store: &Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<Vec<Vec<u8>>, SqlError> {
+    let mut keys = Vec::new();
+    run(&node.source, &mut Run::new(store, parameters, context), &mut |_, row| {
+        // Planted 225: nobody looks.
+        if !planted!(225) {
+            keys.extend(all_conflicts(store, &node.target.table, &row));
+        }
+        Ok(Flow::More)
+    })?;
+    Ok(keys)
+}
+
+/// As [`insert`], with ON CONFLICT over a key that does not place the rows. `gathered` has all rows of all partitions that are in
+/// the way: so every participant sees who meets whom, and writes what belongs to `share`.
+pub(in crate::sql) fn insert_gathered(
+    node: &Insert,
+    gathered: &Store,
+    share: Share,
+    store: &mut Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<StatementResult, SqlError> {
+    let table = &node.target.table;
+    let mut whole = gathered.snapshot().into_store();
+    for tree in table.trees() {
+        if !whole.has_tree(tree) {
+            whole.create_tree(tree);
+        }
+    }
+    let before = std::mem::take(&mut context.changes);
+    let own = context.share.take();
+    let played = insert(node, Some(gathered), &mut whole, parameters, context);
+    context.share = own;
+    let changes = std::mem::replace(&mut context.changes, before);
+    let mut rows = played?.rows.into_iter();
+    let mut result = StatementResult::default();
+    let mut scratch = Vec::new();
+    // The table has a key with owners, so each row that is written is noted, in order.
+    for (number, Change { old, new, part, .. }) in changes.0.into_iter().enumerate() {
+        let returned = rows.next();
+        let Some(new) = new.filter(|new| share.has(table, new)) else { continue };
+        let refused = match &old {
+            None => insert_row(store, table, &new, &mut scratch),
+            Some(old) => update_row(store, table, &super::row_key(table, old), old, &new, &mut scratch),
+        };
+        if let Some(index) = refused {
+            return Err(unique_violation(table, &new, index, &context.time.zone));
+        }
+        sometimes!("sql.conflict_elsewhere_updated", old.is_some());
+        note(context, &node.target, old.as_deref(), Some(&new), part);
+        result.affected += 1;
+        if let Some(mut returned) = returned {
+            returned.insert(0, Value::Int8(i64::try_from(number).unwrap_or(i64::MAX)));
             result.rows.push(returned);
         }
     }

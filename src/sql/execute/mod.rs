@@ -18,7 +18,7 @@ mod write;
 
 pub(super) use copy::copy;
 pub(super) use delete::{delete, delete_gathered, truncate};
-pub(super) use insert::insert;
+pub(super) use insert::{in_the_way, insert, insert_gathered};
 pub(super) use limit::count;
 pub(super) use scan::{fitted, fitted_value, run as run_scan};
 pub(super) use update::{update, update_gathered};

@@ -149,6 +149,24 @@ pub(super) fn find_conflict(store: &Store, table: &Table, row: &[Value], own: Op
     None
 }
 
+/// The keys of all rows that stand in the way of a new one.
+pub(super) fn all_conflicts(store: &Store, table: &Table, row: &[Value]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    if !table.primary_key.is_empty() {
+        let key = row_key(table, row);
+        if store.get(table.tree, &key).is_some() {
+            found.push(key);
+        }
+    }
+    for index in table.indexes.iter().filter(|index| index.unique) {
+        let (entry, unique) = entry_of(table, index, row, &[]);
+        if unique && let Some(key) = store.get(index.tree, &entry) {
+            found.push(key.to_vec());
+        }
+    }
+    found
+}
+
 /// Writes a new row with its entries. Returns the index (`Some(None)`: the primary key) that forbids it; then the store
 /// may be half written, and the caller fails the statement.
 pub(in crate::sql) fn insert_row(

@@ -204,6 +204,13 @@ pub(super) struct Insert {
     pub(super) keys: Option<Vec<Vec<Expr>>>,
 }
 
+impl Insert {
+    /// Has it ON CONFLICT over a key by which rows are not placed?
+    pub(super) fn meets_elsewhere(&self) -> bool {
+        self.conflict.as_ref().is_some_and(|conflict| conflict.elsewhere)
+    }
+}
+
 /// Rows out of a piece of COPY data: the first parameter; the second is the number of its first line.
 #[derive(Clone, Debug)]
 pub(super) struct Copy {
@@ -221,6 +228,8 @@ pub(super) struct Conflict {
     pub(super) key: Option<ConflictKey>,
     /// DO UPDATE: new values and condition over the existing row followed by the proposed one.
     pub(super) update: Option<ConflictUpdate>,
+    /// The row in the way may be in another partition: the key does not place the rows.
+    pub(super) elsewhere: bool,
 }
 
 /// Assignments and the condition under which they are made.
