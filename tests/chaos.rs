@@ -44,6 +44,7 @@ fn a_rolling_restart_fails_no_request() {
         kills: 1,
         partitions: 3,
         workers: 1,
+        cut: false,
         peers: Vec::new(),
     })
     .unwrap();

@@ -1,7 +1,7 @@
 //! Three processes.
 
 use super::Settings;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Way};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
@@ -94,6 +94,12 @@ impl Cluster {
     /// Starts a node if it is not running.
     pub(crate) fn start(&mut self, place: usize) -> Result<(), String> {
         self.nodes[place].start()
+    }
+
+    /// What a node and the others send each other gets lost, without a word, until they are joined again. Clients reach it.
+    pub(crate) fn cut_off(&self, place: usize, lost: bool) -> Result<(), String> {
+        let hosts = self.hosts.as_ref().ok_or("nodes on one host cannot be cut off from each other")?;
+        if lost { hosts.cut(place, Way::Both) } else { hosts.join(place, Way::Both) }
     }
 
     /// `kill -9`.

@@ -32,6 +32,10 @@ pub(super) struct Arguments {
     /// Its workers on each node.
     #[arg(long, default_value_t = 1)]
     workers: u16,
+    /// Instead of killing the node, cuts it off from the others without a word: what a pulled cable does. Nodes get network namespaces
+    /// of their own (root). Peers are left out: here they are on one host.
+    #[arg(long)]
+    cut: bool,
     /// Whom to measure beside it, as far as the programs are there; `none` for nobody.
     #[arg(long, value_delimiter = ',', default_value = "etcd,postgresql")]
     peers: Vec<String>,
@@ -58,7 +62,8 @@ pub(super) fn outage(arguments: &Arguments) -> Result<Exit, String> {
         kills: arguments.kills,
         partitions: arguments.partitions.max(1),
         workers: arguments.workers,
-        peers: arguments.peers.clone(),
+        cut: arguments.cut,
+        peers: if arguments.cut { Vec::new() } else { arguments.peers.clone() },
     };
     if let Some(times) = arguments.rolling {
         let rolled = roll(&Settings { kills: times, ..settings.clone() })?;

@@ -62,6 +62,8 @@ pub struct Settings {
     pub partitions: u32,
     /// Its workers on each node.
     pub workers: u16,
+    /// Instead of being killed, nodes are cut off from each other: their links lose everything, silently.
+    pub cut: bool,
     /// Names of peers to measure beside: `etcd`, `postgresql`.
     pub peers: Vec<String>,
 }
@@ -117,7 +119,7 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
 async fn measure(settings: &Settings) -> Result<Report, String> {
     std::fs::create_dir_all(&settings.directory).map_err(|error| format!("cannot make the directory: {error}"))?;
     let clock = Clock::new();
-    let mut report = Report::new(settings.seed);
+    let mut report = Report::new(settings.seed, settings.cut);
     let mut rng = stream(settings.seed, "outage", 0);
     let mut orrery = orrery::Orrery::new(settings, &clock)?;
     orrery.start().await?;

@@ -23,6 +23,8 @@ pub(super) struct Orrery {
     lanes: Vec<Vec<Rc<Lane>>>,
     writers: Vec<Writer>,
     killed: Option<usize>,
+    /// Nodes are not killed: they are cut off.
+    cut: bool,
 }
 
 impl Orrery {
@@ -31,6 +33,7 @@ impl Orrery {
         let cluster = chaos::Settings {
             partitions: settings.partitions,
             workers: settings.workers,
+            hosts: settings.cut,
             ..chaos::Settings::new(settings.binary.clone(), directory, settings.seed, 0)
         };
         Ok(Self {
@@ -42,6 +45,7 @@ impl Orrery {
             lanes: Vec::new(),
             writers: Vec::new(),
             killed: None,
+            cut: settings.cut,
         })
     }
 
@@ -141,7 +145,11 @@ impl System for Orrery {
         let led_by = |place: usize| leaders.iter().filter(|leader| **leader == place).count();
         let victim = (0..NODES).max_by_key(|place| led_by(*place)).unwrap_or(0);
         let at_ns = clock.now();
-        self.cluster.kill(victim)?;
+        if self.cut {
+            self.cluster.cut_off(victim, true)?;
+        } else {
+            self.cluster.kill(victim)?;
+        }
         self.killed = Some(victim);
         let led = (0..leaders.len()).filter(|partition| leaders[*partition] == victim).collect();
         Ok(Blow { at_ns, victim, led })
@@ -149,7 +157,11 @@ impl System for Orrery {
 
     async fn mend(&mut self) -> Result<(), String> {
         let Some(killed) = self.killed.take() else { return Ok(()) };
-        self.cluster.start(killed)?;
+        if self.cut {
+            self.cluster.cut_off(killed, false)?;
+        } else {
+            self.cluster.start(killed)?;
+        }
         let replicas = "SELECT count(*) FROM system.replicas WHERE leader IS NOT NULL";
         let wanted = (self.partitions as usize + 1) * NODES;
         let whole = async {

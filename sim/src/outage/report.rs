@@ -20,6 +20,8 @@ pub(super) struct Struck {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     seed: u64,
+    /// Nodes were cut off, not killed.
+    cut: bool,
     pub(super) names: Vec<String>,
     pub(super) left_out: Vec<String>,
     pub(super) struck: Vec<Struck>,
@@ -31,8 +33,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+    pub(super) fn new(seed: u64, cut: bool) -> Self {
+        Self { seed, cut, ..Self::default() }
     }
 
     /// Writes through surviving nodes were not acknowledged, and made again by the client.
@@ -89,7 +91,8 @@ impl Report {
         for why in &self.left_out {
             writeln!(out, "             {why}")?;
         }
-        writeln!(out, "\nwrite outage after kill -9 of the leader, ms")?;
+        let blow = if self.cut { "a silent cut" } else { "kill -9" };
+        writeln!(out, "\nwrite outage after {blow} of the leader, ms")?;
         writeln!(out, "{:<44}{:>6}{:>8}{:>8}{:>8}{:>8}", "", "count", "min", "p50", "p90", "max")?;
         for (place, name) in self.names.iter().enumerate() {
             let name = short(name);
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn groups_are_told_apart_by_who_led_them() {
-        let mut report = Report { names: vec!["orrery 0.1: three".to_owned()], ..Report::new(7) };
+        let mut report = Report { names: vec!["orrery 0.1: three".to_owned()], ..Report::new(7, false) };
         for (led, ms) in [(true, 300), (false, 9), (true, 250)] {
             let group = "partition 1".to_owned();
             report.struck.push(Struck { place: 0, node: 1, group, led, outage_ns: ms * 1_000_000 });
