@@ -522,7 +522,9 @@ impl StateMachine {
         let mut context =
             sql::Context::of(&self.catalog, settings, command.timestamp, command.dice(number), statement.max_rows);
         context.at = self.partition;
-        plan.execute(&mut self.store, &statement.parameters, &mut context)
+        let result = plan.execute(&mut self.store, &statement.parameters, &mut context)?;
+        context.nothing_waits()?;
+        Ok(result)
     }
 
     /// A private copy of the rows as they are, for an open transaction. From now on what is written is recorded.

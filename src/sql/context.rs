@@ -7,7 +7,7 @@ use super::sequence::Drawing;
 use super::settings::Settings;
 use crate::catalog::{Catalog, shown_schema};
 use crate::types::datetime::{TimeContext, TimeZone};
-use crate::types::{PartitionId, Rng, Timestamp};
+use crate::types::{PartitionId, Rng, SqlError, SqlState, Timestamp};
 
 /// Surroundings of one statement's execution.
 #[derive(Clone, Debug)]
@@ -75,6 +75,17 @@ impl Context {
             due: Deferred::default(),
             drawn: Drawing::default(),
         }
+    }
+
+    /// For whoever executes what is a transaction of its own: no check has been put off.
+    ///
+    /// # Errors
+    /// XX000: there is no COMMIT that would make up for it. The session has sent what belongs in a block.
+    pub fn nothing_waits(&self) -> Result<(), SqlError> {
+        if self.deferred.is_empty() {
+            return Ok(());
+        }
+        Err(SqlError::new(SqlState::INTERNAL_ERROR, "a constraint's check was deferred outside of a transaction block"))
     }
 
     /// The same with the facts of a session with these settings. Its process is nobody's business but its gateway's.

@@ -362,6 +362,7 @@ impl StateMachine {
         context.changes = std::mem::take(&mut standing.changes);
         if !several {
             let result = plan.execute(&mut self.store, &statement.parameters, &mut context);
+            context.nothing_waits()?;
             standing.changes = context.changes;
             return result.map(Some);
         }

@@ -46,6 +46,7 @@ impl StateMachine {
             if settling.rounds == 0 && standing.sent.last().is_none_or(|(last, _)| *last != round) {
                 context.changes = std::mem::take(&mut standing.changes);
                 let first = plan.begin_settling(&mut self.store, &mut context, share)?;
+                context.nothing_waits()?;
                 standing.sent.push((round, first));
             }
             let sent = standing.sent.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
@@ -59,6 +60,7 @@ impl StateMachine {
                 return Ok(false);
             };
             let next = plan.settle(&mut settling.settlement, &mut self.store, &mut context, share, &said)?;
+            context.nothing_waits()?;
             settling.rounds += 1;
             let Some(next) = next else {
                 sometimes!("global.settled");

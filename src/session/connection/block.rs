@@ -430,7 +430,7 @@ impl Connection {
         }
     }
 
-    fn restore_settings(&mut self, before: Settings) {
+    pub(super) fn restore_settings(&mut self, before: Settings) {
         let reports = self.settings.restore(before);
         self.report(&reports);
         self.look_up_zone();

@@ -335,7 +335,10 @@ impl Connection {
     /// The job is over, and everything out for it is nobody's now.
     fn abandon(&mut self) {
         self.dismiss();
-        self.job = None;
+        // Its block is over whatever comes of its COMMIT, and with it what was said for the block alone.
+        if let Some(Job::Commit(job)) = self.job.take() {
+            self.restore_settings(job.open.settings);
+        }
     }
 
     /// Everything out is nobody's now.

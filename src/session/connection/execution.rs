@@ -1,5 +1,6 @@
 //! Queries and writes: one batch, one request, to its partition; over several partitions, to the one that orders them.
 
+use super::block::Block;
 use super::calls::Role;
 use super::extended::shifted;
 use super::{Connection, Job, Origin};
@@ -188,11 +189,7 @@ impl Connection {
         if let Err(error) = self.plan_again(turn, &mut job.items) {
             return if doubtful { self.give_up_on(turn, &call) } else { self.fail(turn, error) };
         }
-        if !doubtful && job.items.len() > 1 && job.items.iter().any(|item| item.plan.can_defer()) {
-            let Origin::Simple(rest) = job.origin else { return self.broken(turn) };
-            let all = job.items.into_iter().map(|item| item.parsed).chain(rest).collect();
-            return self.perform_in_block(turn, all);
-        }
+        let Some(job) = (if doubtful { Some(job) } else { self.unless_deferred(turn, job) }) else { return };
         if !doubtful && job.items.iter().any(|item| !item.plan.draws().is_empty()) {
             // Under a catalog in which a sequence was set anew nothing is used that was drawn before.
             return self.dispatch(turn, job);
@@ -222,10 +219,26 @@ impl Connection {
     /// The batch was ordered and has changed nothing: it is begun again, as another request.
     pub(super) fn execute_again(&mut self, turn: &mut Turn<'_>, mut job: BatchJob) {
         self.defer_in_block(turn);
-        match self.plan_again(turn, &mut job.items) {
-            Ok(()) => self.dispatch(turn, job),
-            Err(error) => self.fail(turn, error),
+        if let Err(error) = self.plan_again(turn, &mut job.items) {
+            return self.fail(turn, error);
         }
+        if let Some(job) = self.unless_deferred(turn, job) {
+            self.dispatch(turn, job);
+        }
+    }
+
+    /// The plans are new. Statements of one text that, as it turns out, may put checks off are executed in a block, at whose end
+    /// those are due; `None`: so they are. The pieces of a COPY are one statement.
+    fn unless_deferred(&mut self, turn: &mut Turn<'_>, job: BatchJob) -> Option<BatchJob> {
+        let together = job.items.len() > 1 && !job.items.iter().any(|item| item.plan.is_copy());
+        let defers = together && job.items.iter().any(|item| item.plan.can_defer());
+        if !defers || !matches!((&job.origin, &self.block), (Origin::Simple(_), Block::Idle)) {
+            return Some(job);
+        }
+        let Origin::Simple(rest) = job.origin else { return None };
+        let all = job.items.into_iter().map(|item| item.parsed).chain(rest).collect();
+        self.perform_in_block(turn, all);
+        None
     }
 
     fn plan_again(&self, turn: &mut Turn<'_>, items: &mut [Item]) -> Result<(), SqlError> {

@@ -39,6 +39,8 @@ impl Connection {
         let waits_for_client = self.answered && self.task.is_none() && self.copy.is_none();
         if !waits_for_client || !self.input.is_empty() {
             sometimes!("session.stop_waits_for_client", !self.answered);
+            // Half a message has come: its end, or the end of all, is what happens next.
+            self.leaves_at = None;
             return false;
         }
         if matches!(self.block, Block::Idle) {

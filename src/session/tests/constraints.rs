@@ -182,3 +182,44 @@ fn a_foreign_key_over_rows_that_are_there() {
          query SELECT definition FROM system.constraints WHERE name = 'g'";
     insta::assert_snapshot!(play(&format!("partitions 3\n{script}")));
 }
+
+/// Who is told that nobody knows what became of COMMIT is out of the block all the same: the next statement is checked at its end.
+#[test]
+fn nothing_is_deferred_behind_a_commit_that_is_in_doubt() {
+    insta::assert_snapshot!(play(
+        "partitions 1
+         session
+         quiet
+         query CREATE TABLE p (id int PRIMARY KEY)
+         query CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p DEFERRABLE INITIALLY DEFERRED)
+         query SET statement_timeout = '1s'
+         query BEGIN; INSERT INTO c VALUES (1, 1); INSERT INTO p VALUES (1)
+         fault none
+         fault drop
+         fault drop
+         fault drop
+         fault drop
+         query COMMIT
+         sleep 3000
+         query INSERT INTO c VALUES (99, 99)
+         query DELETE FROM p
+         query SELECT id FROM c
+         query BEGIN; SET CONSTRAINTS c_pkey IMMEDIATE; COMMIT"
+    ));
+}
+
+/// A foreign key that takes the place of one over other values is proved.
+#[test]
+fn a_foreign_key_over_values_that_change_with_it_is_proved() {
+    insta::assert_snapshot!(play(
+        "partitions 1
+         session
+         quiet
+         query CREATE TABLE p (id int PRIMARY KEY)
+         query CREATE TABLE c (id int PRIMARY KEY, p int CONSTRAINT f REFERENCES p)
+         query INSERT INTO p VALUES (1); INSERT INTO c VALUES (1, 1)
+         query ALTER TABLE c DROP CONSTRAINT f, ALTER COLUMN p TYPE int USING p + 100, ADD CONSTRAINT g FOREIGN KEY (p) REFERENCES p
+         query ALTER TABLE c DROP CONSTRAINT f, ADD CONSTRAINT g FOREIGN KEY (p) REFERENCES p
+         query SELECT p FROM c"
+    ));
+}

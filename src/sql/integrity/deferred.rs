@@ -82,6 +82,10 @@ pub fn constraints(catalog: &Catalog, settings: &Settings, told: &Constraints) -
         })?;
         for table in tables {
             if !table.foreign_keys.iter().any(|key| key.name == name && key.deferrable) {
+                if !told.deferred {
+                    // It is immediate.
+                    continue;
+                }
                 let message = format!("constraint \"{name}\" is not deferrable");
                 return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
             }
@@ -96,7 +100,7 @@ pub fn constraints(catalog: &Catalog, settings: &Settings, told: &Constraints) -
 pub struct Deferred(BTreeMap<Vec<u8>, Item>);
 
 impl Deferred {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::sql) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -31,8 +31,12 @@ pub fn proofs(old: &Catalog, new: &Catalog) -> Option<Proof> {
         let indexes =
             (0..).zip(&table.indexes).filter(|(_, index)| index.global.is_some_and(|tree| !before.contains(&tree)));
         let indexes: Vec<u32> = indexes.map(|(number, _)| number).collect();
-        // By what it says, not by its name: under that another one may have been dropped in the same statement.
-        let kept = |key: &ForeignKey| known.foreign_keys.iter().any(|other| other.valid && implies(other, key));
+        // By what it says, not by its name: under that another one may have been dropped in the same statement. Rows that were
+        // written anew are in another tree, and keep nothing.
+        let kept = |key: &ForeignKey| {
+            let implied = || known.foreign_keys.iter().any(|other| other.valid && implies(other, key));
+            known.tree == table.tree && implied()
+        };
         let keys = (0..).zip(&table.foreign_keys).filter(|(_, key)| key.valid && !kept(key));
         let keys: Vec<u32> = keys.map(|(number, _)| number).collect();
         if !indexes.is_empty() || !keys.is_empty() {
