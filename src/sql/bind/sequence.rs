@@ -251,7 +251,8 @@ impl Binder<'_> {
     /// Refuses `nextval` where participants would draw the same value for different rows.
     pub(in crate::sql) fn refuse_draws(&self, expr: &Expr, place: &str) -> Result<(), SqlError> {
         if draws(expr) {
-            return Err(SqlError::unsupported(format!("nextval in {place} is not supported")));
+            return Err(SqlError::unsupported(format!("nextval in {place} is not supported"))
+                .hint("Draw the value in VALUES, in a DEFAULT, or by a SELECT before."));
         }
         Ok(())
     }
