@@ -62,6 +62,10 @@
 //!   for whom it waits. When *all* are empty they cannot be told from a new group, and form one.
 //! - A member that knows it has lost something ([`crate::consensus::Recovered::amnesia`]) never forms: it recovers or waits. So does
 //!   a group of two of which one is lost.
+//! - Who founded the group alone, and has lost its disk since others joined, finds nobody to ask when it is started as it was then: it
+//!   forms a group of its own, with a first memory once more. The others know another first one, and believe nothing that it says; it
+//!   follows them without ever having a voice. It is to be removed, and to join under a new number. (When generations alone were
+//!   compared, it was believed, and its vote cost an acknowledged entry.)
 //! - A member that has formed and lost everything before all others have met it may, with a second one lost in the same moment,
 //!   hold up the forming: nothing is lost then, and emptying all directories begins anew.
 
@@ -221,7 +225,9 @@ impl Raft {
     /// Takes what a memory says of itself: `false` if it is void.
     pub(super) fn hear_memory(&mut self, from: NodeId, memory: Memory) -> bool {
         let known = self.core.hard.memories.get(&from).copied().unwrap_or_default();
-        if memory.generation < known.generation {
+        // Of one generation there is one: who founded the group alone and has lost its disk founds another one, and speaks as its first
+        // life did.
+        if memory != known && memory.generation <= known.generation {
             sometimes!("raft.message_of_a_lost_memory");
             self.core.send(from, Promise::Era, Body::Forgotten { generation: known.generation });
             return false;

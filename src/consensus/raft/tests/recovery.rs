@@ -10,7 +10,10 @@ use crate::types::{Era, Instant, NodeId, Rng};
 const NOW: Instant = Instant(1_000_000_000);
 
 fn say(raft: &mut Raft, from: u32, era: u64, generation: u64, body: Body) {
-    let memory = Memory { generation, nonce: 0 };
+    say_as(raft, from, era, Memory { generation, nonce: 0 }, body);
+}
+
+fn say_as(raft: &mut Raft, from: u32, era: u64, memory: Memory, body: Body) {
     let message = Message { era: Era(era), memory, recovering: false, body };
     raft.step(NOW, NodeId(from), &message.encode());
     settle(raft);
@@ -69,6 +72,19 @@ fn a_vote_of_a_memory_that_another_voter_knows_to_be_lost_does_not_count() {
         say(&mut raft, 4, 1, 0, vote(&[]));
         assert_eq!(raft.status().role, Role::Leader);
     }
+}
+
+#[test]
+fn who_founds_anew_what_it_has_founded_before_is_not_believed() {
+    let mut raft = candidate();
+    let (first, second) = (Memory { generation: 1, nonce: 7 }, Memory { generation: 1, nonce: 8 });
+    // A word of its first life, whatever it was.
+    say_as(&mut raft, 4, 0, first, Body::PreVoteReply { next: Era(1), granted: true });
+    say_as(&mut raft, 4, 1, second, vote(&[]));
+    say_as(&mut raft, 5, 1, second, vote(&[]));
+    assert_eq!(raft.status().role, Role::Candidate, "of 4 another memory is known, of 5 none");
+    say_as(&mut raft, 4, 1, first, vote(&[]));
+    assert_eq!(raft.status().role, Role::Leader);
 }
 
 #[test]
