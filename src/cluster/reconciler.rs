@@ -8,7 +8,9 @@
 //! 2. when all of them have caught up, one joint change gives them a voice and takes that of others away. Its leader refuses that
 //!    for whoever has not caught up after all;
 //! 3. a node that has a replica of a group to which it does not belong any more is told to drop it;
-//! 4. a group that is as it is wanted and is not led by whom it is to be led by hands leadership over.
+//! 4. a group that is as it is wanted and is not led by whom it is to be led by hands leadership over: when that one has been ready for
+//!    a while in which nobody else was elected, and never twice within that time. Else a node with a bad link, which loses what it is
+//!    given and looks well a moment later, would be given it again and again.
 //!
 //! # Invariants
 //! - It keeps nothing that matters: whoever comes to lead begins with reports. So any step may be lost, repeated, late, or
@@ -34,6 +36,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A step is said again after so many intervals between reports, if nothing has come of it.
 const AGAIN_AFTER: u32 = 4;
+/// Leadership goes to who is to have it when it has held all that was committed for so many intervals, under one leader.
+const STEADY_FOR: u32 = 20;
 /// What has been reported is believed for so many intervals.
 const BELIEVED_FOR: u32 = 6;
 
@@ -174,6 +178,10 @@ pub struct Reconciler {
     informed: BTreeMap<(NodeId, WorkerId), u64>,
     /// What was said last about a partition to a node, and when.
     said: BTreeMap<(PartitionId, NodeId), (Step, Instant)>,
+    /// Who is to lead and could, under which leader's era, and since when.
+    ready: BTreeMap<PartitionId, (NodeId, Era, Instant)>,
+    /// When each group was last told to hand over.
+    handed: BTreeMap<PartitionId, Instant>,
 }
 
 /// A group, as it was reported.
@@ -194,6 +202,8 @@ impl Reconciler {
             held: BTreeMap::new(),
             informed: BTreeMap::new(),
             said: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            handed: BTreeMap::new(),
         }
     }
 
@@ -236,12 +246,13 @@ impl Reconciler {
     /// What is to be said now.
     pub fn steps(&mut self, now: Instant, directory: &Directory) -> Vec<Order> {
         let mut orders = self.drops(now, directory);
+        self.watch_successors(now, directory);
         if !directory.paused {
             let moves = self.next_moves(now, directory);
             let settled = moves.is_empty();
             orders.extend(moves);
             if settled {
-                orders.extend(self.hand_overs(now, directory));
+                orders.extend(self.hand_overs(now));
             }
         }
         self.said.retain(|(partition, _), _| directory.placements.contains_key(partition));
@@ -313,16 +324,37 @@ impl Reconciler {
         orders
     }
 
-    /// Groups that are as they are wanted, and led by another than is wanted. One at a time.
-    fn hand_overs(&self, now: Instant, directory: &Directory) -> Option<Order> {
-        directory.placements.iter().find_map(|(partition, placement)| {
-            let seen = self.seen(now, *partition)?;
-            let to = placement.leader.filter(|to| *to != seen.leader)?;
-            let Group { membership, settled, caught_up, .. } = &seen.group;
-            let ready = *settled && is_as_wanted(membership, placement) && caught_up.contains(&to);
-            let step = Step::HandOver { expected: membership.id, to };
-            ready.then_some(Order { node: seen.leader, partition: *partition, step })
-        })
+    /// Groups that are as they are wanted, led by another than is wanted, and could be led by that one: since when?
+    fn watch_successors(&mut self, now: Instant, directory: &Directory) {
+        let mut ready = BTreeMap::new();
+        for (partition, placement) in &directory.placements {
+            let Some(seen) = self.seen(now, *partition) else { continue };
+            let Some(to) = placement.leader.filter(|to| *to != seen.leader) else { continue };
+            let Group { membership, settled, caught_up, era, .. } = &seen.group;
+            if *settled && is_as_wanted(membership, placement) && caught_up.contains(&to) {
+                let known = self.ready.get(partition).filter(|known| (known.0, known.1) == (to, *era));
+                ready.insert(*partition, (to, *era, known.map_or(now, |known| known.2)));
+            }
+        }
+        self.ready = ready;
+    }
+
+    /// The next group that is to hand over. One at a time.
+    fn hand_overs(&mut self, now: Instant) -> Option<Order> {
+        // Planted 243: whoever is ready at this moment is given the lead.
+        let steady = if planted!(243) { Duration::ZERO } else { self.interval * STEADY_FOR };
+        let lately = |at: &Instant| now.since(*at) < steady;
+        self.handed.retain(|_, at| lately(at));
+        let fit = |(partition, (_, _, since)): &(&PartitionId, &(NodeId, Era, Instant))| {
+            !lately(since) && !self.handed.contains_key(partition)
+        };
+        let (partition, (to, ..)) = self.ready.iter().find(fit)?;
+        let (partition, to) = (*partition, *to);
+        let seen = self.groups.get(&partition)?;
+        sometimes!("cluster.lead_goes_where_it_is_wanted");
+        let step = Step::HandOver { expected: seen.group.membership.id, to };
+        self.handed.insert(partition, now);
+        Some(Order { node: seen.leader, partition, step })
     }
 
     /// Draining nodes on which nothing is wanted and nothing is left, as all groups have told a moment ago.

@@ -246,6 +246,38 @@ fn so_many_are_on_the_move_as_may_be_and_nothing_while_it_is_paused() {
 }
 
 #[test]
+fn who_is_to_lead_is_given_the_lead_when_it_has_been_ready_for_a_while_and_not_twice_at_once() {
+    let mut model = Model::new(3, 0);
+    let to = crate::directory::Alteration::Priority(9);
+    amend(&mut model.directory, Change::Alter { node: NodeId(3), to });
+    let cluster = PartitionId(0);
+    let led_after = |model: &mut Model, rounds: u32| {
+        let mut hand_overs = 0;
+        for _ in 0..rounds {
+            let before = model.groups[&cluster].era;
+            model.round();
+            hand_overs += model.groups[&cluster].era - before;
+        }
+        (model.groups[&cluster].leader, hand_overs)
+    };
+    assert_eq!(led_after(&mut model, STEADY_FOR), (NodeId(1), 0), "it has just come to be wanted");
+    assert_eq!(led_after(&mut model, 2), (NodeId(3), 1));
+    // Its links are bad: whenever it has been given the lead, others elect another at once.
+    for _ in 0..3 {
+        let group = model.groups.get_mut(&cluster).unwrap();
+        (group.leader, group.era) = (NodeId(1), group.era + 1);
+        assert_eq!(led_after(&mut model, STEADY_FOR), (NodeId(1), 0), "not again at once");
+        assert_eq!(led_after(&mut model, 2), (NodeId(3), 1));
+    }
+    // Elections in between begin the time anew.
+    for _ in 0..10 {
+        let group = model.groups.get_mut(&cluster).unwrap();
+        (group.leader, group.era) = (NodeId(2), group.era + 1);
+        assert_eq!(led_after(&mut model, STEADY_FOR / 2).0, NodeId(2));
+    }
+}
+
+#[test]
 fn nothing_is_said_about_a_group_that_nobody_has_told_of() {
     let mut model = Model::new(3, 2);
     add(&mut model.directory, 4);
