@@ -197,6 +197,10 @@ pub trait Consensus: Send {
     /// The followers as this leader sees them; empty unless it leads.
     fn followers(&self) -> Vec<FollowerStatus>;
 
+    /// This member is to lead the group, if it can (`None`: it does not matter who). Others give it time to stand for election first; nobody
+    /// is refused a vote for it.
+    fn prefer(&mut self, _leader: Option<NodeId>) {}
+
     /// Asks for proof that this member leads at some instant after this call; the answer is a [`ReadState`] carrying
     /// `token`, with the `committed` of the call's arrival. If leadership is lost the token is dropped: see
     /// [`Ready::reads_dropped`].

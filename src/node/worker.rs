@@ -68,6 +68,8 @@ pub struct Worker {
     /// Leaders as the replicas of this node have last found them: facts, where the router has guesses.
     leaders: BTreeMap<PartitionId, NodeId>,
     membership: membership::Membership,
+    /// The version of the directory from which replicas were last told who is to lead, and how many there were.
+    preferences: (u64, usize),
     /// Messages to this worker itself.
     local: VecDeque<Body>,
     /// When the operator asked for a stop.
@@ -119,6 +121,7 @@ impl Worker {
             last_ticket: BTreeMap::new(),
             leaders: BTreeMap::new(),
             membership: membership::Membership::default(),
+            preferences: (0, 0),
             local: VecDeque::new(),
             stopping: None,
             stats: WorkerStats::default(),
@@ -166,6 +169,7 @@ impl Worker {
     pub fn turn_over(&mut self, env: &mut dyn Env) -> Control {
         let (now, wall) = (env.now(), env.wall());
         self.replicas.values_mut().for_each(Replica::begin_turn);
+        self.tell_preferences();
         if self.stopping.is_some() {
             self.hand_over(now, wall);
         }
@@ -469,6 +473,18 @@ impl Worker {
             if let Some(gateway) = &mut self.gateway {
                 gateway.shutdown(now, SESSIONS_GRACE);
             }
+        }
+    }
+
+    /// Replicas know whom the directory wants to lead.
+    fn tell_preferences(&mut self) {
+        let directory = &self.membership.directory;
+        let known = (directory.version, self.replicas.len());
+        if std::mem::replace(&mut self.preferences, known) == known {
+            return;
+        }
+        for (partition, replica) in &mut self.replicas {
+            replica.prefer(directory.placement(*partition).and_then(|placement| placement.leader));
         }
     }
 

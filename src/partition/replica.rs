@@ -210,6 +210,11 @@ impl Replica {
         self.consensus.transfer(now, None)
     }
 
+    /// Who is to lead, if it can: see [`Consensus::prefer`].
+    pub fn prefer(&mut self, leader: Option<NodeId>) {
+        self.consensus.prefer(leader);
+    }
+
     /// Asks for another membership of the group: see [`Consensus::change`].
     ///
     /// # Errors

@@ -50,6 +50,8 @@ pub(super) struct Core {
     /// Attempts to be elected since a leader was heard.
     pub(super) attempts: u32,
     pub(super) configurations: Configurations,
+    /// Who is to lead, if it can.
+    pub(super) preferred: Option<NodeId>,
     /// The latest time told.
     pub(super) now: Instant,
     /// The first time told in this life.
@@ -135,6 +137,7 @@ impl Core {
             detector: detection.build(heartbeat, election_timeout),
             attempts: 0,
             configurations,
+            preferred: None,
             now: Instant::default(),
             began: None,
             promised: Instant::default(),

@@ -65,7 +65,6 @@
 //! - No message, however malformed, and no time, however late, makes it panic. Only a broken invariant does.
 //!
 //! # Caveats
-//! - Priorities have a marked place and nothing else.
 //! - Nodes that once formed a group, were replaced, and come back with empty disks and the old list of nodes cannot be told from
 //!   a group to be formed: they form one. Whoever builds members must not give that list to a node that has left.
 //! - An acknowledgement of a member that lacks its state counts: what it names is durable there. If the others are then lost
@@ -368,6 +367,10 @@ impl Consensus for Raft {
             RoleState::Leader(leader) => leader.follower_statuses(&self.core),
             _ => Vec::new(),
         }
+    }
+
+    fn prefer(&mut self, leader: Option<NodeId>) {
+        self.core.preferred = leader;
     }
 
     fn read_barrier(&mut self, now: Instant, token: u64) -> Result<(), NotLeader> {

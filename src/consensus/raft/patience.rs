@@ -5,6 +5,8 @@
 //! leader is suspected, the next a heartbeat later, and so on. Dice decide only within a part of that step; and the more
 //! attempts have failed, the more they decide, so that no order that suits the moment badly is kept up.
 //!
+//! - Who is **preferred** (the greatest priority in the directory of nodes, [`super::super::Consensus::prefer`]) comes first: priority lengthens
+//!   the others' patience and refuses nobody a vote (rules A7). Members may know of different ones, or of none.
 //! - A **question** (pre-vote) binds nobody and is answered within a round trip: it is asked again soon, then at longer intervals.
 //! - A **campaign** that was refused by somebody has met another one: it is not waited for any longer, as it would be if it
 //!   might only be slow.
@@ -34,8 +36,15 @@ impl Core {
         // With the leader gone the rest is in another order again: else one node inherits all that another led.
         let first =
             if leader.is_some() { self.settings.group / voters.len().max(1) as u64 } else { self.settings.group };
-        let place = others.iter().position(|other| *other == self.settings.node).unwrap_or(0) as u64;
-        u32::try_from((place + count - first % count) % count).unwrap_or(0)
+        let place = |node| others.iter().position(|other| *other == node).unwrap_or(0) as u64;
+        let turn = |node| u32::try_from((place(node) + count - first % count) % count).unwrap_or(0);
+        let own = turn(self.settings.node);
+        match self.preferred.filter(|preferred| others.contains(preferred)) {
+            Some(preferred) if preferred == self.settings.node => 0,
+            // Who came before it comes one later, and nobody else does.
+            Some(preferred) => own + u32::from(own < turn(preferred)),
+            None => own,
+        }
     }
 
     /// How long after the common moment this member moves.
@@ -57,7 +66,6 @@ impl Core {
 
     /// Without a leader: when to stand for election if nobody else has won until then.
     pub(super) fn election_deadline(&mut self) -> Instant {
-        // The place for priorities: they lengthen this, and never refuse a vote (rules A7).
         self.now + self.settings.election_timeout + self.stagger(None)
     }
 

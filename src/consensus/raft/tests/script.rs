@@ -170,6 +170,11 @@ fn execute(cluster: &mut Cluster, words: &[&str], output: &mut String) {
                 None => writeln!(output, "  to nobody").unwrap(),
             }
         }
+        ["prefer", leader] => {
+            for who in cluster.nodes() {
+                cluster.call(who, |raft, _| raft.prefer(Some(node(leader))));
+            }
+        }
         ["join", who] => cluster.join(node(who)),
         ["change", who, "to", voters, rest @ ..] => {
             let nodes = |word: &str| word.split(',').map(node).collect::<Vec<_>>();
