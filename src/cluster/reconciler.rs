@@ -341,8 +341,7 @@ impl Reconciler {
 
     /// The next group that is to hand over. One at a time.
     fn hand_overs(&mut self, now: Instant) -> Option<Order> {
-        // Planted 243: whoever is ready at this moment is given the lead.
-        let steady = if planted!(243) { Duration::ZERO } else { self.interval * STEADY_FOR };
+        let steady = self.interval * STEADY_FOR;
         let lately = |at: &Instant| now.since(*at) < steady;
         self.handed.retain(|_, at| lately(at));
         let fit = |(partition, (_, _, since)): &(&PartitionId, &(NodeId, Era, Instant))| {
