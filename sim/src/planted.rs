@@ -655,6 +655,27 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/overload.toml",
     ),
     planted(
+        251,
+        "who comes to lead begins without the idempotency tokens of its predecessors",
+        "class: retries that are recognised in memory only",
+        TOKENS,
+        "scenarios/transactions/tokens.toml",
+    ),
+    planted(
+        252,
+        "idempotency tokens are forgotten when there are others",
+        "class: deduplication evicted by count",
+        TOKENS,
+        "scenarios/transactions/tokens.toml",
+    ),
+    planted(
+        253,
+        "an idempotency token counts as used by a command that was refused",
+        "class: the retry of a failure is told of a success",
+        TOKENS,
+        "scenarios/transactions/tokens.toml",
+    ),
+    planted(
         210,
         "a range that a transaction has looked at does not count as read: what comes into it is a phantom",
         "class: validation of keys alone; H-Store's and Silo's node sets",
@@ -751,6 +772,8 @@ const DISK: &[&str] = &[
 const ONCE: &[&str] = &["exactly-once", "linearizable-registers", "acknowledged-durable", "money-conserved"];
 /// A read of the past.
 const READS: &[&str] = &["linearizable-registers", "acknowledged-durable", "exactly-once"];
+/// A transfer that was made twice, or never, when its client asked for it again.
+const TOKENS: &[&str] = &["exactly-once", "money-conserved"];
 /// A request that fails while nobody is struck.
 const SERVED: &[&str] = &["requests-served"];
 /// A group that does not come together when all is well again.

@@ -1,7 +1,7 @@
 //! **Client**: a small PostgreSQL client for the command line. Blocking, simple queries only, text as the server sends it.
 //!
 //! `orrery sql` and `orrery status` show what a server says word for word: types of columns (to align them), notices in
-//! their place, every field of an error. That is all it can do; applications use a driver.
+//! their place, every field of an error. `retry` asks again where that can do no harm. That is all it can do; applications use a driver.
 //!
 //! # Invariants
 //! - Bytes of a server never make it panic: a message that is malformed, or longer than [`message::MAX_MESSAGE`], ends
@@ -9,8 +9,10 @@
 //! - Nothing waits for ever before the connection is established; a query waits for its server.
 
 mod message;
+mod retry;
 
 pub use message::{Column, Report};
+pub use retry::{Retry, execute};
 
 use bytes::{Buf, BytesMut};
 use message::{Malformed, Message};

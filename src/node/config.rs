@@ -70,6 +70,8 @@ pub struct WorkerConfig {
     pub admission: bool,
     /// A statement that takes as long is noted in `system.events`.
     pub slow_statement: Duration,
+    /// What was executed under an idempotency token is remembered for at least so long.
+    pub token_lifetime: Duration,
     /// What the operator has told the node of itself.
     pub about: Arc<About>,
 }
@@ -105,6 +107,7 @@ impl Default for WorkerConfig {
             breaker: true,
             admission: true,
             slow_statement: Duration::from_secs(1),
+            token_lifetime: Duration::from_secs(3600),
             about: Arc::default(),
         }
     }

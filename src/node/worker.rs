@@ -332,6 +332,7 @@ impl Worker {
             // A leader counts as unheard after `HEARD_WITHIN`: it has to speak several times within it, however patient
             // elections are.
             exchange_every: self.config.election_timeout.min(HEARD_WITHIN / 3),
+            token_lifetime: self.config.token_lifetime,
             founders: (partition == PartitionId::CLUSTER && self.config.founder).then(|| self.founders()),
             rng: Rng::from_seed(env.seed("entries")),
             keeping: self.keeping_config(),

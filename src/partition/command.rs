@@ -40,6 +40,8 @@ pub enum Command {
     /// Cluster partition: its leader's own change of the directory of nodes. It carries the version that it follows from, so that a second
     /// one is nothing.
     Amend(Arc<Amendment>),
+    /// This age of idempotency tokens is over ([`crate::partition::tokens`]).
+    Age(u64),
 }
 
 /// First format of a session's command.

@@ -13,6 +13,7 @@
 
 use crate::partition::global::{GlobalOutcome, Vote};
 use crate::partition::message::Outcome;
+use crate::partition::tokens::{self, Spent, Token};
 use crate::planted;
 use crate::storage::{Snapshot, Store};
 use crate::types::{RequestId, Sequence, SessionId, SqlError, TreeId};
@@ -50,6 +51,8 @@ impl Default for Dedup {
         let mut store = Store::new();
         store.create_tree(SESSIONS);
         store.create_tree(OUTCOMES);
+        store.create_tree(tokens::TOKENS);
+        store.create_tree(tokens::AGES);
         store.commit();
         Self { store }
     }
@@ -107,6 +110,32 @@ impl Dedup {
         self.store.commit();
     }
 
+    /// What was executed under this idempotency token.
+    #[must_use]
+    pub fn spent(&self, key: &str) -> Option<Spent> {
+        tokens::look_up(&self.store, key)
+    }
+
+    /// Why no other token can be noted.
+    pub(super) fn refuses_tokens(&self) -> Option<SqlError> {
+        tokens::full(&self.store)
+    }
+
+    /// Notes that a token has been used.
+    pub(super) fn spend(&mut self, token: &Token, affected: Option<Vec<u64>>) {
+        tokens::spend(&mut self.store, token, affected);
+    }
+
+    /// The present age of tokens, if there are any.
+    pub(super) fn age(&self) -> Option<u64> {
+        (self.store.len(tokens::TOKENS) > 0).then(|| tokens::age(&self.store))
+    }
+
+    /// That age is over.
+    pub(super) fn begin_age(&mut self, over: u64) -> usize {
+        tokens::begin_age(&mut self.store, over)
+    }
+
     /// Digest of all that is held, independent of the order in which it came.
     #[must_use]
     pub fn digest(&self) -> u128 {
@@ -124,8 +153,11 @@ impl Dedup {
     /// # Errors
     /// A sentence, if they hold anything that [`Dedup::record`] and [`Dedup::acknowledge`] do not write.
     pub(super) fn from_trees(store: Store) -> Result<Self, &'static str> {
-        if !store.trees().eq([SESSIONS, OUTCOMES]) {
-            return Err("a deduplication table has two trees");
+        if !store.trees().eq([SESSIONS, OUTCOMES, tokens::TOKENS, tokens::AGES]) {
+            return Err("a deduplication table has four trees");
+        }
+        if let Some(what) = tokens::nonsense(&store) {
+            return Err(what);
         }
         let all = |tree| store.scan(tree, Bound::Unbounded, Bound::Unbounded);
         if all(SESSIONS).any(|(key, value)| key.len() < 2 || value.len() != 8) {

@@ -5,6 +5,7 @@
 use crate::catalog::Catalog;
 use crate::directory::Amendment;
 use crate::partition::global::{GlobalBody, GlobalOutcome};
+use crate::partition::tokens::Spent;
 use crate::sql::Values;
 pub use crate::sql::{Settings, StatementResult};
 use crate::types::{
@@ -89,6 +90,11 @@ pub enum RequestBody {
     ReadCatalog {
         /// Version that the asker has: an equal one is not sent again.
         have: CatalogVersion,
+    },
+    /// Has anything been executed under this idempotency token? Linearizable, of its home only. Answers [`Outcome::Token`].
+    AskToken {
+        /// The token.
+        key: Arc<str>,
     },
     /// Cluster partition only; logged. Answers [`Outcome::Gateway`] with a number never given before.
     RegisterGateway {
@@ -343,6 +349,8 @@ pub enum Outcome {
     ResultNotKept,
     /// The catalog; `None`: the asker's is current.
     Catalog(Option<Arc<Catalog>>),
+    /// What was executed under a token.
+    Token(Option<Spent>),
     /// The gateway's number.
     Gateway(u64),
     /// Values of a sequence that nobody else was or will be given.

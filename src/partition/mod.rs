@@ -37,6 +37,7 @@ mod replica;
 mod slice;
 pub mod snapshot;
 mod state_machine;
+pub mod tokens;
 pub mod transfer;
 #[cfg(test)]
 mod tests;

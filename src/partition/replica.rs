@@ -86,6 +86,9 @@ pub struct Replica {
     cuts_of_this_leader: GlobalNumber,
     exchange_every: Duration,
     led_since: Instant,
+    /// Since when the age of tokens lasts, as far as this leader knows.
+    age_since: Option<Instant>,
+    token_lifetime: Duration,
     /// Proposed here and not yet executed.
     pending: BTreeMap<RequestId, Pending>,
     /// How many of these are orders (cluster partition). While there are any, others wait, and go into the log together.
@@ -142,6 +145,8 @@ pub struct ReplicaConfig {
     pub digest_every: u64,
     /// What participants of global commands have not heard of each other is asked again so often.
     pub exchange_every: Duration,
+    /// Idempotency tokens are kept for at least so long.
+    pub token_lifetime: Duration,
     /// Of the cluster partition: what its directory of nodes begins with.
     pub founders: Option<directory::Change>,
     /// Seeds of entries.
@@ -175,6 +180,8 @@ impl Replica {
             cuts_of_this_leader: GlobalNumber(0),
             exchange_every: config.exchange_every,
             led_since: Instant(0),
+            age_since: None,
+            token_lifetime: config.token_lifetime,
             pending: BTreeMap::new(),
             ordering: 0,
             orders: VecDeque::new(),
@@ -304,7 +311,12 @@ impl Replica {
             RequestBody::Query(_) | RequestBody::ReadCatalog { .. } if planted!(46) => {
                 self.run_read(wall, origin, &request)
             }
-            RequestBody::Query(_) | RequestBody::Validate(_) | RequestBody::ReadCatalog { .. } if leads => {
+            RequestBody::Query(_)
+            | RequestBody::Validate(_)
+            | RequestBody::AskToken { .. }
+            | RequestBody::ReadCatalog { .. }
+                if leads =>
+            {
                 self.arriving_reads.push((origin, request))
             }
             RequestBody::Abandon { transaction } => self.forks.forget(request.id.session, *transaction),
@@ -455,6 +467,7 @@ impl Replica {
                 | RequestBody::Look { .. }
                 | RequestBody::LetGo { .. }
                 | RequestBody::Reserve { .. }
+                | RequestBody::AskToken { .. }
                 | RequestBody::Abandon { .. }
         );
         matches!(body, RequestBody::Collect { .. }) || for_rows != (self.partition == PartitionId::CLUSTER)
@@ -738,6 +751,7 @@ impl Replica {
             }
             RequestBody::Step(step) => self.make_fork(request, step),
             RequestBody::Validate(list) => self.validate(request, list),
+            RequestBody::AskToken { key } => ReplyBody::Done(Outcome::Token(self.machine.spent(key))),
             RequestBody::ReadCatalog { have } => {
                 let catalog = self.machine.catalog();
                 ReplyBody::Done(Outcome::Catalog((catalog.version != *have).then(|| Arc::clone(catalog))))
@@ -780,6 +794,7 @@ fn command_body(body: &RequestBody) -> Option<CommandBody> {
         | RequestBody::Collect { .. }
         | RequestBody::Validate(_)
         | RequestBody::ReadCatalog { .. }
+        | RequestBody::AskToken { .. }
         | RequestBody::Step(_)
         | RequestBody::Look { .. }
         | RequestBody::LetGo { .. }

@@ -22,6 +22,7 @@ use crate::partition::message::{
 };
 use crate::partition::slice::Slice;
 use crate::partition::snapshot::{Head, Snapshot};
+use crate::partition::tokens::Spent;
 use crate::partition::transaction::Fork;
 use crate::sql;
 use crate::storage::Store;
@@ -345,6 +346,17 @@ impl StateMachine {
         (planned != self.catalog.version).then_some(self.catalog.version)
     }
 
+    /// What was executed under this idempotency token, of which this partition is the home.
+    #[must_use]
+    pub(super) fn spent(&self, key: &str) -> Option<Spent> {
+        self.dedup.spent(key)
+    }
+
+    /// The present age of idempotency tokens, if there are any.
+    pub(super) fn age(&self) -> Option<u64> {
+        self.dedup.age()
+    }
+
     /// Executes the entry at `index`.
     ///
     /// `own_clock` is this replica's; no entry's execution uses it.
@@ -387,6 +399,11 @@ impl StateMachine {
                 let before = self.directory.version;
                 let _overtaken = self.amend(&amendment);
                 Executed { directory: self.directory.version != before, ..Executed::default() }
+            }
+            Ok(Command::Age(over)) => {
+                let forgotten = self.dedup.begin_age(over);
+                sometimes!("partition.tokens_forgotten", forgotten > 0);
+                Executed::default()
             }
             Ok(Command::LetGo(let_go)) => Executed { let_go, ..Executed::default() },
             Ok(Command::Tick { reports, forget_below }) => {

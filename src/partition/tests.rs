@@ -156,6 +156,7 @@ impl Bench {
             piece_bytes: 1 << 20,
             digest_every: 2,
             exchange_every: Duration::from_millis(100),
+            token_lifetime: Duration::from_secs(3600),
             rng: Rng::seed_from_u64(7),
             keeping,
         };

@@ -54,6 +54,7 @@ fn of_command(command: &Command) -> String {
         Command::Amend(amendment) => {
             format!("the directory of nodes: {}", shortened(&format!("{:?}", amendment.change)))
         }
+        Command::Age(age) => format!("age {age} of idempotency tokens is over"),
         Command::LetGo(cuts) => format!("{} cuts are let go", cuts.len()),
     }
 }

@@ -168,6 +168,7 @@ pub(super) const fn is_logged(body: &RequestBody) -> bool {
     match body {
         RequestBody::Query(_)
         | RequestBody::ReadCatalog { .. }
+        | RequestBody::AskToken { .. }
         | RequestBody::Collect { .. }
         | RequestBody::Step(_)
         | RequestBody::Validate(_)
@@ -443,6 +444,7 @@ impl Call {
             RequestBody::Reserve { catalog_version, .. } => Some(*catalog_version),
             RequestBody::Collect { .. }
             | RequestBody::ReadCatalog { .. }
+            | RequestBody::AskToken { .. }
             | RequestBody::RegisterGateway { .. }
             | RequestBody::Amend(_)
             | RequestBody::Look { .. }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// The version of PostgreSQL whose behaviour drivers may expect; they parse its beginning.
 const SERVER_VERSION: &str = concat!("15.0 (Orrery ", env!("CARGO_PKG_VERSION"), ")");
 
+/// The idempotency token.
+const TOKEN: &str = "orrery.idempotency_token";
+
 /// What values a setting takes.
 #[derive(Clone, Copy)]
 enum Domain {
@@ -28,6 +31,8 @@ enum Domain {
     OneOf(&'static [&'static str]),
     /// The encoding of clients: UTF-8 under any of its names.
     Utf8,
+    /// Text of at most so many bytes.
+    Short(usize),
     /// `DateStyle`: ISO, with any order of day and month.
     DateStyle,
     /// A time zone.
@@ -85,6 +90,7 @@ const SETTINGS: &[Setting] = &[
     setting("lc_time", "C", Domain::Text, "Accepted."),
     setting("lock_timeout", "0", Domain::Milliseconds, "Accepted; nothing is locked."),
     setting("max_identifier_length", "63", Domain::ReadOnly, "Longest name, in bytes."),
+    setting(TOKEN, "", Domain::Short(128), "What is executed under this name is executed once, however often it is asked for; '': it has none."),
     setting("row_security", "on", Domain::Bool, "Accepted; there are no row policies."),
     setting("search_path", "\"$user\", public", Domain::Text, "Schemas in which names are looked for."),
     reported("server_encoding", "UTF8", Domain::ReadOnly, "Encoding of the database."),
@@ -231,6 +237,18 @@ impl Settings {
         SETTINGS.iter().filter(|setting| setting.reported).map(|setting| (setting.name, self.get(setting)))
     }
 
+    /// The idempotency token, if one is set.
+    pub(super) fn idempotency_token(&self) -> Option<&str> {
+        self.values.get(TOKEN).map(String::as_str).filter(|token| !token.is_empty())
+    }
+
+    /// The idempotency token is of no more use.
+    pub(super) fn forget_token(&mut self) {
+        if self.idempotency_token().is_some() {
+            self.values.insert(TOKEN.to_owned(), String::new());
+        }
+    }
+
     /// `statement_timeout`; `None`: not set.
     pub(super) fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
@@ -320,6 +338,11 @@ fn canonical(setting: &Setting, value: &str) -> Result<String, SqlError> {
         Domain::ReadOnly => Err(read_only(setting)),
         Domain::Text => Ok(value.to_owned()),
         Domain::Name => Ok(printable(value)),
+        Domain::Short(most) if value.len() > most => {
+            let message = format!("value of parameter \"{}\" is longer than {most} bytes", setting.name);
+            Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
+        }
+        Domain::Short(_) => Ok(value.to_owned()),
         Domain::Bool => match value.to_ascii_lowercase().as_str() {
             "on" | "true" | "yes" | "1" | "t" | "y" => Ok("on".to_owned()),
             "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".to_owned()),

@@ -58,6 +58,8 @@ pub struct PgClient {
     not_before_ns: u64,
     counter: u32,
     seen: LastSeen,
+    /// One of which it is not known what has become, and that may be sent again as it is.
+    unfinished: Option<(OperationId, Operation)>,
     /// An operation that is to be tried again, and how often yet.
     again: Option<(Operation, u32)>,
 }
@@ -120,6 +122,7 @@ impl PgClient {
             not_before_ns: 0,
             counter: 0,
             seen: LastSeen::default(),
+            unfinished: None,
             again: None,
         }
     }
@@ -154,6 +157,9 @@ impl PgClient {
 
     /// When the next thing is to be sent; `None`: never again. Moves on to the next stage when one has ended.
     fn due(&mut self, now_ns: u64, out: &mut Vec<ClientAction>) -> Option<u64> {
+        if self.unfinished.is_some() {
+            return Some(now_ns);
+        }
         loop {
             match self.stage {
                 Stage::Setup { step } if step < self.setup.len() => return Some(0),
@@ -181,6 +187,15 @@ impl PgClient {
     }
 
     fn send(&mut self, now_ns: u64, node: NodeId, out: &mut Vec<ClientAction>) {
+        if let Some((id, operation)) = self.unfinished {
+            let (_, exchange) = self.exchange(operation);
+            self.current = Some(Current::Operation { id, operation, binary: false, answered: 0 });
+            self.shown.clear();
+            self.transmit(&exchange, out);
+            let deadline_ns = now_ns + self.timeout_ns;
+            self.link = Link::Busy { node, deadline_ns };
+            return out.push(ClientAction::WakeAt(deadline_ns));
+        }
         let (operation, exchange, abandon) = match self.stage {
             Stage::Setup { step } => {
                 (Some(Operation::Setup { step: step as u32 }), Exchange::Simple(self.setup[step].clone()), false)
@@ -269,7 +284,16 @@ impl PgClient {
                     self.wait(now_ns, 50, 300);
                 }
             }
+            Some(Current::Operation { id, operation, .. }) if self.is_to_be_sent_again(operation, &outcome) => {
+                self.unfinished = Some((id, operation));
+                self.not_before_ns = self.not_before_ns.max(now_ns);
+                if matches!(self.link, Link::Idle { .. }) {
+                    self.wait(now_ns, 20, 200);
+                }
+            }
             Some(Current::Operation { id, operation, .. }) => {
+                let before = self.unfinished.take().is_some();
+                let outcome = if before { known_by_token(outcome) } else { outcome };
                 self.seen.learn(operation, &outcome);
                 self.repeat(operation, &outcome);
                 let done = matches!(outcome, Outcome::Done(_))
@@ -291,6 +315,16 @@ impl PgClient {
                 }
             }
         }
+    }
+
+    /// May it have been executed, or be executed yet, so that it is worth asking again? A refusal speaks of the last time only.
+    fn is_to_be_sent_again(&self, operation: Operation, outcome: &Outcome) -> bool {
+        self.kind.repeats(operation)
+            && match outcome {
+                Outcome::Done(_) => false,
+                Outcome::Failed(state) => self.unfinished.is_some() && !state.starts_with("55T"),
+                Outcome::Unknown(_) => true,
+            }
     }
 
     /// A transaction that has met another one is worth another try, under a number of its own, and so is what has crossed a good-bye.
@@ -439,6 +473,14 @@ impl Client for PgClient {
         }
         self.advance(now_ns, &mut out);
         out
+    }
+}
+
+/// What has become of an operation that was sent again: it was executed before, and what it has shown is not kept.
+fn known_by_token(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(state) if state.starts_with("55T02") => Outcome::Done(Seen::Nothing),
+        other => other,
     }
 }
 

@@ -6,7 +6,8 @@
 //! write is unique, so that whoever reads it knows who wrote it.
 //!
 //! # Invariants
-//! - No operation is sent twice: a repetition has another value, and another number in the history.
+//! - No operation is sent twice: a repetition has another value, and another number in the history. Only what has an idempotency token is
+//!   sent again as it is, until its client knows what has become of it ([`Kind::repeats`]): it is one operation.
 //! - A checker sees what clients saw and nothing else.
 
 mod append;
@@ -57,6 +58,11 @@ pub trait Kind: Sync {
     /// What a client does after the healing, each until it works: writes first, then (the workload's first two clients)
     /// reads of everything.
     fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation>;
+
+    /// Is the operation executed once however often it is sent?
+    fn repeats(&self, _operation: Operation) -> bool {
+        false
+    }
 
     /// What to send.
     fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange;
@@ -132,6 +138,7 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &append::LONG_FORK,
     &append::MOMENTS,
     &bank::BRANCH_BANK,
+    &bank::TOKEN_BANK,
     &tpcb::Tpcb,
     &claims::CLAIMS,
     &claims::OWNERS,

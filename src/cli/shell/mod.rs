@@ -9,7 +9,7 @@ mod split;
 
 use super::connect::{Connect, PATIENCE};
 use super::table::{Style, draw};
-use crate::client::{Answer, Client, Failure, Report, Rows, Target};
+use crate::client::{Answer, Client, Failure, Report, Retry, Rows, Target, execute};
 use crate::server;
 use meta::Next;
 use rustyline::error::ReadlineError;
@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// What `\d` asks is answered so soon, or not at all.
 const DESCRIBE: Duration = Duration::from_secs(30);
+/// So is what is tried more than once: a little longer than a statement takes at most.
+const ANSWERED: Duration = Duration::from_secs(40);
 const HISTORY: &str = ".orrery_history";
 
 /// Flags of `orrery sql`.
@@ -36,6 +38,12 @@ pub(super) struct Sql {
     /// Run this and end; may be given several times
     #[arg(long, short = 'c', value_name = "SQL")]
     command: Vec<String>,
+    /// With one -c: try so many times where nothing was changed or a token makes it safe, with growing pauses
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "command")]
+    tries: u32,
+    /// With one -c: execute it once under this idempotency token, however often it is tried, now or later
+    #[arg(long, value_name = "TOKEN", requires = "command")]
+    token: Option<String>,
     /// Run the statements of this file and end; `-` is stdin
     #[arg(long, short = 'f', value_name = "FILE")]
     file: Vec<PathBuf>,
@@ -66,6 +74,9 @@ enum Line {
 /// Runs the shell.
 pub(super) fn run(sql: Sql) -> Result<(), server::Failure> {
     let target = sql.connect.target(&sql.database, "orrery sql");
+    if sql.tries > 1 || sql.token.is_some() {
+        return try_again(&sql, &target);
+    }
     let client = Client::connect(&target, PATIENCE).map_err(|failure| server::Failure::usage(failure.to_string()))?;
     let mut shell = Shell { target, client, style: Style::Aligned, timing: false, failed: false };
     let broken = |failure: Failure| server::Failure::broken(failure.to_string());
@@ -86,6 +97,50 @@ pub(super) fn run(sql: Sql) -> Result<(), server::Failure> {
     }
     shell.script(&mut FileLines(Box::new(std::io::stdin().lock()))).map_err(broken)?;
     shell.check()
+}
+
+/// Runs the text of `-c` as one command that may be tried again.
+fn try_again(sql: &Sql, target: &Target) -> Result<(), server::Failure> {
+    let [text] = sql.command.as_slice() else {
+        return Err(server::Failure::usage("--tries and --token are for one -c"));
+    };
+    let mut retry = Retry::new(sql.tries, u64::from(std::process::id()));
+    #[allow(clippy::disallowed_methods, reason = "an edge: between two tries there is nothing else to do")]
+    let mut wait = std::thread::sleep;
+    let done = execute(std::slice::from_ref(target), text, sql.token.as_deref(), &mut retry, ANSWERED, &mut wait);
+    match done {
+        Ok(answers) => {
+            let mut rows = Rows::default();
+            answers.into_iter().for_each(|answer| present(answer, &mut rows, Style::Aligned, text));
+            Ok(())
+        }
+        Err(Failure::Server(report)) => {
+            show(&shown(&report, text));
+            Err(server::Failure::broken("ended at the first error"))
+        }
+        Err(failure) => Err(server::Failure::broken(failure.to_string())),
+    }
+}
+
+/// Shows an answer; rows are shown when they are complete.
+fn present(answer: Answer, rows: &mut Rows, style: Style, text: &str) {
+    match answer {
+        Answer::Columns(columns) => *rows = Rows { columns, rows: Vec::new() },
+        Answer::Row(row) => rows.rows.push(row),
+        Answer::Complete(tag) => {
+            let rows = std::mem::take(rows);
+            if rows.columns.is_empty() && rows.rows.is_empty() {
+                return super::say(&tag);
+            }
+            super::say(&draw(&rows.columns, &rows.rows, style));
+            // INSERT … RETURNING says what it has done, too.
+            if !tag.starts_with("SELECT") && !tag.starts_with("EXPLAIN") && !tag.starts_with("SHOW") {
+                super::say(&tag);
+            }
+        }
+        Answer::Empty => {}
+        Answer::Notice(report) | Answer::Error(report) => show(&shown(&report, text)),
+    }
 }
 
 impl Shell {
@@ -144,27 +199,9 @@ impl Shell {
         let mut rows = Rows::default();
         let mut failed = false;
         let style = self.style;
-        self.client.query(text, data, |answer| match answer {
-            Answer::Columns(columns) => rows = Rows { columns, rows: Vec::new() },
-            Answer::Row(row) => rows.rows.push(row),
-            Answer::Complete(tag) => {
-                let rows = std::mem::take(&mut rows);
-                if rows.columns.is_empty() && rows.rows.is_empty() {
-                    super::say(&tag);
-                } else {
-                    super::say(&draw(&rows.columns, &rows.rows, style));
-                    // INSERT … RETURNING says what it has done, too.
-                    if !tag.starts_with("SELECT") && !tag.starts_with("EXPLAIN") && !tag.starts_with("SHOW") {
-                        super::say(&tag);
-                    }
-                }
-            }
-            Answer::Empty => {}
-            Answer::Notice(report) => show(&shown(&report, text)),
-            Answer::Error(report) => {
-                failed = true;
-                show(&shown(&report, text));
-            }
+        self.client.query(text, data, |answer| {
+            failed |= matches!(answer, Answer::Error(_));
+            present(answer, &mut rows, style, text);
         })?;
         self.failed |= failed;
         if self.timing {

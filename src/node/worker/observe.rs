@@ -319,6 +319,11 @@ pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String,
         ("partitions", config.partitions.to_string(), "Data partitions of the cluster."),
         ("slow_statement", milliseconds(config.slow_statement), "A statement that takes as long is noted as an event."),
         (
+            "token_lifetime",
+            milliseconds(config.token_lifetime),
+            "Idempotency tokens are remembered for at least so long.",
+        ),
+        (
             "snapshot_chunk_bytes",
             config.snapshot_chunk_bytes.to_string(),
             "Size of a chunk of a checkpoint or of a state sent to another replica.",

@@ -61,6 +61,7 @@ pub(super) use reads::{Reads, Showing};
 pub(super) use sequencer::Sequencer;
 
 use crate::partition::message::{Commitment, Settings, Statement, StatementResult};
+use crate::partition::tokens::{Spent, Token};
 use crate::types::{CatalogVersion, GlobalNumber, PartitionId, RequestId, Sequence, SqlError, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,8 @@ pub enum GlobalBody {
         statements: Vec<Placed>,
         /// Settings of the session in force.
         settings: Arc<Settings>,
+        /// The client's name for it; its home takes part.
+        token: Option<Token>,
     },
     /// COMMIT of a transaction of several partitions: for each its own list. All of it is executed again, or none.
     Commit {
@@ -112,6 +115,8 @@ pub enum GlobalBody {
         lists: Vec<(PartitionId, Commitment)>,
         /// Nothing is to be changed: whether all is as it was seen is what is asked.
         only_validate: bool,
+        /// The client's name for it; its home takes part.
+        token: Option<Token>,
     },
     /// DDL. All partitions take part, the cluster partition too.
     Define {
@@ -145,6 +150,15 @@ impl GlobalBody {
     #[must_use]
     pub const fn only_reads(&self) -> bool {
         matches!(self, Self::Read { .. } | Self::Cut { .. })
+    }
+
+    /// The idempotency token under which it is to be executed.
+    #[must_use]
+    pub const fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Execute { token, .. } | Self::Commit { token, .. } => token.as_ref(),
+            Self::Define { .. } | Self::Read { .. } | Self::Cut { .. } => None,
+        }
     }
 
     /// Catalog version it was planned under.
@@ -192,6 +206,8 @@ pub enum Vote {
         /// 40001.
         error: Box<SqlError>,
     },
+    /// Its idempotency token has been used: this was executed under it.
+    Spent(Box<Spent>),
     /// The catalog is another one than that under which it was planned.
     Replan {
         /// Version in force.
@@ -210,8 +226,9 @@ impl Vote {
             Self::Yes => 1,
             Self::Error { .. } => 2,
             Self::Mismatch { .. } => 3,
-            Self::Replan { .. } => 4,
-            Self::Duplicate => 5,
+            Self::Spent(_) => 4,
+            Self::Replan { .. } => 5,
+            Self::Duplicate => 6,
         }
     }
 

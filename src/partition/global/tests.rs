@@ -166,6 +166,7 @@ impl World {
                     piece_bytes: 100,
                     digest_every: 1,
                     exchange_every: Duration::from_millis(100),
+                    token_lifetime: Duration::from_secs(3600),
                     rng: Rng::seed_from_u64(u64::from(partition)),
                     keeping,
                 };
@@ -227,7 +228,10 @@ impl World {
         participants.dedup();
         let (catalog_version, partitions) = (self.catalog, self.partitions);
         let settings = Arc::new(Settings::default());
-        self.request(participants, GlobalBody::Execute { catalog_version, partitions, statements, settings })
+        self.request(
+            participants,
+            GlobalBody::Execute { catalog_version, partitions, statements, settings, token: None },
+        )
     }
 
     fn define(&mut self, text: &str) {

@@ -16,6 +16,7 @@ use crate::partition::message::{ReplyBody, Request, RequestBody};
 use crate::partition::parcel::Whole;
 use crate::partition::slice::Slice;
 use crate::partition::state_machine::{Executed, Position, Standing, values_of};
+use crate::partition::tokens::KEPT_AGES;
 use crate::types::{Duration, GlobalNumber, Instant, PartitionId, Timestamp};
 use crate::{planted, sometimes};
 use std::sync::Arc;
@@ -480,6 +481,7 @@ impl Replica {
         let proposed = logged.max().unwrap_or_default().max(self.machine.received());
         self.exchanges.begin(proposed);
         self.led_since = now;
+        self.age_since = None;
         if self.leads {
             sometimes!("global.leader_while_standing", self.machine.stands());
             if self.partition != PartitionId::CLUSTER {
@@ -521,6 +523,7 @@ impl Replica {
             self.executed(now, executed);
         }
         self.let_cuts_go(now);
+        self.look_at_age(now);
         if self.partition == PartitionId::CLUSTER {
             self.fill_directory(now);
             // What was proposed in an earlier era may never be executed: nobody waits for it.
@@ -545,6 +548,21 @@ impl Replica {
                 sometimes!("global.decision_declared_by_another_leader");
                 self.declare(now, number, committed, values);
             }
+        }
+    }
+
+    /// Begins the next age of idempotency tokens when the present one has lasted long enough under this leader.
+    fn look_at_age(&mut self, now: Instant) {
+        let Some(age) = self.machine.age() else { return };
+        // Planted 251: who comes to lead knows of no token.
+        if planted!(251) && self.age_since.is_none() {
+            for later in 0..=u64::from(KEPT_AGES) {
+                let _not_now = self.log(now, &Command::Age(age + later));
+            }
+        }
+        let since = *self.age_since.get_or_insert(now);
+        if now.since(since) >= self.token_lifetime / KEPT_AGES && self.log(now, &Command::Age(age)).is_ok() {
+            self.age_since = Some(now);
         }
     }
 

@@ -20,6 +20,7 @@ use crate::partition::dedup::Seen;
 use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Said, Values, Vote};
 use crate::partition::message::{Commitment, Outcome, ReplyBody, Settings, StatementResult};
 use crate::partition::slice::Slice;
+use crate::partition::tokens::Token;
 use crate::partition::transaction::{self, Progress};
 use crate::sql;
 use crate::storage::{self, Mark, Store};
@@ -50,6 +51,8 @@ pub(in crate::partition) struct Standing {
     pub(in crate::partition) paused: bool,
     /// How far its list has been executed again.
     progress: Progress,
+    /// Rows that each statement has touched everywhere: for its idempotency token, at that one's home.
+    pub(super) affected: Option<Vec<u64>>,
     /// Its vote, once it has come to an end.
     pub(in crate::partition) vote: Option<Vote>,
     /// A definition's.
@@ -71,6 +74,7 @@ impl Standing {
             sent: Vec::new(),
             paused: false,
             progress: Progress::default(),
+            affected: None,
             vote,
             definition: None,
         }
@@ -235,7 +239,15 @@ impl StateMachine {
             return Some(Vote::Duplicate);
         }
         let version = self.catalog.version;
-        (global.body.catalog_version() != version).then_some(Vote::Replan { version })
+        if global.body.catalog_version() != version {
+            return Some(Vote::Replan { version });
+        }
+        let token = global.body.token().filter(|token| token.home == self.partition)?;
+        if let Some(spent) = self.dedup.spent(&token.key) {
+            sometimes!("global.token_spent");
+            return Some(Vote::Spent(Box::new(spent)));
+        }
+        self.dedup.refuses_tokens().map(|error| Vote::Error { statement: 0, error: Box::new(error) })
     }
 
     /// Goes on executing the command at which it stands, as far as the others' values are there and the slice goes.
@@ -248,9 +260,13 @@ impl StateMachine {
         standing.paused = false;
         let global = Arc::clone(&standing.global);
         let vote = match &*global.body {
-            GlobalBody::Execute { statements, settings, partitions, .. } => {
+            GlobalBody::Execute { statements, settings, partitions, token, .. } => {
                 let share = sql::Share { own: self.partition, partitions: *partitions };
-                self.execute_placed(&mut standing, statements, settings, share, values, slice)
+                let vote = self.execute_placed(&mut standing, statements, settings, share, values, slice);
+                match token.as_ref().filter(|token| token.tags && vote.as_ref().is_some_and(Vote::is_yes)) {
+                    Some(token) => self.tally(&mut standing, token, statements, settings, values),
+                    None => vote,
+                }
             }
             GlobalBody::Commit { lists, only_validate, .. } => {
                 self.execute_list(&mut standing, lists, *only_validate, slice)
@@ -562,6 +578,14 @@ impl StateMachine {
         let Global { number, id, acked_below, timestamp, forget_below, .. } = *standing.global;
         sometimes!("global.committed", committed);
         sometimes!("global.aborted", !committed);
+        // Planted 253: whoever comes with a token is done, whatever becomes of it.
+        let token = standing.global.body.token().filter(|_| committed || planted!(253));
+        if let Some(token) =
+            token.filter(|token| token.home == self.partition && self.dedup.spent(&token.key).is_none())
+        {
+            sometimes!("global.token_noted");
+            self.dedup.spend(token, standing.affected);
+        }
         let before = self.catalog.version;
         let defined = standing.definition.map(|defined| {
             if committed {
@@ -711,6 +735,77 @@ impl StateMachine {
     /// The order (cluster partition).
     pub(in crate::partition) const fn sequencer(&self) -> &crate::partition::global::Sequencer {
         &self.sequencer
+    }
+}
+
+impl StateMachine {
+    /// The last round of a command under a token: how many rows each has touched, so that the token's home can tell it again. `None`: what
+    /// others have to say is not there yet.
+    fn tally(
+        &mut self,
+        standing: &mut Standing,
+        token: &Token,
+        statements: &[Placed],
+        settings: &Settings,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Option<Vote> {
+        let round = round_of(statements.len(), 0);
+        if standing.sent.last().is_none_or(|(last, _)| *last != round) {
+            let own: Vec<u64> = standing.results.iter().map(|result| result.affected).collect();
+            let own = postcard::to_stdvec(&own).expect("plain data, always encodable");
+            standing.sent.push((round, own.into()));
+        }
+        let sent = standing.sent.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        // All wait for all, those too who do not need it: what is remembered of a round is the whole of it.
+        let said = |(from, _): &(PartitionId, _)| {
+            let bytes = if *from == self.partition { Some(sent.clone()) } else { values(round, *from) };
+            bytes.map(|bytes| (*from, bytes))
+        };
+        let said = standing.global.participants.iter().map(said).collect::<Option<Vec<_>>>()?;
+        if token.home != self.partition {
+            return Some(Vote::Yes);
+        }
+        sometimes!("global.tallied", said.len() > 1);
+        Some(match self.tallied(standing, &said, statements, settings) {
+            Ok(affected) => {
+                standing.affected = Some(affected);
+                Vote::Yes
+            }
+            Err(error) => Vote::Error { statement: 0, error: Box::new(error) },
+        })
+    }
+
+    fn tallied(
+        &mut self,
+        standing: &Standing,
+        said: &[(PartitionId, Bytes)],
+        statements: &[Placed],
+        settings: &Settings,
+    ) -> Result<Vec<u64>, SqlError> {
+        let malformed = |_| SqlError::new(SqlState::DATA_CORRUPTED, "malformed numbers of another partition");
+        let mut rows: Vec<(PartitionId, Vec<u64>)> = Vec::with_capacity(said.len());
+        for (from, bytes) in said {
+            rows.push((*from, postcard::from_bytes(bytes).map_err(malformed)?));
+        }
+        let mut affected = Vec::with_capacity(statements.len());
+        for (number, placed) in statements.iter().enumerate() {
+            let at = rows.iter().filter(|(from, _)| placed.at.binary_search(from).is_ok());
+            let part = |(_, rows): &(PartitionId, Vec<u64>)| StatementResult {
+                affected: rows.get(number).copied().unwrap_or_default(),
+                ..StatementResult::default()
+            };
+            let mut parts: Vec<_> = at.map(part).collect();
+            if parts.len() == 1 {
+                affected.extend(parts.pop().map(|part| part.affected));
+                continue;
+            }
+            let statement = &placed.statement;
+            let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
+            let dice = dice(standing.global.seed, number);
+            let mut context = sql::Context::of(&self.catalog, settings, standing.global.timestamp, dice, 0);
+            affected.push(plan.merge(parts, &statement.parameters, &mut context)?.affected);
+        }
+        Ok(affected)
     }
 }
 

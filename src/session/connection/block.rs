@@ -267,6 +267,7 @@ impl Connection {
             seed: turn.shared.rng.next_u64(),
             modes: Modes { read_only: modes.read_only.or(self.settings.reads_only().then_some(true)), ..modes.clone() },
             implicit,
+            asked_token: false,
             queried: false,
             catalog_version: turn.shared.catalog.version,
             statements: 0,
@@ -476,11 +477,12 @@ impl Connection {
 
     fn send_commit(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
         let changes = job.open.wrote;
+        let token = self.token_of_block(turn).filter(|_| changes);
         let (partition, body) = match job.open.lists.first_key_value() {
-            Some((partition, list)) if job.open.lists.len() == 1 => {
+            Some((partition, list)) if job.open.lists.len() == 1 && token.is_none() => {
                 (*partition, RequestBody::Commit(Arc::new(job.open.commitment(list, true))))
             }
-            _ => (PartitionId::CLUSTER, job.open.order(false)),
+            _ => (PartitionId::CLUSTER, job.open.order(false, token)),
         };
         sometimes!("session.block_over_several_partitions", partition == PartitionId::CLUSTER);
         self.job = Some(Job::Commit(job));
@@ -490,7 +492,12 @@ impl Connection {
     /// COMMIT has been answered.
     pub(super) fn commit_done(&mut self, turn: &mut Turn<'_>, job: CommitJob, outcome: Outcome) {
         match outcome {
-            Outcome::Committed => self.committed(turn, job),
+            Outcome::Committed => {
+                if job.open.wrote {
+                    self.token_is_spent();
+                }
+                self.committed(turn, job);
+            }
             Outcome::Error { error, .. } => self.commit_failed(turn, job, error),
             _ => {
                 let message = "a partition's answer fits no COMMIT";

@@ -28,6 +28,8 @@ pub(super) enum Role {
     Catalog,
     /// Values of a sequence.
     Draw,
+    /// Whether an idempotency token has been used.
+    Token,
     /// A statement of a block, at one of the partitions that it touches.
     Step,
     /// Whether a partition would still show a block what it has shown it.
@@ -184,6 +186,10 @@ impl Connection {
                 self.remove_call(index);
                 self.reserved(turn, outcome);
             }
+            (End::Done(outcome), Role::Token) => {
+                self.remove_call(index);
+                self.token_answered(turn, outcome);
+            }
             (End::PlanIsOld(version), Role::Draw) => {
                 self.remove_call(index);
                 self.draw_outdated(turn, version);
@@ -240,6 +246,7 @@ impl Connection {
                 | Job::Observe(_)
                 | Job::Recover(_)
                 | Job::Cut(_)
+                | Job::Token(_)
                 | Job::Draw(_),
             )
             | None => {
@@ -316,7 +323,13 @@ impl Connection {
                 self.execute_again(turn, job);
             }
             Some(
-                Job::Confirm(_) | Job::Again(_) | Job::Observe(_) | Job::Recover(_) | Job::Draw(_) | Job::Administer(_),
+                Job::Confirm(_)
+                | Job::Again(_)
+                | Job::Observe(_)
+                | Job::Recover(_)
+                | Job::Draw(_)
+                | Job::Token(_)
+                | Job::Administer(_),
             )
             | None => {
                 self.broken(turn);

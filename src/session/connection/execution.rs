@@ -3,9 +3,11 @@
 use super::block::Block;
 use super::calls::Role;
 use super::extended::shifted;
+use super::token::{sites_at, with_home};
 use super::{Connection, Job, Origin};
 use crate::partition::global::{GlobalBody, Placed};
 use crate::partition::message::{Batch, Outcome, RequestBody, Statement};
+use crate::partition::tokens::Token;
 use crate::session::call::{Call, Step};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
@@ -120,10 +122,15 @@ impl Connection {
 
     fn batch_body(&self, turn: &Turn<'_>, items: &[Item], route: &Route) -> (PartitionId, RequestBody) {
         let batch = self.batch(turn, items);
+        let partitions = turn.shared.config.partitions;
+        let token = self.token_of_batch(turn, items);
         match route {
             Route::Several(sites) => {
                 let reads = items.iter().all(|item| item.plan.is_read_only());
-                let order = order_of(batch, sites, turn.shared.config.partitions, reads);
+                (PartitionId::CLUSTER, order_of(batch, sites, partitions, reads, token))
+            }
+            Route::One(partition) if token.is_some() => {
+                let order = order_of(batch, &sites_at(*partition, items), partitions, false, token);
                 (PartitionId::CLUSTER, order)
             }
             Route::One(partition) if items.iter().any(|item| !item.plan.is_read_only()) => {
@@ -362,7 +369,7 @@ pub(super) fn route(turn: &Turn<'_>, items: &[Item]) -> Result<Route, SqlError> 
 }
 
 /// The order for a batch over several partitions.
-fn order_of(batch: Batch, sites: &[Site], partitions: u32, reads: bool) -> RequestBody {
+fn order_of(batch: Batch, sites: &[Site], partitions: u32, reads: bool, token: Option<Token>) -> RequestBody {
     let participants: BTreeSet<_> = sites.iter().flat_map(Site::participants).collect();
     let placed = |(statement, site): (Statement, &Site)| Placed {
         statement,
@@ -372,12 +379,13 @@ fn order_of(batch: Batch, sites: &[Site], partitions: u32, reads: bool) -> Reque
     };
     let Batch { catalog_version, statements, settings, .. } = batch;
     let statements = statements.into_iter().zip(sites).map(placed).collect();
+    let participants = with_home(participants.into_iter().collect(), token.as_ref());
     let body = if reads {
         GlobalBody::Read { catalog_version, partitions, statements, settings }
     } else {
-        GlobalBody::Execute { catalog_version, partitions, statements, settings }
+        GlobalBody::Execute { catalog_version, partitions, statements, settings, token }
     };
-    RequestBody::Order { participants: participants.into_iter().collect(), body: Arc::new(body) }
+    RequestBody::Order { participants, body: Arc::new(body) }
 }
 
 /// It was executed, and its result is gone.

@@ -18,6 +18,7 @@
 //! - `redo`: those that met another one are executed again.
 //! - `implicit`: transactions without BEGIN: texts of several statements, and what comes before a Sync.
 //! - `leaving`: how a session ends when its node is asked to stop.
+//! - `token`: what is executed under an idempotency token, and what is told of it when it is asked for again.
 //! - `utility`: what the session itself answers.
 //! - `calls`: requests out, replies and time-outs in, cancellation, and what is said at the end of waiting.
 //!
@@ -47,6 +48,7 @@ mod settle;
 mod simple;
 mod startup;
 mod step;
+mod token;
 mod utility;
 
 use super::call::Call;
@@ -148,6 +150,8 @@ enum Job {
     Step(Box<StepJob>),
     /// The cut of a block that only reads is taken; then its first statement is begun again.
     Cut(BatchJob),
+    /// The first statement of a block under an idempotency token, while it is asked whether that has been used.
+    Token(BatchJob),
     /// COMMIT of a block that has written, or has touched several partitions.
     Commit(CommitJob),
 }

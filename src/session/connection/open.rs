@@ -7,10 +7,12 @@
 //! - A fork that is made again has a number of its own: a late copy of what was asked of an earlier one cannot reach it.
 
 use super::execution::Item;
+use super::token::with_home;
 use crate::partition::MAX_TRANSACTION_BYTES;
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Action, Commitment, Part, Piece, RequestBody, Step};
 use crate::partition::shown_with;
+use crate::partition::tokens::Token;
 use crate::session::settings::Settings;
 use crate::sometimes;
 use crate::sql::{self, Modes};
@@ -119,6 +121,8 @@ pub(super) struct Open {
     pub(super) modes: Modes,
     /// Nobody has said BEGIN (`implicit`).
     pub(super) implicit: bool,
+    /// Whether its idempotency token has been used was asked.
+    pub(super) asked_token: bool,
     /// Something was asked: it is too late for SET TRANSACTION.
     pub(super) queried: bool,
     pub(super) catalog_version: CatalogVersion,
@@ -234,12 +238,12 @@ impl Open {
     }
 
     /// All lists as one command over their partitions.
-    pub(super) fn order(&self, only_validate: bool) -> RequestBody {
+    pub(super) fn order(&self, only_validate: bool, token: Option<Token>) -> RequestBody {
         let lists = self.lists.iter().map(|(partition, list)| (*partition, self.commitment(list, true))).collect();
         let catalog_version = self.catalog_version;
         RequestBody::Order {
-            participants: self.lists.keys().copied().collect(),
-            body: Arc::new(GlobalBody::Commit { catalog_version, lists, only_validate }),
+            participants: with_home(self.lists.keys().copied().collect(), token.as_ref()),
+            body: Arc::new(GlobalBody::Commit { catalog_version, lists, only_validate, token }),
         }
     }
 }

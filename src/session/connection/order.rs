@@ -168,6 +168,9 @@ impl Connection {
             }
         }
         sometimes!("session.put_together");
+        if collecting.body.token().is_some() {
+            self.token_is_spent();
+        }
         self.render(turn, &job.items, job.origin, results);
     }
 
@@ -195,6 +198,10 @@ impl Connection {
                 self.fail(turn, shifted(SqlError::clone(error), item.map_or(0, |item| item.parsed.offset)));
             }
             Some(Vote::Mismatch { error }) => self.fail(turn, SqlError::clone(error)),
+            Some(Vote::Spent(spent)) => {
+                let asked = collecting.body.token().map_or(0, |token| token.asked);
+                self.batch_spent(turn, job, asked, spent);
+            }
             Some(Vote::Replan { version }) => {
                 sometimes!("session.replan_after_order");
                 self.wanted = self.wanted.max(*version);

@@ -28,6 +28,7 @@ use super::extended::shifted;
 use super::implicit::After;
 use super::order::{Collecting, outcome_lost};
 use super::settle::Rounds;
+use super::token::block_spent;
 use super::{Connection, Job, Origin};
 use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Action, Outcome, Piece, RequestBody, StatementResult, Step};
@@ -74,7 +75,8 @@ enum Phase {
 
 impl Connection {
     /// Executes a statement of the open block.
-    pub(super) fn execute_step(&mut self, turn: &mut Turn<'_>, mut job: BatchJob, route: Route) {
+    pub(super) fn execute_step(&mut self, turn: &mut Turn<'_>, job: BatchJob, route: Route) {
+        let Some(mut job) = self.ask_for_token(turn, job) else { return };
         let mut settles = false;
         let (at, gathers) = match route {
             Route::Nowhere => return self.execute_here(turn, &job.items, job.origin),
@@ -438,7 +440,7 @@ impl Connection {
             return self.fail(turn, error);
         }
         sometimes!("session.error_validated");
-        let order = open.order(true);
+        let order = open.order(true, None);
         job.phase = Phase::Confirming(error);
         self.job = Some(Job::Step(job));
         self.start_changing(turn, Role::Work, PartitionId::CLUSTER, order, false);
@@ -501,6 +503,11 @@ impl Connection {
                 self.commit_failed(turn, job, SqlError::clone(error));
             }
             Some(Vote::Replan { .. }) => self.commit_outdated(turn, job),
+            Some(Vote::Spent(spent)) => {
+                let mut job = job;
+                job.open.settings.forget_token();
+                self.commit_failed(turn, job, block_spent(spent));
+            }
             _ => {
                 let message = "a COMMIT was refused, and nobody says why";
                 self.commit_failed(turn, job, SqlError::new(SqlState::INTERNAL_ERROR, message));

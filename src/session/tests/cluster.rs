@@ -158,6 +158,7 @@ impl Member {
             piece_bytes: 1 << 20,
             digest_every: 1000,
             exchange_every: Duration::from_millis(100),
+            token_lifetime: Duration::from_secs(3600),
             rng: Rng::seed_from_u64(u64::from(partition.0)),
             keeping,
         };

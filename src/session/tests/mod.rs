@@ -25,3 +25,4 @@ mod nodes;
 mod starting;
 mod statements;
 mod system;
+mod tokens;

@@ -159,7 +159,8 @@ pub(super) fn request(request: &Request) -> String {
                 GlobalBody::Define { text, .. } => format!("Define {{{text}}}"),
                 GlobalBody::Cut { .. } => "Cut".to_owned(),
             };
-            format!("Order for {}, {}: {what}", participants.join(" "), body.catalog_version())
+            let token = body.token().map(|token| format!(" under {} of {}", token.key, token.home)).unwrap_or_default();
+            format!("Order for {}, {}{token}: {what}", participants.join(" "), body.catalog_version())
         }
         RequestBody::Collect { number } => format!("Collect {number}"),
         RequestBody::Look { cut, step } => {
@@ -170,6 +171,7 @@ pub(super) fn request(request: &Request) -> String {
             format!("Look at {cut}: {}", text.collect::<Vec<_>>().join("; "))
         }
         RequestBody::LetGo { cut } => format!("LetGo {cut}"),
+        RequestBody::AskToken { key } => format!("AskToken {key}"),
         RequestBody::Abandon { transaction } => format!("Abandon transaction {transaction}"),
         RequestBody::Reserve { catalog_version, sequence, count } => {
             format!("Reserve {count} of sequence {}, {catalog_version}", sequence.0)

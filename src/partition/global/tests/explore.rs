@@ -225,7 +225,7 @@ impl World {
         let body = if scope.asks[client] == Ask::ReadBoth {
             GlobalBody::Read { catalog_version, partitions, statements, settings }
         } else {
-            GlobalBody::Execute { catalog_version, partitions, statements, settings }
+            GlobalBody::Execute { catalog_version, partitions, statements, settings, token: None }
         };
         let participants = vec![at_first, at_second];
         self.request(0, self.session(client), RequestBody::Order { participants, body: Arc::new(body) });
@@ -505,6 +505,7 @@ impl Group {
             piece_bytes: 1 << 20,
             digest_every: 1000,
             exchange_every: Duration::from_millis(100),
+            token_lifetime: Duration::from_secs(3600),
             rng: Rng::seed_from_u64(u64::from(partition.0)),
             keeping,
         };

@@ -1,0 +1,69 @@
+//! Idempotency tokens: what is executed once, and what is told when it is asked for again.
+
+#[test]
+fn a_token_is_for_one_command() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, b int)
+         query SET orrery.idempotency_token = 'first'
+         query INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)
+         query SHOW orrery.idempotency_token
+         query UPDATE t SET b = b + 1 WHERE id = 1
+         gone
+         2: session
+         2: query SET orrery.idempotency_token = 'first'
+         2: query SELECT count(*) FROM t
+         2: query INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)
+         2: query SHOW orrery.idempotency_token
+         2: query SET orrery.idempotency_token = 'first'
+         2: query DELETE FROM t WHERE id = 3
+         2: query SET orrery.idempotency_token = 'second'
+         2: query DELETE FROM t WHERE id = 3 RETURNING b
+         2: query SET orrery.idempotency_token = 'second'
+         2: query DELETE FROM t WHERE id = 3 RETURNING b
+         2: query SELECT id, b FROM t ORDER BY id"
+    );
+}
+
+#[test]
+fn a_token_stays_until_something_was_executed_under_it() {
+    shows!(
+        "session
+         query CREATE TABLE t (id int PRIMARY KEY)
+         query SET orrery.idempotency_token = 'one'
+         query INSERT INTO t VALUES (1), (1)
+         query SHOW orrery.idempotency_token
+         query INSERT INTO t VALUES (1)
+         query SHOW orrery.idempotency_token
+         query SET orrery.idempotency_token = '0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789'"
+    );
+}
+
+#[test]
+fn a_transaction_under_a_token_is_committed_once() {
+    shows!(
+        "partitions 3
+         session
+         query CREATE TABLE t (id int PRIMARY KEY, b int)
+         query BEGIN
+         query SET LOCAL orrery.idempotency_token = 'block'
+         query INSERT INTO t VALUES (1, 1)
+         query INSERT INTO t VALUES (2, 2)
+         query COMMIT
+         query SHOW orrery.idempotency_token
+         gone
+         2: session
+         2: query SET orrery.idempotency_token = 'block'
+         2: query BEGIN
+         2: query INSERT INTO t VALUES (3, 3)
+         2: query ROLLBACK
+         2: query SHOW orrery.idempotency_token
+         2: query SET orrery.idempotency_token = 'block'
+         2: query INSERT INTO t VALUES (3, 3)
+         2: query SET orrery.idempotency_token = 'text'
+         2: query SET x.y = '1'; INSERT INTO t VALUES (4, 4)
+         2: query SHOW orrery.idempotency_token
+         2: query SELECT id, b FROM t ORDER BY id"
+    );
+}
