@@ -15,6 +15,6 @@ pub mod partition; // the replicated unit: commands, state machine, deduplicatio
 pub mod cluster; // routing
 pub mod session; // a client connection as a machine
 pub mod node; // workers: machines put together and driven
+pub mod client; // a small client: for the command line, and for a node that asks to be taken in
 pub mod server; // the client-facing edge
-pub mod client; // a small client for the command line
 pub mod cli; // the command line

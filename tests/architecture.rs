@@ -18,8 +18,8 @@ const LAYERS: &[&str] = &[
     "cluster",
     "session",
     "node",
-    "server",
     "client",
+    "server",
     "cli",
 ];
 

@@ -282,6 +282,21 @@ impl Checkpoints {
         }
         self.abandon(partition);
         self.remove_files(partition, None);
+        // What is about to be complete is of that life, too: it must not be told to a later one, which has nothing that it covers. Its
+        // file goes behind the operations that make it.
+        let mut finished = Vec::new();
+        for step in &mut self.steps {
+            if let Step::Published(of, header) = *step
+                && of == partition
+            {
+                sometimes!("checkpoint.forgotten_while_published");
+                finished.push(header.floor.index);
+                *step = Step::Plain;
+            }
+        }
+        for index in finished {
+            self.submit(DiskOp::Remove { file: format::name(partition, index) }, Step::Plain);
+        }
     }
 
     /// Removes the complete files of a partition: those older than one, or all.

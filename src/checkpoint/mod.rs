@@ -42,6 +42,8 @@
 //! - One bad byte costs the whole checkpoint: the state comes from another replica then. There is nothing to resynchronise for.
 //! - A damaged file stays where it is until the partition's next checkpoint is published.
 //! - A read error, as opposed to rot, ends the life.
+//! - A replica may be dropped while its checkpoint is being published, and opened again before that is done: the news is nobody's then.
+//!   It was the new one's, whose log was taken for one that begins where that checkpoint ends.
 //! - Zeros that fill up a frame are checked too, for the sake of noticing rot, though nothing depends on them.
 //!
 //! Sources: Pillai et al., "All File Systems Are Not Created Equal" (OSDI '14), for the order of sync and rename; Alagappan et al.,

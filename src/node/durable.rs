@@ -147,6 +147,11 @@ impl Durable {
     /// A partition's replica is here no more: its log is void, its checkpoints go, and a mark says that it was here.
     pub(super) fn forget(&mut self, ticket: u64, partition: PartitionId) {
         self.wal.forget(ticket, partition, Bytes::from_static(DROPPED));
+        // Nor is a later life told what became of this one's checkpoint.
+        self.events.retain(|event| match event {
+            DurableEvent::Wants { partition: of } | DurableEvent::Published { partition: of, .. } => *of != partition,
+            _ => true,
+        });
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.forget(partition);
         }

@@ -191,3 +191,29 @@ fn other_files_are_left_alone() {
     let (life, loaded, damaged) = Life::load(life.disk);
     assert_eq!((life.disk.files(), loaded.len(), damaged.len()), (before, 0, 0));
 }
+
+#[test]
+fn what_is_forgotten_while_it_is_published_is_told_to_nobody_and_leaves_no_file() {
+    // The last piece is written, synced, renamed, and its name synced.
+    for done in 0..4 {
+        let (mut life, _, _) = Life::load(Disk::default());
+        life.checkpoints.begin(P, header(13));
+        for chunk in chunks(13) {
+            life.run();
+            life.checkpoints.append(P, chunk);
+        }
+        life.run();
+        life.checkpoints.finish(P);
+        for _ in 0..done {
+            assert!(life.step());
+        }
+        life.checkpoints.forget(P);
+        assert!(!life.checkpoints.is_writing(P));
+        let events = life.run();
+        assert!(!events.iter().any(|event| matches!(event, CheckpointEvent::Published { .. })), "{done}: {events:?}");
+        assert_eq!(life.disk.files(), [] as [&str; 0], "after {done} operations");
+        life.publish(P, 24);
+        life.run();
+        assert_eq!(life.disk.files(), ["checkpoint-00000003-0000000000000024"]);
+    }
+}
