@@ -191,13 +191,6 @@ pub const PLANTED: &[Planted] = &[
     ),
     planted(46, "reads are answered without proof of leadership", "VoltDB 6.3", READS, "scenarios/chaos/splits.toml"),
     planted(
-        47,
-        "a lease is measured from when the promises come back, not from when they were asked for",
-        "tikv, design of leases",
-        READS,
-        "scenarios/chaos/leases.toml",
-    ),
-    planted(
         48,
         "a lease trusts everybody's clock: no margin, and rates are not watched",
         "jraft#25; tikv#964",
@@ -723,20 +716,6 @@ pub const PLANTED: &[Planted] = &[
         "our own slices",
         HALF_DONE,
         "scenarios/transactions/in_slices.toml",
-    ),
-    planted(
-        240,
-        "who restarts has forgotten that it promised to elect nobody",
-        "rules A7 (1)",
-        READS,
-        "scenarios/chaos/leases.toml",
-    ),
-    planted(
-        242,
-        "who suspects its leader is bound by no promise",
-        "rules A7 (3)",
-        READS,
-        "scenarios/chaos/leases.toml",
     ),
 ];
 
