@@ -109,6 +109,11 @@ pub enum Operation {
     },
     /// indexes: reads the table and each of its indexes, at one instant.
     Audit,
+    /// rebuilt: a definition over all rows.
+    Redefine {
+        /// Which: see the workload.
+        number: u32,
+    },
     /// append: a transaction over lists.
     Lists {
         /// Unique; its appended values follow from it ([`Operation::appended`]).
@@ -374,6 +379,7 @@ impl fmt::Display for Operation {
                 write!(f, "renumber{} {batch}", if doomed { "_dup_code" } else { "" })
             }
             Self::Withdraw { batch } => write!(f, "withdraw {batch}"),
+            Self::Redefine { number } => write!(f, "redefine {number}"),
             Self::Audit => f.write_str("audit"),
             Self::Lists { id, script, micros } => write!(f, "lists_{} {id} {micros}", script.name()),
             Self::ReadLists => f.write_str("read_lists"),
@@ -453,6 +459,7 @@ impl FromStr for Operation {
                 Self::Renumber { batch, doomed: verb == "renumber_dup_code" }
             }
             ("withdraw", &[batch]) => Self::Withdraw { batch },
+            ("redefine", &[number]) => Self::Redefine { number: small(number)? },
             ("audit", &[]) => Self::Audit,
             ("read_lists", &[]) => Self::ReadLists,
             ("sums", &[]) => Self::Sums,

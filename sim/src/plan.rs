@@ -169,6 +169,9 @@ pub struct Knobs {
     pub statement_timeout_ns: u64,
     /// See [`WorkerConfig::max_connections`].
     pub max_connections: u64,
+    /// See [`WorkerConfig::preparation_patience`].
+    #[serde(default)]
+    pub preparation_patience_ns: u64,
 }
 
 /// What a plan of before there was a choice means by saying nothing of it.
@@ -621,6 +624,7 @@ impl Plan {
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),
             statement_timeout: Duration::from_nanos(knobs.statement_timeout_ns),
             max_connections: size(knobs.max_connections),
+            preparation_patience: Duration::from_nanos(knobs.preparation_patience_ns),
             ..WorkerConfig::default()
         }
     }

@@ -7,6 +7,7 @@
 use crate::cluster::reconciler::Move;
 use crate::consensus::Role;
 use crate::directory::Directory;
+use crate::partition::message::Prepare;
 pub use crate::partition::{FetchFacts, FollowerFacts, RecoveryFacts};
 use crate::types::{Era, Incarnation, LogIndex, NodeId, PartitionId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub struct Ask {
     pub relayed: bool,
     /// What its replicas are to fetch before they answer.
     pub recover: Vec<Recover>,
+    /// What its replicas are to begin with before they answer.
+    pub prepare: Option<Arc<Prepare>>,
 }
 
 /// A replica is to pull a snapshot.
@@ -143,6 +146,8 @@ pub struct ReplicaFacts {
     pub recovery: RecoveryFacts,
     /// How far its followers are behind, if it leads.
     pub followers: Vec<FollowerFacts>,
+    /// Rows that it has still to look at for the definition in the question.
+    pub to_prepare: u64,
 }
 
 /// A client session at one moment.

@@ -72,6 +72,8 @@ pub struct WorkerConfig {
     pub slow_statement: Duration,
     /// What was executed under an idempotency token is remembered for at least so long.
     pub token_lifetime: Duration,
+    /// A definition waits so long for replicas that come no nearer to having prepared it.
+    pub preparation_patience: Duration,
     /// What the operator has told the node of itself.
     pub about: Arc<About>,
 }
@@ -108,6 +110,7 @@ impl Default for WorkerConfig {
             admission: true,
             slow_statement: Duration::from_secs(1),
             token_lifetime: Duration::from_secs(3600),
+            preparation_patience: Duration::from_secs(10),
             about: Arc::default(),
         }
     }

@@ -261,6 +261,7 @@ impl Worker {
             statement_timeout: self.config.statement_timeout,
             max_connections: self.config.max_connections,
             slow_statement: self.config.slow_statement,
+            preparation_patience: self.config.preparation_patience,
             breaker: self.config.breaker,
             admission: self.config.admission,
             node_settings: observe::node_settings(&self.config),

@@ -275,6 +275,18 @@ pub struct Part {
     pub actions: Vec<(Action, u128)>,
 }
 
+/// A definition that is to be ordered soon: each replica may do beforehand what it would have to do with its rows. No request:
+/// nothing comes of it but that the definition takes less time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// One DDL statement's text.
+    pub text: Arc<str>,
+    /// Settings of the session in force.
+    pub settings: Arc<Settings>,
+    /// Data partitions of the cluster.
+    pub partitions: u32,
+}
+
 /// The answer to one attempt of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reply {

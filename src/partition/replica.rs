@@ -75,6 +75,8 @@ pub struct Replica {
     /// What may still be executed in this turn.
     slice: Slice,
     statements_in_a_turn: u64,
+    /// So much of it may be spent on what definitions will need: half, so that the rest goes on meanwhile.
+    groundwork: Slice,
     /// Executed in earlier turns.
     statements_before: u64,
     exchanges: Exchanges,
@@ -172,6 +174,7 @@ impl Replica {
             piece_bytes: config.piece_bytes,
             decisions: BTreeMap::new(),
             slice: Slice::of(0),
+            groundwork: Slice::of(0),
             statements_in_a_turn: config.statements_in_a_turn.max(1),
             statements_before: 0,
             exchanges: Exchanges::default(),
@@ -264,6 +267,7 @@ impl Replica {
         self.keeping_timeout(now);
         self.cuts.expire(now);
         self.exchange_timeout(now);
+        self.machine.forget_groundwork(now);
     }
 
     /// Nobody has listened for so long, up to now.

@@ -10,7 +10,8 @@
 //!   several partitions. No read, fork, checkpoint, snapshot or digest is of such a moment.
 //!
 //! # Caveats
-//! - A statement is never cut, however many rows it reads or writes; nor is a definition that moves rows or builds an index.
+//! - A statement is never cut, however many rows it reads or writes; nor is a definition. Of those most have their long work done
+//!   before, in slices of its own ([`crate::sql::Groundwork`]); what moves rows or writes them anew has not.
 
 /// Rows that count like a statement.
 pub(super) const ROWS: usize = 8;
@@ -38,6 +39,11 @@ impl Slice {
         self.spent
     }
 
+    /// What has not been executed of it.
+    pub(super) fn left(&self) -> usize {
+        usize::try_from(self.length.saturating_sub(self.spent)).unwrap_or(usize::MAX)
+    }
+
     /// Has it come to its end?
     pub(super) const fn is_spent(&self) -> bool {
         self.spent >= self.length
@@ -46,6 +52,11 @@ impl Slice {
     /// A statement, or as much, has been executed, and so many rows have been written.
     pub(super) const fn spend(&mut self, rows: usize) {
         self.spent = self.spent.saturating_add(1 + (rows / ROWS) as u64);
+    }
+
+    /// So many rows have been written by what is no statement.
+    pub(super) const fn spend_rows(&mut self, rows: usize) {
+        self.spent = self.spent.saturating_add((rows / ROWS) as u64);
     }
 
     /// What could not be cut has been executed in a slice of its own.

@@ -1,8 +1,10 @@
 //! The state of a partition and the execution of its log.
 //!
-//! Everything here runs in the same order with the same result on every replica. Two things are this replica's own and
-//! marked as such: the plan cache, which changes only how fast an answer comes, and the wall clock that reads are given.
+//! Everything here runs in the same order with the same result on every replica. Three things are this replica's own and
+//! marked as such: the plan cache and the groundwork of definitions, which change only how fast an answer comes, and the wall
+//! clock that reads are given.
 
+mod groundwork;
 mod participant;
 mod reading;
 mod settling;
@@ -69,6 +71,8 @@ pub struct StateMachine {
     /// Who belongs to the group, as the log last said ([`Payload::Configuration`]); `None`: who has formed it.
     membership: Option<Bytes>,
     plans: sql::PlanCache,
+    /// What definitions that are to come will make of the rows; this replica's own.
+    groundwork: sql::Groundwork,
 }
 
 /// How far global commands have come here.
@@ -136,6 +140,7 @@ impl StateMachine {
             last_timestamp: Timestamp::default(),
             membership: None,
             plans: sql::PlanCache::new(CACHED_PLANS),
+            groundwork: sql::Groundwork::default(),
         }
     }
 
@@ -242,6 +247,7 @@ impl StateMachine {
             last_timestamp,
             membership,
             plans: _,
+            groundwork: _,
         } = self;
         let head = Head {
             partition: *partition,
@@ -320,6 +326,7 @@ impl StateMachine {
             last_timestamp,
             membership,
             plans: sql::PlanCache::new(CACHED_PLANS),
+            groundwork: sql::Groundwork::default(),
         };
         machine.gateways_digest = digest_of(&machine.gateways);
         machine.restore_definition()?;

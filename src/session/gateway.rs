@@ -44,6 +44,8 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// A statement that takes as long is told as [`GatewayOutput::SlowStatement`].
     pub slow_statement: Duration,
+    /// A definition waits so long for replicas that come no nearer to having prepared it.
+    pub preparation_patience: Duration,
     /// Is who has stopped answering left alone for a while?
     pub breaker: bool,
     /// Is what a partition cannot take refused at once?

@@ -1,9 +1,11 @@
 //! A survey: one question to every node, and the answers that have come in time.
 
 use crate::cluster::facts::{Ask, Facts, Recover, Wanted, WorkerFacts};
+use crate::partition::message::Prepare;
 use crate::sometimes;
 use crate::types::{Duration, Incarnation, Instant, NodeId, WorkerId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The question, and what has been answered.
 pub(super) struct Survey {
@@ -35,13 +37,29 @@ impl Survey {
         patience: Duration,
     ) -> Self {
         let Asker { node, worker, incarnation, session } = asker;
-        let ask = Ask { node, worker, incarnation, session, number, wanted, relayed: false, recover: Vec::new() };
+        let ask = Ask {
+            node,
+            worker,
+            incarnation,
+            session,
+            number,
+            wanted,
+            relayed: false,
+            recover: Vec::new(),
+            prepare: None,
+        };
         Self { ask, nodes, answers: BTreeMap::new(), again: Some(now + patience / 2), until: now + patience }
     }
 
     /// The same, with what replicas are to fetch.
     pub(super) fn recovering(mut self, recover: Vec<Recover>) -> Self {
         self.ask.recover = recover;
+        self
+    }
+
+    /// The same, with what replicas are to begin with.
+    pub(super) fn preparing(mut self, prepare: Option<Arc<Prepare>>) -> Self {
+        self.ask.prepare = prepare;
         self
     }
 

@@ -5,6 +5,7 @@ mod rows;
 use super::context::Context;
 use super::define::Work;
 use super::execute::{entry_of, key_text, row_key};
+use super::groundwork::Groundwork;
 use crate::catalog::{Catalog, Index, IndexState, Table};
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
@@ -23,6 +24,21 @@ pub fn install(
     new: &Catalog,
     work: &Work,
     context: &mut Context,
+) -> Result<(), SqlError> {
+    install_prepared(store, old, new, work, context, &mut Groundwork::default())
+}
+
+/// As [`install()`], with what was made of the rows beforehand.
+///
+/// # Errors
+/// As [`install()`].
+pub fn install_prepared(
+    store: &mut Store,
+    old: &Catalog,
+    new: &Catalog,
+    work: &Work,
+    context: &mut Context,
+    groundwork: &mut Groundwork,
 ) -> Result<(), SqlError> {
     let trees =
         |catalog: &Catalog| catalog.tables.values().flat_map(|table| table.trees().collect::<Vec<_>>()).collect();
@@ -48,10 +64,14 @@ pub fn install(
     }
     for table in new.tables.values().filter(|table| same(table).is_some()) {
         for index in table.indexes.iter().filter(|index| !before.contains(&index.tree)) {
-            build(store, table, index)?;
+            match groundwork.index(store, table, index) {
+                Some(entries) => store.take_in(index.tree, &entries),
+                None => build(store, table, index)?,
+            }
         }
         if before.contains(&table.tree)
             && let Some(work) = work.on(table.id)
+            && !groundwork.keeps(store, table, work)
         {
             rows::prove(store, table, work, context)?;
         }
@@ -93,7 +113,7 @@ fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError
     }
     let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(store.len(table.tree));
     let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
-    let (mut violation, mut null) = (None, None);
+    let mut null = None;
     for (key, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
         let row = table.read_row(bytes, &wanted)?;
         if index.state == IndexState::BecomingPrimary {
@@ -102,18 +122,14 @@ fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError
         }
         let (entry, unique) = entry_of(table, index, &row, key);
         if unique && !seen.insert(entry.clone()) {
-            violation.get_or_insert_with(|| duplicate(table, index, &row));
-            continue;
+            return Err(duplicate(table, index, &row));
         }
         entries.push((entry, key.to_vec()));
     }
     for (entry, key) in entries {
         store.put(index.tree, &entry, &key);
     }
-    match violation.or_else(|| null.map(|column| contains_nulls(table, column))) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    null.map_or(Ok(()), |column| Err(contains_nulls(table, column)))
 }
 
 fn contains_nulls(table: &Table, column: usize) -> SqlError {

@@ -11,7 +11,8 @@
 //! - [`Prepared::distribution`] says whether several partitions must take part, and then how: [`Prepared::run_fragment`]
 //!   or [`Prepared::contribution`] and [`Prepared::execute_gathered`] at each, [`Prepared::merge`] over what they come to
 //!   (`distribute`).
-//! - [`define()`] turns DDL into the next catalog, [`install()`] brings a store from one catalog to the next.
+//! - [`define()`] turns DDL into the next catalog, [`install()`] brings a store from one catalog to the next;
+//!   what takes long of that is begun before ([`Groundwork`]).
 //!
 //! # Invariants
 //! - Execution depends on the store, the parameters and the [`Context`] alone; it takes steps, not time.
@@ -36,6 +37,7 @@ mod execute;
 mod expr;
 mod footprint;
 pub mod function;
+mod groundwork;
 mod install;
 mod integrity;
 mod maintain;
@@ -54,7 +56,8 @@ pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
 pub use define::{Definition, Surroundings, Work, define, next_to_finish};
 pub use footprint::{Distribution, Footprint};
-pub use install::{fill, install};
+pub use groundwork::{Groundwork, has_groundwork};
+pub use install::{fill, install, install_prepared};
 pub use integrity::{
     Changes, Deferral, Deferred, Due, Named, Proof, Settlement, Waiting, addressed, constraints, proofs,
 };

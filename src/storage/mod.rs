@@ -15,6 +15,7 @@
 //! - `rollback(mark)` restores content, counters, the set of trees and digest exactly as at `mark()`.
 //! - The digest is a function of the content alone: not of the order of changes, nor of the shape of the trees.
 //! - Iteration is in key order, and nothing else of the layout can be observed.
+//! - What is made of rows beside a store (`aside`) is part of its content when it is taken in, and not before.
 //! - What a watching store has been asked can be compared with what a recording one has been told since (`watch`). Neither is
 //!   part of the content.
 //!
@@ -28,6 +29,7 @@
 //! Sources: Rodeh, "B-trees, Shadowing, and Clones" (2008), for copy-on-write trees; Bellare and Micciancio (1997) for
 //! incremental hashing by addition, and its limits.
 
+mod aside;
 mod bytestring;
 mod node;
 mod scan;
@@ -37,5 +39,6 @@ mod tests;
 mod tree;
 mod watch;
 
+pub use aside::{Aside, Written};
 pub use scan::Scan;
 pub use store::{Mark, Snapshot, Store};

@@ -1,5 +1,6 @@
 //! All trees of a partition, and the undo journal.
 
+use super::aside::{Aside, Followed, Written};
 use super::bytestring::ByteString;
 use super::scan::Scan;
 use super::tree::Tree;
@@ -23,11 +24,13 @@ pub struct Store {
     changes: Option<Box<Changes>>,
     /// Changes that were committed while they were kept.
     changed: u64,
+    /// Trees of which somebody wants to know what is written.
+    followed: Option<Box<Followed>>,
 }
 
 /// One change, as what takes it back.
 #[derive(Clone)]
-enum Undo {
+pub(super) enum Undo {
     Row { tree: TreeId, key: ByteString, old: Option<ByteString> },
     Id { tree: TreeId, old: u64 },
     Created(TreeId),
@@ -82,6 +85,30 @@ impl Store {
         }
     }
 
+    /// Keeps from now on which rows of these trees are written, and of no others.
+    pub fn follow(&mut self, trees: impl IntoIterator<Item = TreeId>) {
+        let trees: std::collections::BTreeSet<TreeId> = trees.into_iter().collect();
+        if trees.is_empty() {
+            self.followed = None;
+            return;
+        }
+        let followed = self.followed.get_or_insert_default();
+        followed.written.rows.retain(|(tree, _), _| trees.contains(tree));
+        followed.written.lost.retain(|tree| trees.contains(tree));
+        followed.trees = trees;
+    }
+
+    /// How many rows of followed trees have been written since [`Store::take_written`].
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.followed.as_ref().map_or(0, |followed| followed.written.rows.len() + followed.written.lost.len())
+    }
+
+    /// What was written to followed trees since the last call.
+    pub fn take_written(&mut self) -> Written {
+        self.followed.as_mut().map(|followed| std::mem::take(&mut followed.written)).unwrap_or_default()
+    }
+
     /// How many changes have been recorded: names the present state, while it [`Store::record`]s.
     #[must_use]
     pub fn recorded(&self) -> u64 {
@@ -133,6 +160,16 @@ impl Store {
             let old = std::mem::replace(target, empty);
             self.journal.push(Undo::Replaced(tree, Box::new(old)));
         }
+    }
+
+    /// An existing tree gets the content that was made beside, at once however much it is. Its counter goes on.
+    pub fn take_in(&mut self, tree: TreeId, content: &Aside) {
+        self.read(|reads| reads.all(tree));
+        let target = self.tree_mut(tree);
+        let mut new = content.as_tree(tree);
+        new.last_id = target.last_id;
+        let old = std::mem::replace(target, new);
+        self.journal.push(Undo::Replaced(tree, Box::new(old)));
     }
 
     /// Does this tree exist?
@@ -249,6 +286,9 @@ impl Store {
 
     /// Forgets the journal: what has been written stays. All marks are void.
     pub fn commit(&mut self) {
+        if let Some(followed) = &mut self.followed {
+            self.journal.iter().for_each(|undo| followed.note(undo));
+        }
         let Some(changes) = &mut self.changes else { return self.journal.clear() };
         for undo in self.journal.drain(..) {
             changes.push(match undo {

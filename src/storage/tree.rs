@@ -20,9 +20,10 @@ pub(super) struct Tree {
     pub(super) last_id: u64,
 }
 
-/// Digest of a row: depends on tree, key and value in full, and on the order of nothing.
-fn row_digest(tree: TreeId, key: &[u8], value: &[u8]) -> u128 {
-    let key = xxh3_128_with_seed(key, u64::from(tree.0));
+/// Digest of a row: depends on key and value in full, and on the order of nothing. The tree's number comes in with the sum
+/// ([`Tree::digest`]), so that rows that were put together beside the store need not be looked at again.
+fn row_digest(key: &[u8], value: &[u8]) -> u128 {
+    let key = xxh3_128(key);
     // The low half as the seed binds the value to the key; the sum keeps the high half.
     xxh3_128_with_seed(value, key as u64).wrapping_add(key)
 }
@@ -30,6 +31,11 @@ fn row_digest(tree: TreeId, key: &[u8], value: &[u8]) -> u128 {
 impl Tree {
     pub(super) fn new(id: TreeId) -> Self {
         Self { id, root: Arc::new(Node::Leaf(Leaf::default())), rows: 0, digest: 0, last_id: 0 }
+    }
+
+    /// The same rows under another number, which have given no ids yet.
+    pub(super) fn numbered(&self, id: TreeId) -> Self {
+        Self { id, last_id: 0, ..self.clone() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,7 +62,7 @@ impl Tree {
     }
 
     pub(super) fn put(&mut self, key: ByteString, value: ByteString) -> Option<ByteString> {
-        self.digest = self.digest.wrapping_add(row_digest(self.id, key.as_slice(), value.as_slice()));
+        self.digest = self.digest.wrapping_add(row_digest(key.as_slice(), value.as_slice()));
         let key_digest = key.clone();
         let (old, split) = node::put(&mut self.root, key, value, true);
         if let Some(split) = split {
@@ -64,7 +70,7 @@ impl Tree {
         }
         match &old {
             Some(old) => {
-                let gone = row_digest(self.id, key_digest.as_slice(), old.as_slice());
+                let gone = row_digest(key_digest.as_slice(), old.as_slice());
                 self.digest = self.digest.wrapping_sub(gone);
             }
             None => self.rows += 1,
@@ -78,7 +84,7 @@ impl Tree {
         let old = node::remove(&mut self.root, key)?;
         node::shrink(&mut self.root);
         self.rows -= 1;
-        self.digest = self.digest.wrapping_sub(row_digest(self.id, key, old.as_slice()));
+        self.digest = self.digest.wrapping_sub(row_digest(key, old.as_slice()));
         Some(old)
     }
 
@@ -122,7 +128,7 @@ impl Tree {
         assert_eq!(self.scan(Bound::Unbounded, Bound::Unbounded).count(), self.rows);
         let sum = self
             .scan(Bound::Unbounded, Bound::Unbounded)
-            .fold(0_u128, |sum, (key, value)| sum.wrapping_add(row_digest(self.id, key, value)));
+            .fold(0_u128, |sum, (key, value)| sum.wrapping_add(row_digest(key, value)));
         assert_eq!(sum, self.digest, "the digest is that of the rows");
     }
 }

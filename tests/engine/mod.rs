@@ -12,7 +12,7 @@ use orrery::sql::{
 use orrery::storage::Store;
 use orrery::types::datetime::TimeZone;
 use orrery::types::random::SeedableRng;
-use orrery::types::{DataType, PartitionId, Rng, SqlError, TableId, Timestamp, Value, text};
+use orrery::types::{DataType, Instant, PartitionId, Rng, SqlError, TableId, Timestamp, Value, text};
 
 /// The engine's clock stands still.
 const NOW: Timestamp = Timestamp(700_000_000_000_000);
@@ -23,6 +23,8 @@ pub struct Engine {
     pub store: Store,
     pub settings: Settings,
     pub plans: PlanCache,
+    /// What definitions that are to come will make of the rows.
+    pub groundwork: sql::Groundwork,
     drew: Drew,
     statements: u64,
 }
@@ -43,6 +45,7 @@ impl Engine {
             store: Store::new(),
             settings: Settings::default(),
             plans: PlanCache::new(256),
+            groundwork: sql::Groundwork::default(),
             drew: Drew::default(),
             statements: 0,
         }
@@ -70,13 +73,22 @@ impl Engine {
             Ok((catalog, answer)) => {
                 self.store.commit();
                 self.catalog = catalog;
+                self.groundwork.defined(&mut self.store, true, &self.catalog);
                 Ok(answer)
             }
             Err(error) => {
                 self.store.rollback(mark);
+                self.groundwork.defined(&mut self.store, false, &self.catalog);
                 Err(error)
             }
         }
+    }
+
+    /// A definition is to come. Returns how many rows are still to be looked at for it.
+    pub fn prepare(&mut self, text: &str) -> Result<u64, SqlError> {
+        let surroundings = Surroundings { settings: &self.settings, partitions: 1, now: NOW, replicas: None };
+        let definition = sql::define(&self.catalog, &sql::parse(text)?[0], &surroundings)?;
+        Ok(self.groundwork.want(&mut self.store, Instant(0), &self.catalog, &definition))
     }
 
     fn defined(&mut self, statement: &sql::Parsed) -> Result<(Catalog, Answer), SqlError> {
@@ -86,7 +98,7 @@ impl Engine {
             sql::define(&self.catalog, statement, &surroundings)?;
         let mut catalog = self.catalog.clone();
         loop {
-            sql::install(&mut self.store, &catalog, &next, &work, &mut context)?;
+            sql::install_prepared(&mut self.store, &catalog, &next, &work, &mut context, &mut self.groundwork)?;
             sql::install_sequences(&mut self.store, &catalog, &next, WHOLE);
             if let Some(proof) = sql::proofs(&catalog, &next) {
                 let share = sql::Share { own: orrery::types::PartitionId(1), partitions: 1 };

@@ -71,6 +71,7 @@ settings! {
     "knobs"   "admission"         Count       "1"                                      in 0..=1         => knobs.admission;
     "knobs"   "statement_timeout" Duration    "3s..8s"                                 in 1_000..=HOUR   => knobs.statement_timeout_ns;
     "knobs"   "max_connections"   Count       "[50, 100]"                              in 1..=1_000_000  => knobs.max_connections;
+    "knobs"   "preparation_patience" Duration "[0s, 10s]"                              in 0..=HOUR       => knobs.preparation_patience_ns;
     "network" "latency_min"       Duration    "50us..2ms"                              in 0..=HOUR       => network.latency_min_ns;
     "network" "latency_mean"      Duration    "200us..8ms"                             in 0..=HOUR       => network.latency_mean_ns;
     "network" "loss"              Probability "[0, 0..0.02]"                           in 0..=1_000_000  => network.loss_ppm;

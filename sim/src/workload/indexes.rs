@@ -4,6 +4,9 @@
 //!
 //! A *batch* is the rows that one INSERT brings: all of them or none are there, whatever happens. All rows have
 //! `shelf = 1` as the first column of their key and of both indexes: they lie in one partition.
+//!
+//! `rebuilt`: the same over a larger table, with many rows on other shelves that nobody touches, so that definitions take their time:
+//! the index on colors is dropped and made again, constraints come and go, and some that the rows do not keep are asked for.
 
 use super::wire::{Answer, Exchange, texts};
 use super::{Kind, Place, Style};
@@ -22,12 +25,35 @@ const CODE_STRIDE: u64 = 1_000;
 /// How an audit marks the rows that it read one way: the first field of each.
 pub const WAYS: [&str; 3] = ["table", "color", "code"];
 
+/// Definitions of `rebuilt`, about table `{n}`. From [`FIRST_REFUSED`] on the rows do not keep them.
+const DEFINITIONS: [&str; 6] = [
+    "DROP INDEX items_{n}_color",
+    "CREATE INDEX items_{n}_color ON items_{n} (shelf, color)",
+    "ALTER TABLE items_{n} ADD CONSTRAINT light CHECK (color < 1000000)",
+    "ALTER TABLE items_{n} DROP CONSTRAINT light",
+    "CREATE UNIQUE INDEX items_{n}_once ON items_{n} (shelf, color)",
+    "ALTER TABLE items_{n} ADD CONSTRAINT none CHECK (color <> 0)",
+];
+/// Number of the first that is always refused.
+pub const FIRST_REFUSED: u32 = 4;
+/// Rows of `rebuilt` that nobody touches, and how many of them one statement brings.
+const FILLING: u64 = 3_200;
+const FILLED_AT_ONCE: u64 = 100;
+
 /// See the module.
-pub(super) struct Indexes;
+pub(super) struct Indexes {
+    name: &'static str,
+    rebuilds: bool,
+}
+
+/// Its definitions stay.
+pub(super) const INDEXES: Indexes = Indexes { name: "indexes", rebuilds: false };
+/// They come and go.
+pub(super) const REBUILT: Indexes = Indexes { name: "rebuilt", rebuilds: true };
 
 impl Kind for Indexes {
     fn name(&self) -> &'static str {
-        "indexes"
+        self.name
     }
 
     fn checkers(&self) -> &'static [&'static str] {
@@ -36,7 +62,7 @@ impl Kind for Indexes {
 
     fn setup(&self, place: Place) -> Vec<String> {
         let n = place.workload;
-        vec![
+        let mut statements = vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS items_{n} (shelf int8, id int8, code int8 NOT NULL, \
                  color int8 NOT NULL CHECK (color >= 0), PRIMARY KEY (shelf, id), UNIQUE (shelf, code))"
@@ -44,7 +70,21 @@ impl Kind for Indexes {
             format!("CREATE INDEX IF NOT EXISTS items_{n}_color ON items_{n} (shelf, color)"),
             // The row that doomed statements run into.
             format!("INSERT INTO items_{n} (shelf, id, code, color) VALUES (1, 0, 0, 0)"),
-        ]
+        ];
+        if self.rebuilds {
+            let fill = |from: u64| {
+                let to = from + FILLED_AT_ONCE - 1;
+                format!(
+                    "INSERT INTO items_{n} (shelf, id, code, color) \
+                     SELECT 2 + g % 7, g, g, g % 2 FROM generate_series({from}, {to}) AS s(g)"
+                )
+            };
+            let last = statements.pop();
+            statements.extend((0..FILLING / FILLED_AT_ONCE).map(|part| fill(1 + part * FILLED_AT_ONCE)));
+            // It is what [`Kind::ready`] looks for.
+            statements.extend(last);
+        }
+        statements
     }
 
     fn ready(&self, place: Place) -> String {
@@ -59,6 +99,9 @@ impl Kind for Indexes {
         let batches: Vec<u64> = earlier.iter().rev().filter_map(stocked).take(8).collect();
         let color = below(rng, u64::from(place.keys)) as u32;
         let roll = below(rng, 100);
+        if self.rebuilds && roll < 12 {
+            return Operation::Redefine { number: below(rng, DEFINITIONS.len() as u64) as u32 };
+        }
         if batches.is_empty() || roll < 40 {
             return Operation::Stock { batch: unique, color, doom: doom(rng) };
         }
@@ -109,6 +152,10 @@ impl Kind for Indexes {
                     &[from, to, from + BATCH_ROWS as i64 - 1],
                 )
             }
+            Operation::Redefine { number } => {
+                let definition = DEFINITIONS.get(number as usize).copied().unwrap_or("SELECT 1");
+                Exchange::Simple(definition.replace("{n}", &n.to_string()))
+            }
             Operation::Withdraw { batch } => {
                 style.exchange("withdraw", &format!("DELETE FROM items_{n} {of_batch}"), &range(batch))
             }
@@ -127,6 +174,9 @@ impl Kind for Indexes {
     }
 
     fn interpret(&self, operation: Operation, answer: &Answer, _binary: bool) -> Seen {
+        if matches!(operation, Operation::Redefine { .. }) {
+            return Seen::Nothing;
+        }
         if operation != Operation::Audit {
             let affected = answer.results.last().and_then(super::wire::ResultSet::affected);
             return Seen::Value(affected.map(|rows| rows as i64));

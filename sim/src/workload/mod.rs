@@ -28,7 +28,7 @@ pub mod wire;
 
 pub use bank::OPENING_BALANCE;
 pub use families::KIN;
-pub use indexes::{BATCH_ROWS, BATCH_STRIDE, WAYS};
+pub use indexes::{BATCH_ROWS, BATCH_STRIDE, FIRST_REFUSED, WAYS};
 pub(crate) use last_seen::LastSeen;
 pub use sequences::{STRETCH, issued_rows};
 
@@ -132,7 +132,8 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &registers::Registers,
     &bank::BANK,
     &insert::Insert,
-    &indexes::Indexes,
+    &indexes::INDEXES,
+    &indexes::REBUILT,
     &append::APPEND,
     &append::WRITE_SKEW,
     &append::LONG_FORK,

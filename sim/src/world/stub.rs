@@ -175,6 +175,7 @@ pub(crate) fn plan(seed: u64, nodes: u32) -> Plan {
             breaker: 1,
             admission: 1,
             max_connections: 100,
+            preparation_patience_ns: 10 * SECOND,
         },
         network: plan::Network {
             latency_min_ns: 100_000,

@@ -116,7 +116,13 @@ impl Worker {
             }
         }
         self.recover(now, wall, &ask.recover);
-        let worker = self.facts(now, wall, ask);
+        let mut worker = self.facts(now, wall, ask);
+        if let Some(prepare) = &ask.prepare {
+            for of in &mut worker.replicas {
+                let replica = self.replicas.get_mut(&of.partition);
+                of.to_prepare = replica.map_or(0, |replica| replica.lay_for(now, wall, prepare));
+            }
+        }
         let facts = Facts { incarnation: ask.incarnation, session: ask.session, number: ask.number, worker };
         let to = Endpoint { node: ask.node, port: Port::Worker(ask.worker) };
         self.observed.outbox.push((to, Body::Facts(facts)));
@@ -158,6 +164,7 @@ impl Worker {
                 suspicion: replica.suspicion(now),
                 recovery: replica.recovery(),
                 followers: replica.lags(now),
+                to_prepare: 0,
             }
         };
         let gateway = self.gateway.as_ref();

@@ -12,7 +12,7 @@ use crate::partition::command::Command;
 use crate::partition::global::{
     DELIVERED_AT_ONCE, Exchange, Global, GlobalBody, HEARD_WITHIN, HELD, Heard, Report, Said, Values, Vote,
 };
-use crate::partition::message::{ReplyBody, Request, RequestBody};
+use crate::partition::message::{Prepare, ReplyBody, Request, RequestBody};
 use crate::partition::parcel::Whole;
 use crate::partition::slice::Slice;
 use crate::partition::state_machine::{Executed, Position, Standing, values_of};
@@ -29,17 +29,18 @@ impl Replica {
     pub const fn begin_turn(&mut self) {
         self.statements_before = self.statements();
         self.slice = Slice::of(self.statements_in_a_turn);
+        self.groundwork = Slice::of(self.statements_in_a_turn.div_ceil(2));
     }
 
     /// How much it has executed so far, in statements.
     #[must_use]
     pub const fn statements(&self) -> u64 {
-        self.statements_before + self.slice.spent()
+        self.statements_before + self.slice.spent() + self.groundwork.spent()
     }
 
     /// Is there anything to execute that the last turn has left?
     pub(super) fn has_work(&self) -> bool {
-        self.machine.goes_on() || (!self.backlog.is_empty() && !self.machine.stands())
+        self.machine.goes_on() || self.machine.has_groundwork() || (!self.backlog.is_empty() && !self.machine.stands())
     }
 
     /// Takes committed entries.
@@ -66,6 +67,7 @@ impl Replica {
         let mut worked = false;
         loop {
             worked |= self.follow_reads(now);
+            self.lay_groundwork();
             if self.machine.is_under_way() && !self.slice.is_spent() {
                 worked = true;
                 if let Some(executed) = self.machine.go_on_alone(&mut self.slice) {
@@ -103,6 +105,24 @@ impl Replica {
             self.execute(now, wall, entry);
         }
         worked | self.conclude_definition(now)
+    }
+
+    /// A definition is to be ordered soon: what it makes of the rows is made beforehand. Returns how many rows are still to be
+    /// looked at.
+    pub fn lay_for(&mut self, now: Instant, wall: Timestamp, order: &Prepare) -> u64 {
+        if self.machine.lay_for(now, wall, order) == 0 {
+            return 0;
+        }
+        // What is soon done needs no second question.
+        self.lay_groundwork();
+        self.machine.lay_for(now, wall, order)
+    }
+
+    /// Goes on with what definitions will need, once in a turn.
+    fn lay_groundwork(&mut self) {
+        if !self.groundwork.is_spent() && self.machine.has_groundwork() {
+            self.machine.lay_groundwork(&mut self.groundwork);
+        }
     }
 
     /// Ends standing if the decision is known. Returns whether it does not stand any more.

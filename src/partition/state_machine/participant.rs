@@ -271,7 +271,13 @@ impl StateMachine {
             GlobalBody::Commit { lists, only_validate, .. } => {
                 self.execute_list(&mut standing, lists, *only_validate, slice)
             }
-            GlobalBody::Define { text, settings, .. } => self.define_tentatively(&mut standing, text, settings, values),
+            GlobalBody::Define { text, settings, .. } => {
+                let before = self.store.pending();
+                let vote = self.define_tentatively(&mut standing, text, settings, values);
+                // It cannot be cut, and it takes its time all the same.
+                slice.spend_rows(self.store.pending().saturating_sub(before));
+                vote
+            }
             // It is executed when it is everywhere.
             GlobalBody::Read { .. } | GlobalBody::Cut { .. } => Some(Vote::Yes),
         };
@@ -500,7 +506,7 @@ impl StateMachine {
     ) -> Result<bool, SqlError> {
         let Some(share) = context.share.filter(|_| self.partition != PartitionId::CLUSTER) else { return Ok(true) };
         if share.partitions <= 1 || !sql::moves_rows(old, new) {
-            sql::install(&mut self.store, old, new, work, context)?;
+            sql::install_prepared(&mut self.store, old, new, work, context, &mut self.groundwork)?;
             sql::install_sequences(&mut self.store, old, new, share);
             return self.prove(standing, (old, new), share, round, values);
         }
@@ -587,12 +593,16 @@ impl StateMachine {
             self.dedup.spend(token, standing.affected);
         }
         let before = self.catalog.version;
+        let defines = matches!(*standing.global.body, GlobalBody::Define { .. });
         let defined = standing.definition.map(|defined| {
             if committed {
                 self.adopt(defined.catalog);
             }
             (defined.tag, defined.notices)
         });
+        if defines {
+            self.groundwork.defined(&mut self.store, committed, &self.catalog);
+        }
         if self.partition != PartitionId::CLUSTER {
             self.executed = standing.index;
         }
@@ -846,7 +856,11 @@ fn told(remembered: Remembered) -> GlobalOutcome {
     GlobalOutcome { vote, committed, results: Vec::new(), defined }
 }
 
-fn define(catalog: &Catalog, text: &str, surroundings: &sql::Surroundings<'_>) -> Result<sql::Definition, SqlError> {
+pub(super) fn define(
+    catalog: &Catalog,
+    text: &str,
+    surroundings: &sql::Surroundings<'_>,
+) -> Result<sql::Definition, SqlError> {
     let parsed = sql::parse(text)?;
     match parsed.as_slice() {
         [one] => sql::define(catalog, one, surroundings),

@@ -1,5 +1,6 @@
 //! DDL: a command over all partitions, the cluster partition among them.
 //!
+//! 0. If it has to look at all rows of a table, replicas do that first, beside their other work (`prepare`).
 //! 1. The statement is checked here, against the catalog known here, and ordered under that version.
 //! 2. Every partition executes it on its own rows, at its place: rows move, indexes are built, and a UNIQUE that does not hold in
 //!    one of them is that one's vote against it, everywhere. Only when all have decided is the client told: a definition that has
@@ -11,22 +12,25 @@ use super::draw::SetJob;
 use super::execution::result_lost;
 use super::extended::shifted;
 use super::order::{Collecting, outcome_lost};
+use super::prepare::Preparing;
 use super::{Connection, Job, Origin, Task};
 use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Outcome, RequestBody};
 use crate::session::call::Call;
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
-use crate::sometimes;
 use crate::sql::{self, Parsed};
 use crate::types::{CatalogVersion, PartitionId, SqlError, SqlState};
+use crate::{planted, sometimes};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// DDL under way.
 pub(super) struct DefineJob {
-    statement: Parsed,
+    pub(super) statement: Parsed,
     origin: Origin,
+    /// What takes long of it is being done beforehand.
+    pub(super) preparing: Option<Preparing>,
     /// Version under which it was checked.
     checked: CatalogVersion,
     /// The statement's tag and notices, once it is in force.
@@ -38,16 +42,23 @@ pub(super) struct DefineJob {
 impl Connection {
     /// Begins a DDL statement.
     pub(super) fn define(&mut self, turn: &mut Turn<'_>, statement: Parsed, origin: Origin) {
-        if let Err(error) = self.check_definition(turn, &statement) {
-            let error = shifted(error, statement.offset);
-            let task = self.task_of(statement, origin);
-            return self.confirm(turn, task, error);
-        }
+        let long = match self.check_definition(turn, &statement) {
+            Ok(definition) => sql::has_groundwork(&turn.shared.catalog, &definition),
+            Err(error) => {
+                let error = shifted(error, statement.offset);
+                let task = self.task_of(statement, origin);
+                return self.confirm(turn, task, error);
+            }
+        };
         self.note_statement(turn, &statement.text);
-        let job = DefineJob { statement, origin, checked: turn.shared.catalog.version, defined: None, then: None };
-        let body = self.definition_body(turn, &job);
-        self.job = Some(Job::Define(Box::new(job)));
-        self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
+        let checked = turn.shared.catalog.version;
+        // Planted 265: the definition does all its work at its place.
+        let preparing = (long && !planted!(265)).then(|| Preparing::new(turn.now));
+        let job = Box::new(DefineJob { statement, origin, checked, preparing, defined: None, then: None });
+        if job.is_preparing() {
+            return self.prepare_on(turn, job);
+        }
+        self.order_definition(turn, job);
     }
 
     /// A definition that the session makes to set a sequence.
@@ -56,20 +67,24 @@ impl Connection {
             return self.fail(turn, error);
         }
         let (origin, checked) = (Origin::Simple(VecDeque::new()), turn.shared.catalog.version);
-        let job = DefineJob { statement, origin, checked, defined: None, then: Some(then) };
+        let job = DefineJob { statement, origin, checked, preparing: None, defined: None, then: Some(then) };
+        self.order_definition(turn, Box::new(job));
+    }
+
+    pub(super) fn order_definition(&mut self, turn: &mut Turn<'_>, job: Box<DefineJob>) {
         let body = self.definition_body(turn, &job);
-        self.job = Some(Job::Define(Box::new(job)));
+        self.job = Some(Job::Define(job));
         self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
     }
 
-    fn check_definition(&self, turn: &Turn<'_>, statement: &Parsed) -> Result<(), SqlError> {
+    fn check_definition(&self, turn: &Turn<'_>, statement: &Parsed) -> Result<sql::Definition, SqlError> {
         if statement.is_internal() {
             // Whoever said it too early would put an index in use that does not hold.
             return Err(SqlError::unsupported("ALTER INDEX … SET ACTIVE is said by the cluster itself"));
         }
         let (settings, partitions) = (self.settings.travelling(), turn.shared.config.partitions);
         let surroundings = sql::Surroundings { settings, partitions, now: turn.wall, replicas: None };
-        sql::define(&turn.shared.catalog, statement, &surroundings).map(drop)
+        sql::define(&turn.shared.catalog, statement, &surroundings)
     }
 
     fn definition_body(&self, turn: &Turn<'_>, job: &DefineJob) -> RequestBody {

@@ -9,6 +9,7 @@
 //! - `execution`: queries and writes: plan, route, call, render.
 //! - `order`: commands over several partitions: order, collect, put together.
 //! - `definition`: DDL, in several requests.
+//! - `prepare`: what takes long of DDL, before it is ordered.
 //! - `draw`: values of sequences, before statements that draw them are sent.
 //! - `copy`: COPY … FROM STDIN.
 //! - `recover`: RECOVER NODE.
@@ -42,6 +43,7 @@ mod leaving;
 mod observe;
 mod open;
 mod order;
+mod prepare;
 mod recover;
 mod redo;
 mod settle;

@@ -10,6 +10,7 @@ use super::block::Block;
 use super::execution::BatchJob;
 use super::{Connection, Job};
 use crate::cluster::facts::{Facts, MAX_STATEMENT, Recover, SessionFacts, Wanted, cut};
+use crate::partition::message::Prepare;
 use crate::session::gateway::GatewayOutput;
 use crate::session::shared::Turn;
 use crate::session::survey::{Asker, Survey};
@@ -24,6 +25,13 @@ pub(super) struct ObserveJob {
     job: BatchJob,
     needs: Needs,
     survey: Option<Survey>,
+}
+
+/// What nodes are to do before they answer a question.
+#[derive(Default)]
+pub(super) struct Orders {
+    pub(super) recover: Vec<Recover>,
+    pub(super) prepare: Option<Arc<Prepare>>,
 }
 
 /// What a session tells of its latest statement.
@@ -57,7 +65,7 @@ impl Connection {
     pub(super) fn survey(&mut self, turn: &mut Turn<'_>) {
         let Some(Job::Observe(job)) = &self.job else { return };
         if let Some(wanted) = job.needs.survey {
-            let survey = self.ask_nodes(turn, wanted, turn.shared.nodes.clone(), Vec::new());
+            let survey = self.ask_nodes(turn, wanted, turn.shared.nodes.clone(), Orders::default());
             if let Some(Job::Observe(job)) = &mut self.job {
                 job.survey = Some(survey);
             }
@@ -71,7 +79,7 @@ impl Connection {
         turn: &mut Turn<'_>,
         wanted: Wanted,
         nodes: Vec<NodeId>,
-        recover: Vec<Recover>,
+        orders: Orders,
     ) -> Survey {
         let config = &turn.shared.config;
         let asker = Asker {
@@ -82,7 +90,7 @@ impl Connection {
         };
         self.surveys += 1;
         let survey = Survey::new(asker, self.surveys, wanted, nodes, turn.now, config.attempt_timeout);
-        let survey = survey.recovering(recover);
+        let survey = survey.recovering(orders.recover).preparing(orders.prepare);
         turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));
         survey
     }
@@ -92,6 +100,7 @@ impl Connection {
         match &mut self.job {
             Some(Job::Observe(job)) => job.survey.as_mut(),
             Some(Job::Recover(job)) => Some(&mut job.survey),
+            Some(Job::Define(job)) => job.survey(),
             _ => None,
         }
     }
@@ -110,6 +119,7 @@ impl Connection {
         match &self.job {
             Some(Job::Observe(job)) => job.survey.as_ref().map(Survey::next_timeout),
             Some(Job::Recover(job)) => Some(job.survey.next_timeout()),
+            Some(Job::Define(job)) => self.preparation_timeout(job),
             _ => None,
         }
     }
@@ -129,6 +139,7 @@ impl Connection {
         match self.job.take() {
             Some(Job::Observe(job)) => self.observed(turn, *job),
             Some(Job::Recover(job)) => self.recover_on(turn, job),
+            Some(Job::Define(job)) if job.is_preparing() => self.prepare_on(turn, job),
             other => self.job = other,
         }
     }
@@ -154,7 +165,7 @@ impl Connection {
 
     /// The client wants no answer any more. Returns whether facts were being gathered.
     pub(super) fn cancel_survey(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.survey_of_job().is_none() {
+        if self.survey_of_job().is_none() && !matches!(&self.job, Some(Job::Define(job)) if job.is_preparing()) {
             return false;
         }
         self.job = None;

@@ -5,6 +5,7 @@
 //! partition in which its replica is far behind, or has lost its state. A replica that has executed as much by itself in the
 //! meantime drops it. Nothing is replicated, and saying it twice does no harm.
 
+use super::observe::Orders;
 use super::utility::Answer;
 use super::{Connection, Job, Origin};
 use crate::cluster::facts::{Recover, ReplicaFacts, Wanted};
@@ -35,7 +36,7 @@ impl Connection {
             let error = SqlError::new(SqlState::UNDEFINED_OBJECT, message);
             return self.fail(turn, error.hint(format!("Its nodes are {}: see system.nodes.", known.join(", "))));
         }
-        let survey = self.ask_nodes(turn, Wanted::default(), turn.shared.nodes.clone(), Vec::new());
+        let survey = self.ask_nodes(turn, Wanted::default(), turn.shared.nodes.clone(), Orders::default());
         let job = RecoverJob { node, origin, survey, asked: Vec::new(), notices: Vec::new() };
         self.job = Some(Job::Recover(Box::new(job)));
         self.look_at_survey(turn);
@@ -57,7 +58,8 @@ impl Connection {
             return self.recovered(turn, *job);
         }
         sometimes!("session.recovery_asked_for");
-        job.survey = self.ask_nodes(turn, Wanted::default(), vec![job.node], job.asked.clone());
+        let orders = Orders { recover: job.asked.clone(), prepare: None };
+        job.survey = self.ask_nodes(turn, Wanted::default(), vec![job.node], orders);
         self.job = Some(Job::Recover(job));
         self.look_at_survey(turn);
     }

@@ -49,6 +49,7 @@ pub(super) fn config() -> GatewayConfig {
         breaker: true,
         admission: true,
         slow_statement: Duration::from_millis(200),
+        preparation_patience: Duration::from_secs(10),
         node_settings: vec![("heartbeat", "50ms".to_owned(), "Interval of a leader's heartbeats.")],
     }
 }
@@ -291,6 +292,7 @@ impl Dialogue {
                 ..RecoveryFacts::default()
             },
             digest: 0xabc,
+            to_prepare: 0,
             pending: 0,
             suspicion: (node != NodeId(2)).then_some(40),
             followers: match node {
@@ -348,10 +350,11 @@ impl Dialogue {
     }
 }
 
-/// What a node is asked to fetch.
+/// What a node is asked to do.
 fn orders(ask: &Ask) -> String {
     let order = |order: &Recover| format!(", to fetch {} at {} from {}", order.partition, order.at_least, order.from);
-    ask.recover.iter().map(order).collect()
+    let prepare = ask.prepare.iter().map(|prepare| format!(", to prepare {{{}}}", prepare.text));
+    ask.recover.iter().map(order).chain(prepare).collect()
 }
 
 fn fault(text: &str) -> Fault {

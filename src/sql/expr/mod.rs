@@ -315,6 +315,17 @@ impl Expr {
             })
     }
 
+    /// Does it depend on the row that it is evaluated over, and on nothing else: no clock, no dice, no setting, no other row?
+    pub(super) fn is_of_row_alone(&self) -> bool {
+        !self.has(&|expr| match expr {
+            Self::Subquery(_) | Self::Outer { .. } | Self::Literal { .. } => true,
+            Self::Call(call) => call.call.function.volatility != Volatility::Immutable,
+            // What a local time is depends on the session's time zone.
+            Self::Cast(cast) => [cast.from, cast.to].contains(&DataType::TimestampTz),
+            _ => false,
+        })
+    }
+
     /// Splits at AND.
     pub(super) fn conjuncts(self) -> Vec<Self> {
         match self {

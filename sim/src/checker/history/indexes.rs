@@ -8,7 +8,7 @@
 use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::{Doom, Operation};
-use crate::workload::{BATCH_ROWS, BATCH_STRIDE, WAYS};
+use crate::workload::{BATCH_ROWS, BATCH_STRIDE, FIRST_REFUSED, WAYS};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
@@ -54,6 +54,7 @@ fn judge(batches: &Batches<'_>, recorded: &Recorded) -> Judgement {
             | Operation::Renumber { .. }
             | Operation::Withdraw { .. }
             | Operation::Audit
+            | Operation::Redefine { .. }
     );
     if !is_ours {
         return Ok(());
@@ -78,6 +79,9 @@ fn judge(batches: &Batches<'_>, recorded: &Recorded) -> Judgement {
             "accepted-though-violating",
             format!("the statement violates a constraint, and {rows:?} rows changed"),
         )),
+        (Outcome::Done(_), Operation::Redefine { number: FIRST_REFUSED.. }) => {
+            Err(("defined-though-violating", "rows violate the definition, and it was acknowledged".to_owned()))
+        }
         (Outcome::Done(Seen::Value(Some(0))), _) => Ok(()),
         (Outcome::Done(Seen::Value(rows)), _) if *rows != Some(BATCH_ROWS as i64) => {
             Err(("batch-torn", format!("{rows:?} rows of a batch of {BATCH_ROWS} changed")))
