@@ -198,6 +198,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/broken_clocks.toml",
     ),
     planted(
+        57,
+        "a learner that has nothing yet is given a voice",
+        "EastGuard#150",
+        &["membership", "liveness"],
+        "scenarios/chaos/moves_cut_short.toml",
+    ),
+    planted(
         59,
         "a node whose disk was wiped comes back with the right to vote",
         "redisraft#654; class: a wiped node under its old name",
@@ -603,6 +610,13 @@ pub const PLANTED: &[Planted] = &[
         "nodes and placements are in no checkpoint",
         "our own",
         NODES,
+        "scenarios/chaos/nodes_come_and_go.toml",
+    ),
+    planted(
+        186,
+        "a node is drained though too few are left for the voters of each group",
+        "our own",
+        &["directory-sound"],
         "scenarios/chaos/nodes_come_and_go.toml",
     ),
     planted(

@@ -9,6 +9,7 @@ mod demo;
 mod dump;
 mod file;
 mod log;
+mod node;
 mod nodes;
 mod offline;
 mod recover;
@@ -42,6 +43,8 @@ enum Command {
     Sql(Box<shell::Sql>),
     /// Show nodes, partitions and replicas of the cluster
     Status(Box<status::Status>),
+    /// List nodes of the cluster, and tell them to come and go
+    Node(Box<node::Node>),
     /// Check the data directory of a node that does not run
     Check(check::Check),
     /// Show what the log of a data directory says, record by record
@@ -53,7 +56,7 @@ enum Command {
 }
 
 /// Commands with flags of their own.
-const COMMANDS: [&str; 7] = ["start", "sql", "status", "demo", "check", "dump-wal", "recover"];
+const COMMANDS: [&str; 8] = ["start", "sql", "status", "node", "demo", "check", "dump-wal", "recover"];
 
 /// Version, with the commit when the build was told of it: `ORRERY_BUILD="0.1.0 ($(git describe --always))" cargo build`.
 const VERSION: &str = match option_env!("ORRERY_BUILD") {
@@ -77,6 +80,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Command::Sql(sql) => shell::run(*sql),
         Command::Status(status) => status::run(&status),
+        Command::Node(node) => node::run(&node),
         Command::Check(check) => check::run(&check),
         Command::DumpWal(dump) => dump::run(&dump),
         Command::Recover(recover) => recover::run(&recover),

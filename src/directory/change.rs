@@ -1,6 +1,9 @@
 //! What changes a directory, and when it may.
 
-use super::{Directory, MAX_MOVES, MAX_NODES, MAX_SAFETY, MAX_SHARE, MAX_ZONE, Node, NodeState, Placement};
+use super::{
+    Directory, MAX_MOVES, MAX_NODES, MAX_REPLACE_AFTER, MAX_SAFETY, MAX_SHARE, MAX_ZONE, Node, NodeState, Placement,
+};
+use crate::planted;
 use crate::types::{NodeId, PartitionId, SqlError, SqlState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -77,8 +80,15 @@ pub enum Change {
         /// Even if there are too few nodes.
         force: bool,
     },
+    /// Said by the reconciler: it has been silent for too long, and others are to take its place.
+    Silent {
+        /// Which.
+        node: NodeId,
+    },
     /// How many groups may be on the move at a time.
     Moves(u32),
+    /// After how many seconds of silence a node is replaced. 0: never.
+    ReplaceAfter(u32),
     /// Whether anything is moved.
     Pause(bool),
     /// Said by the reconciler: where replicas are wanted.
@@ -115,10 +125,10 @@ impl Change {
             Self::Form { .. } => "FORM CLUSTER",
             Self::Register { .. } => "ADD NODE",
             Self::Alter { .. } => "ALTER NODE",
-            Self::Drain { .. } | Self::Drained { .. } => "DRAIN NODE",
+            Self::Drain { .. } | Self::Drained { .. } | Self::Silent { .. } => "DRAIN NODE",
             Self::Activate { .. } => "ACTIVATE NODE",
             Self::Remove { .. } => "REMOVE NODE",
-            Self::Safety { .. } | Self::Moves(_) => "ALTER CLUSTER",
+            Self::Safety { .. } | Self::Moves(_) | Self::ReplaceAfter(_) => "ALTER CLUSTER",
             Self::Pause(true) => "PAUSE REBALANCING",
             Self::Pause(false) => "RESUME REBALANCING",
             Self::Place(_) => "PLACE REPLICAS",
@@ -128,7 +138,7 @@ impl Change {
     /// Is it the cluster's own to say, and nobody else's?
     #[must_use]
     pub const fn is_internal(&self) -> bool {
-        matches!(self, Self::Form { .. } | Self::Drained { .. } | Self::Place(_))
+        matches!(self, Self::Form { .. } | Self::Drained { .. } | Self::Silent { .. } | Self::Place(_))
     }
 }
 
@@ -183,6 +193,14 @@ impl Directory {
             }
             Change::Remove { node, force } => self.remove(*node, *force),
             Change::Safety { k, force } => self.safety(*k, *force),
+            Change::Silent { node } => match self.known(*node)?.state {
+                NodeState::Active => self.drain(*node, false),
+                _ => Ok(about(*node)),
+            },
+            Change::ReplaceAfter(seconds) => {
+                self.replace_after = within("replace_after", *seconds, 0, MAX_REPLACE_AFTER)?;
+                Ok(Applied::default())
+            }
             Change::Moves(moves) => {
                 self.moves = within("max_moves", *moves, 1, MAX_MOVES)?;
                 Ok(Applied::default())
@@ -354,7 +372,8 @@ impl Directory {
             let message = format!("node {} is the last that replicas can be on", node.0);
             return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).hint("Add another first."));
         }
-        if left >= self.voters as usize {
+        // Planted 186: nobody counts who is left.
+        if left >= self.voters as usize || planted!(186) {
             return Ok(None);
         }
         let (voters, k) = (self.voters, self.k_safety());

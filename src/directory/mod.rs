@@ -20,6 +20,8 @@
 //! - A group that was formed on an even number of nodes keeps that many voters until `k_safety` is set.
 //! - Who is registered and has not come is not drained: taken back afterwards it would take replicas, and groups would wait for it for
 //!   ever. It did, where an operator named a number that no node had.
+//! - A node that was replaced because it was silent stays drained when it is back, until somebody says ACTIVATE: what has happened to it
+//!   is for people to find out, and moving everything back and forth is no help.
 //! - Forced changes are not undone by themselves: groups have fewer voters until there are nodes for them.
 
 mod change;
@@ -40,6 +42,8 @@ pub const MAX_SHARE: u32 = 1000;
 pub const MAX_SAFETY: u32 = 15;
 /// Most groups that may be on the move at a time.
 pub const MAX_MOVES: u32 = 1000;
+/// Longest that a silent node may be waited for, in seconds: thirty days.
+pub const MAX_REPLACE_AFTER: u32 = 30 * 24 * 3600;
 /// Longest name of a zone, in bytes.
 const MAX_ZONE: usize = 64;
 /// Groups on the move at a time, unless said otherwise.
@@ -60,6 +64,8 @@ pub struct Directory {
     pub moves: u32,
     /// Nothing is moved for now.
     pub paused: bool,
+    /// A node that has been silent for so many seconds is drained without being asked for, if others can take its place. 0: never.
+    pub replace_after: u32,
 }
 
 /// A node of the cluster.
@@ -157,6 +163,7 @@ impl Default for Directory {
             voters: 1,
             moves: DEFAULT_MOVES,
             paused: false,
+            replace_after: 0,
         }
     }
 }

@@ -142,6 +142,11 @@ fn cluster(sources: &Sources<'_>) -> Vec<Row> {
         ("partitions", sources.partitions.to_string(), "Data partitions; chosen when the cluster is created."),
         ("max_moves", directory.moves.to_string(), "Partitions that may be on the move at a time."),
         (
+            "replace_after",
+            directory.replace_after.to_string(),
+            "A node that is silent for so many seconds is replaced by others; 0: it is not.",
+        ),
+        (
             "rebalancing",
             if directory.paused { "paused" } else { "on" }.to_owned(),
             "PAUSE REBALANCING stops moves, RESUME REBALANCING lets them go on.",

@@ -2,7 +2,7 @@
 
 use super::chaos::{build, new_seed};
 use super::{seed, told};
-use crate::outage::{Settings, roll, run};
+use crate::outage::{Settings, resize, roll, run};
 use crate::verdict::Exit;
 use std::io;
 use std::path::PathBuf;
@@ -42,6 +42,10 @@ pub(super) struct Arguments {
     /// Instead of killing anything: restarts every node cleanly, one after the other, so many times. Fails (exit 1) if a request does.
     #[arg(long, value_name = "TIMES")]
     rolling: Option<u32>,
+    /// Instead: three nodes become five and three again, with so long a rest before, between and after. Fails (exit 1) if a request
+    /// does, if throughput dips by a third, or if replicas and leaders do not end in equal shares.
+    #[arg(long, value_name = "REST", value_parser = super::duration, conflicts_with = "rolling")]
+    resize: Option<Duration>,
     /// Fails (exit 1) if Orrery's median is longer.
     #[arg(long, value_parser = super::duration)]
     median: Option<Duration>,
@@ -72,6 +76,14 @@ pub(super) fn outage(arguments: &Arguments) -> Result<Exit, String> {
             std::fs::remove_dir_all(&settings.directory).map_err(told)?;
         }
         return Ok(if rolled.is_clean() { Exit::Pass } else { Exit::Broken });
+    }
+    if let Some(rest) = arguments.resize {
+        let resized = resize(&settings, rest)?;
+        resized.write(&mut io::stdout().lock()).map_err(told)?;
+        if !arguments.keep {
+            std::fs::remove_dir_all(&settings.directory).map_err(told)?;
+        }
+        return Ok(if resized.is_good() { Exit::Pass } else { Exit::Broken });
     }
     let report = run(&settings)?;
     report.write(&mut io::stdout().lock()).map_err(told)?;

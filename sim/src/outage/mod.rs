@@ -18,6 +18,10 @@
 //! [`roll`] asks one node after the other to end, and starts it again, under the same writers: those that go through other nodes
 //! must not see anything fail.
 //!
+//! # Three nodes, five, three
+//! [`resize`] starts two more nodes, waits until replicas and leaders are shared out, drains two, and says what became of throughput
+//! meanwhile. Nothing may fail, and every account must hold what was acknowledged.
+//!
 //! # Caveats
 //! - All processes and all clients share one machine: what others do on it shows in every tail. Compare within a run.
 //! - etcd and PostgreSQL are left out, with a word, when their programs are not there (`PATH`, `PGBIN`).
@@ -33,10 +37,12 @@ mod orrery;
 mod postgres;
 mod process;
 mod report;
+mod resize;
 mod roll;
 mod writer;
 
 pub use report::Report;
+pub use resize::{Resized, resize};
 pub use roll::{Rolled, roll};
 
 use crate::chaos::in_real_time;

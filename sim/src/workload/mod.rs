@@ -148,6 +148,7 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &observer::Observer,
     &sequences::Sequences,
     &nodes::Nodes,
+    &nodes::Spares,
 ];
 
 /// Checkers that fit any workload.

@@ -1,6 +1,8 @@
 //! `nodes`: an operator at work. Nodes are registered, drained, taken back and removed, and said to listen elsewhere, while others do
 //! their work. `keys` is how many nodes there can be; the simulated network knows them by number, so that their addresses are
 //! nothing but values that must not be lost.
+//!
+//! `spares`: the same, with a cluster that replaces who is silent; its operator only takes nodes in, and back.
 
 use super::wire::{Answer, Exchange, texts};
 use super::{Kind, Place, Style};
@@ -49,7 +51,9 @@ impl Kind for Nodes {
         Exchange::Simple(match operation {
             Operation::Readdress { node, value } => format!("ALTER NODE {node} SET ADDRESS 'said-{value}:1'"),
             Operation::Directory => {
-                "SELECT node, membership, peer_address FROM system.nodes WHERE membership IS NOT NULL".to_owned()
+                "SELECT n.node, n.membership, n.peer_address, c.value FROM system.nodes AS n, system.cluster AS c \
+                 WHERE n.membership IS NOT NULL AND c.name = 'voters'"
+                    .to_owned()
             }
             Operation::Enlist { node } => format!("ADD NODE 'enlisted-{node}:1' ID {node}"),
             Operation::Drain { node } => format!("DRAIN NODE {node}"),
@@ -61,5 +65,50 @@ impl Kind for Nodes {
 
     fn interpret(&self, _operation: Operation, answer: &Answer, _binary: bool) -> Seen {
         Seen::Rows(answer.results.iter().flat_map(|result| texts(&result.rows)).collect())
+    }
+}
+
+/// See the module.
+pub(super) struct Spares;
+
+/// Seconds of silence after which the cluster replaces a node.
+const REPLACE_AFTER: u32 = 3;
+
+impl Kind for Spares {
+    fn name(&self) -> &'static str {
+        "spares"
+    }
+
+    fn checkers(&self) -> &'static [&'static str] {
+        Nodes.checkers()
+    }
+
+    fn setup(&self, _place: Place) -> Vec<String> {
+        vec![format!("ALTER CLUSTER SET replace_after = {REPLACE_AFTER}")]
+    }
+
+    fn ready(&self, _place: Place) -> String {
+        format!("SELECT value FROM system.cluster WHERE name = 'replace_after' AND value = '{REPLACE_AFTER}'")
+    }
+
+    fn draw(&self, rng: &mut Rng, place: Place, _unique: u64, _earlier: &[Operation]) -> Operation {
+        let node = below(rng, u64::from(place.keys)) as u32 + 1;
+        match below(rng, 100) {
+            0..50 => Operation::Directory,
+            50..70 => Operation::Enlist { node },
+            _ => Operation::Activate { node },
+        }
+    }
+
+    fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation> {
+        Nodes.closing(rng, place, unique, reads)
+    }
+
+    fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange {
+        Nodes.exchange(place, operation, style)
+    }
+
+    fn interpret(&self, operation: Operation, answer: &Answer, binary: bool) -> Seen {
+        Nodes.interpret(operation, answer, binary)
     }
 }

@@ -391,3 +391,38 @@ proptest! {
         model.settle();
     }
 }
+
+#[test]
+fn who_is_silent_for_too_long_is_replaced_if_enough_others_are_heard() {
+    let mut directory = Directory::default();
+    let founders: Vec<_> = (1..=3).map(|node| (NodeId(node), format!("host-{node}:1"))).collect();
+    amend(&mut directory, Change::Form { nodes: founders, partitions: 1 });
+    add(&mut directory, 4);
+    let mut reconciler = Reconciler::new(INTERVAL);
+    let hear = |reconciler: &mut Reconciler, now: Instant, nodes: &[u32]| {
+        for node in nodes.iter().copied().map(NodeId) {
+            reconciler.report(now, Report { node, worker: WorkerId(0), directory: 1, replicas: Vec::new() });
+        }
+    };
+    let second = |number: u64| Instant(number * 1_000_000_000);
+    hear(&mut reconciler, second(100), &[1, 2, 3]);
+    assert_eq!(reconciler.silent(second(100), &directory), None, "nobody has said that anybody is to be replaced");
+    amend(&mut directory, Change::ReplaceAfter(60));
+    hear(&mut reconciler, second(160), &[1, 2, 3]);
+    assert_eq!(reconciler.silent(second(160), &directory), None, "it is waited for from the first report on");
+    hear(&mut reconciler, second(161), &[1, 2, 3]);
+    assert_eq!(reconciler.silent(second(161), &directory), Some(NodeId(4)), "it has never been heard here");
+    hear(&mut reconciler, second(162), &[1, 2, 4]);
+    assert_eq!(reconciler.silent(second(162), &directory), None);
+    hear(&mut reconciler, second(240), &[1, 2, 4]);
+    assert_eq!(reconciler.silent(second(240), &directory), Some(NodeId(3)));
+    amend(&mut directory, Change::Pause(true));
+    assert_eq!(reconciler.silent(second(240), &directory), None);
+    amend(&mut directory, Change::Pause(false));
+    hear(&mut reconciler, second(330), &[1, 2]);
+    assert_eq!(reconciler.silent(second(330), &directory), None, "two are too few for three voters");
+    hear(&mut reconciler, second(331), &[1, 2, 4]);
+    amend(&mut directory, Change::Silent { node: NodeId(3) });
+    assert_eq!(directory.nodes[&NodeId(3)].state, NodeState::Draining);
+    assert_eq!(reconciler.silent(second(331), &directory), None, "once is enough");
+}

@@ -123,12 +123,16 @@ impl Words<'_> {
         Ok(Change::Alter { node, to })
     }
 
-    /// `ALTER CLUSTER SET {k_safety = n [FORCE] | max_moves = n}`.
+    /// `ALTER CLUSTER SET {k_safety = n [FORCE] | max_moves = n | replace_after = seconds}`.
     fn alter_cluster(&mut self) -> Result<Change, SqlError> {
         self.expect("set")?;
         if self.accept("k_safety") {
             self.to();
             return Ok(Change::Safety { k: self.whole()?, force: self.accept("force") });
+        }
+        if self.accept("replace_after") {
+            self.to();
+            return Ok(Change::ReplaceAfter(self.whole()?));
         }
         self.expect("max_moves")?;
         self.to();
@@ -198,6 +202,7 @@ mod tests {
             "ALTER CLUSTER SET k_safety = 2",
             "ALTER CLUSTER SET k_safety = 2 FORCE",
             "ALTER CLUSTER SET max_moves = 4",
+            "ALTER CLUSTER SET replace_after = 600",
             "PAUSE REBALANCING",
             "RESUME REBALANCING",
             "ADD NODE",

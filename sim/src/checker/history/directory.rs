@@ -1,5 +1,5 @@
 //! `directory-sound`: the directory of nodes shows each node once, under an address that somebody has given it, and nobody who was
-//! removed; and whoever was told that a node is removed does not see it again.
+//! removed; and as nobody here says FORCE, there are never fewer nodes for replicas than each group has voters.
 
 use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
@@ -15,7 +15,7 @@ impl Checker for DirectorySound {
     }
 
     fn doc(&self) -> &'static str {
-        "the directory shows each node once, under an address that it was given"
+        "the directory shows each node once, under an address that it was given, and enough of them"
     }
 
     fn check(&self, history: &History) -> Finding {
@@ -37,7 +37,7 @@ impl Checker for DirectorySound {
     }
 }
 
-/// Node, membership, address.
+/// Node, membership, address, voters of each group.
 fn judge(given: &BTreeMap<String, BTreeSet<String>>, _reader: &Recorded, rows: &[Vec<Option<String>>]) -> Judgement {
     let mut nodes = BTreeSet::new();
     for row in rows {
@@ -53,6 +53,11 @@ fn judge(given: &BTreeMap<String, BTreeSet<String>>, _reader: &Recorded, rows: &
         if field(1) == Some("removed") {
             return Err(("removed", format!("node {node} is shown although it was removed")));
         }
+    }
+    let active = rows.iter().filter(|row| row.get(1).and_then(Option::as_deref) == Some("active")).count();
+    let voters = rows.first().and_then(|row| row.get(3)?.as_deref()?.parse::<usize>().ok());
+    if let Some(voters) = voters.filter(|voters| active < *voters) {
+        return Err(("k-safety", format!("{active} nodes are left for {voters} voters of each group")));
     }
     Ok(())
 }
