@@ -230,11 +230,14 @@ impl Reconciler {
         }
     }
 
-    /// Nodes that know an older directory than this, as far as has been reported.
-    pub fn uninformed<'a>(&'a self, directory: &'a Directory) -> impl Iterator<Item = NodeId> + 'a {
-        let known = |node: NodeId| {
+    /// Nodes that know an older directory than this, as far as has been reported. Who has been silent for long knows nothing: a new
+    /// life of it may not know where to report.
+    pub fn uninformed<'a>(&'a self, now: Instant, directory: &'a Directory) -> impl Iterator<Item = NodeId> + 'a {
+        let heard =
+            move |of: &(NodeId, WorkerId)| self.held.get(of).is_some_and(|(at, _)| now.since(*at) <= self.patience());
+        let known = move |node: NodeId| {
             let of = self.informed.range((node, WorkerId(0))..=(node, WorkerId(u16::MAX)));
-            of.map(|(_, version)| *version).min().unwrap_or(0)
+            of.map(|(of, version)| if heard(of) { *version } else { 0 }).min().unwrap_or(0)
         };
         directory.members().map(|(node, _)| node).filter(move |node| known(*node) < directory.version)
     }

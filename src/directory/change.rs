@@ -165,8 +165,13 @@ impl Directory {
     fn change(&mut self, change: &Change) -> Result<Applied, SqlError> {
         let formed = matches!(change, Change::Form { .. });
         if formed == self.is_formed() {
-            let message = if formed { "the cluster has been formed already" } else { "the cluster is being formed" };
-            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).hint("Try again."));
+            // The latter passes by itself, and who wants to join asks again.
+            let (state, message) = if formed {
+                (SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "the cluster has been formed already")
+            } else {
+                (SqlState::CANNOT_CONNECT_NOW, "the cluster is being formed")
+            };
+            return Err(SqlError::new(state, message).hint("Try again."));
         }
         match change {
             Change::Form { nodes, partitions } => self.form(nodes, *partitions),
@@ -333,8 +338,17 @@ impl Directory {
 
     fn remove(&mut self, node: NodeId, force: bool) -> Result<Applied, SqlError> {
         let mut notice = None;
+        let one_voter = self.voters == 1;
         match self.known(node)?.state {
             NodeState::Joining | NodeState::Drained => {}
+            // Of a group with one voter nobody but that one has anything. Placements say where groups are to be, not where they
+            // are: the node may be that voter until it is drained, and the cluster would not listen to it any more.
+            NodeState::Active | NodeState::Draining if force && one_voter => {
+                let message = format!("node {} may have the only copy of a partition", node.0);
+                return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                    .detail("Every partition has one voter, and those that move are where they were until they have moved.")
+                    .hint("DRAIN NODE, wait until system.moves is empty and system.nodes shows it as drained, then REMOVE NODE."));
+            }
             NodeState::Active | NodeState::Draining if force => notice = self.without(node, true)?,
             NodeState::Active => {
                 let message = format!("node {} has replicas", node.0);

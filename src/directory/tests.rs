@@ -142,6 +142,26 @@ fn a_node_is_drained_then_removed_and_never_comes_back() {
 }
 
 #[test]
+fn the_only_voter_of_a_group_is_not_removed_while_the_group_may_still_be_there() {
+    let mut directory = formed(1);
+    make(&mut directory, join("new:1", 7)).unwrap();
+    directory.heard(NodeId(2));
+    let force = || Change::Remove { node: NodeId(1), force: true };
+    assert!(make(&mut directory, force()).is_err());
+    make(&mut directory, Change::Drain { node: NodeId(1), force: false }).unwrap();
+    // Wanted elsewhere, and not there yet.
+    let elsewhere = Placement { voters: vec![NodeId(2)], ..Placement::default() };
+    let all = directory.placements.keys().map(|partition| (*partition, elsewhere.clone())).collect();
+    make(&mut directory, Change::Place(all)).unwrap();
+    let error = make(&mut directory, force()).unwrap_err();
+    assert_eq!(error.state, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    assert!(error.hint.unwrap().contains("system.moves"));
+    assert_eq!(state(&directory, 1), "draining");
+    make(&mut directory, Change::Drained { node: NodeId(1) }).unwrap();
+    make(&mut directory, force()).unwrap();
+}
+
+#[test]
 fn who_has_never_come_is_not_drained_and_so_never_taken_back() {
     let mut directory = formed(3);
     make(&mut directory, join("new:1", 0)).unwrap();

@@ -56,8 +56,7 @@ pub fn join(mut options: NodeOptions, members: &[String]) -> Result<NodeOptions,
                 options.data.display()
             )));
         }
-        let nodes = directory.read(FILE).and_then(|text| parse(&text));
-        if let Some(nodes) = nodes {
+        if let Some(nodes) = remembered(&directory, known.node, &address) {
             (options.node, options.cluster) = (known.node, known.cluster.clone());
             (options.partitions, options.nodes, options.joined) = (Some(known.partitions), nodes, true);
             return Ok(options);
@@ -89,9 +88,7 @@ fn ask(members: &[String], address: &str, token: u128) -> Result<Told, Failure> 
             match ask_one(member, address, token) {
                 Ok(told) => return Ok(told),
                 // What the cluster has decided does not change by asking again.
-                Err(crate::client::Failure::Server(report))
-                    if !report.code.starts_with("57") && report.code != "40003" =>
-                {
+                Err(crate::client::Failure::Server(report)) if !passes(&report.code) => {
                     let hint = report.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
                     return Err(Failure::usage(format!(
                         "{member} does not take this node in: {}{hint}",
@@ -107,6 +104,12 @@ fn ask(members: &[String], address: &str, token: u128) -> Result<Told, Failure> 
         tracing::info!("no member has taken this node in yet ({reason}); trying again");
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Does what is refused with this code pass by itself? Somebody else changed the directory, too much is going on, the cluster is
+/// being formed, nobody leads, a connection is lost.
+fn passes(code: &str) -> bool {
+    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
 }
 
 fn ask_one(member: &str, address: &str, token: u128) -> Result<Told, crate::client::Failure> {
@@ -141,6 +144,16 @@ fn field(row: &[Option<String>], at: usize) -> &str {
 
 fn listed(rows: &Rows) -> Option<BTreeMap<NodeId, String>> {
     rows.rows.iter().map(|row| Some((NodeId(field(row, 0).parse().ok()?), field(row, 1).to_owned()))).collect()
+}
+
+/// What the file says; nothing if it is not there or is no such file.
+pub(super) fn kept(directory: &DataDirectory) -> BTreeMap<NodeId, String> {
+    directory.read(FILE).and_then(|text| parse(&text)).unwrap_or_default()
+}
+
+/// What it has kept, unless it listens elsewhere now: then it has to register itself there, or nobody would find it.
+fn remembered(directory: &DataDirectory, node: NodeId, address: &str) -> Option<BTreeMap<NodeId, String>> {
+    Some(kept(directory)).filter(|nodes| nodes.get(&node).is_some_and(|known| known == address))
 }
 
 /// The file's text: a line for each node.
@@ -182,6 +195,33 @@ pub(super) async fn keep(data: std::path::PathBuf, node: NodeId, address: String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::{Amendment, Change, Directory};
+    use crate::types::SqlState;
+
+    #[test]
+    fn what_passes_by_itself_is_asked_again_and_a_refusal_is_not() {
+        for state in [SqlState::SERIALIZATION_FAILURE, SqlState::CANNOT_CONNECT_NOW] {
+            assert!(passes(state.as_str()), "{state:?}");
+        }
+        for state in [SqlState::DUPLICATE_OBJECT, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE] {
+            assert!(!passes(state.as_str()), "{state:?}");
+        }
+        // Of a cluster that is being formed.
+        let change = Change::Pause(true);
+        let error = Directory::default().amend(&Amendment { expected: None, change }).unwrap_err();
+        assert!(passes(error.state.as_str()), "{error:?}");
+    }
+
+    #[test]
+    fn who_listens_elsewhere_than_it_has_kept_asks_to_be_registered_there() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(data.path()).unwrap();
+        assert_eq!(remembered(&directory, NodeId(2), "here:1"), None);
+        directory.write(FILE, "2=here:1\n3=h3:1\n").unwrap();
+        assert_eq!(remembered(&directory, NodeId(2), "here:1"), Some(kept(&directory)));
+        assert_eq!(kept(&directory).len(), 2);
+        assert_eq!(remembered(&directory, NodeId(2), "there:1"), None);
+    }
 
     #[test]
     fn what_is_kept_is_read_again() {

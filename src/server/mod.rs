@@ -32,7 +32,7 @@ use handshake::{Expected, Refusal};
 use health::{Board, Watch};
 use identity::Identity;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -255,9 +255,8 @@ impl Running {
         tracing::info!(node = %identity.node, cluster = %identity.cluster, workers = identity.workers,
             partitions = identity.partitions, pg = %address, http = http_address,
             version = env!("CARGO_PKG_VERSION"), "started");
-        let address_of_peers = options.peer.clone().filter(|_| identity.joined);
-        let keeping = address_of_peers
-            .map(|address| join::keep(options.data.clone(), identity.node, address, Arc::clone(&members)));
+        let keeping = peer_address(options)
+            .map(|address| join::keep(options.data.clone(), identity.node, address.to_owned(), Arc::clone(&members)));
         let accepting = Acceptor {
             mailboxes: Arc::clone(&mailboxes),
             stats: Arc::clone(&stats),
@@ -482,8 +481,11 @@ fn start_workers(
     let failed = |error: std::io::Error| Failure::broken(format!("cannot start a worker: {error}"));
     let random = os_random().map_err(failed)?;
     let life = u64::from_le_bytes(random[..8].try_into().expect("a quarter of 32 is 8"));
-    let mut peers = options.nodes.clone();
+    // Of later comers a founder knows only what it has kept: without, it would answer none of them before one has found it.
+    let mut peers = join::kept(directory);
+    peers.extend(options.nodes.clone());
     peers.remove(&options.node);
+    let said = if identity.joined { BTreeSet::new() } else { options.nodes.keys().copied().collect() };
     for number in 0..identity.workers {
         let worker = WorkerId(number);
         let recovered = stopped.clone();
@@ -513,6 +515,7 @@ fn start_workers(
             life,
             directory: directory.worker(worker),
             peers: peers.clone(),
+            said: said.clone(),
             members: Arc::clone(parts.members),
             mailboxes: Arc::clone(parts.mailboxes),
             stats: Arc::clone(parts.stats),

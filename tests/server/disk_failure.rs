@@ -6,7 +6,7 @@ use orrery::env::tokio::{Handler, Mailbox, Stats, WorkerSettings, at_once, start
 use orrery::env::{Control, DiskOp, Env, Event, StopReason};
 use orrery::types::{Era, LogIndex, NodeId, PartitionId, WorkerId};
 use orrery::wal::{Config, Record, RecoveredGroup, Wal, WalEvent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -99,6 +99,7 @@ fn life(directory: &Path, records: u64, failing: Option<usize>) -> (StopReason, 
         life: 1,
         directory: directory.to_owned(),
         peers: BTreeMap::new(),
+        said: BTreeSet::new(),
         mailboxes: Arc::from([mailbox]),
         stats,
     };

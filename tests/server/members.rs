@@ -82,6 +82,29 @@ fn a_node_joins_takes_everything_over_and_the_first_one_goes() {
     assert_eq!(second.stop(), Some(0));
 }
 
+#[test]
+fn a_founder_that_is_started_again_is_found_by_who_leads_now_though_it_does_not_know_that_one() {
+    let (first_data, second_data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first_peer, second_peer) = (free_address(), free_address());
+    let founding = ["--peer", &first_peer, "--http", "off"];
+    let first = Node::start(first_data.path(), &founding);
+    ask(&first, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    ask(&first, "INSERT INTO t VALUES (1)").unwrap();
+    let member = first.pg.to_string();
+    let second = Node::start(second_data.path(), &["--join", &member, "--peer", &second_peer, "--http", "off"]);
+    until(&first, "SELECT membership FROM system.nodes ORDER BY node", &["active", "active"]);
+    ask(&second, "DRAIN NODE 1").unwrap();
+    until(&second, "SELECT membership FROM system.nodes ORDER BY node", &["drained", "active"]);
+    first.kill();
+    // What it has kept of the others may be lost, too: it must be told.
+    let _ = std::fs::remove_file(first_data.path().join("orrery.peers"));
+    let first = Node::start(first_data.path(), &founding);
+    until(&first, "SELECT count(*) FROM t", &["1"]);
+    until(&first, "SELECT membership FROM system.nodes ORDER BY node", &["drained", "active"]);
+    assert_eq!(first.stop(), Some(0));
+    assert_eq!(second.stop(), Some(0));
+}
+
 /// Accounts of each teller, and what is on each in the beginning.
 const ACCOUNTS: i32 = 6;
 const BALANCE: i64 = 1000;

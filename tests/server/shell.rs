@@ -5,7 +5,7 @@ use orrery::env::tokio::frame::{self, HELLO_HEADER, Welcome};
 use orrery::env::tokio::{Driven, Handler, Mailbox, Stats, WorkerSettings, at_once, start_worker};
 use orrery::env::{ClientEvent, Control, DiskOp, DiskOutput, Endpoint, Env, Event, Port, StopReason};
 use orrery::types::{ConnectionId, NodeId, WorkerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -33,6 +33,7 @@ fn start(node: u32, peers: BTreeMap<NodeId, String>, make: impl FnOnce() -> Hand
         life: 1,
         directory: data.path().to_owned(),
         peers,
+        said: BTreeSet::new(),
         mailboxes: Arc::from([Arc::clone(&mailbox)]),
         stats: Arc::clone(&stats),
     };
@@ -220,6 +221,27 @@ fn after_a_long_turn_the_pause_is_told_then_what_waited_then_what_is_due() {
     other.write_all(b"x").unwrap();
     let order: Vec<String> = (0..3).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
     assert_eq!(order, ["paused", "heard", "due"]);
+    running.stop();
+}
+
+/// What a worker was told of a peer's address at its start, the cluster may know better.
+#[test]
+fn a_peer_that_has_moved_is_connected_to_where_it_listens_now() {
+    let (before, now) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let peers = BTreeMap::from([(NodeId(2), before.local_addr().unwrap().to_string())]);
+    let moved = now.local_addr().unwrap().to_string();
+    let running = start(1, peers, move || {
+        worker(move |env, event| {
+            if let Event::Client { event: ClientEvent::Bytes(_), .. } = event {
+                env.peers(&[(NodeId(2), moved.clone())], &[]);
+            }
+        })
+    });
+    drop(before.accept().unwrap());
+    let (sender, accepted) = channel();
+    std::thread::spawn(move || sender.send(now.accept().is_ok()));
+    running.connect().write_all(b"go").unwrap();
+    assert_eq!(accepted.recv_timeout(Duration::from_secs(10)), Ok(true));
     running.stop();
 }
 

@@ -278,6 +278,26 @@ fn who_is_to_lead_is_given_the_lead_when_it_has_been_ready_for_a_while_and_not_t
 }
 
 #[test]
+fn who_has_been_silent_knows_nothing_any_more() {
+    let mut model = Model::new(3, 1);
+    model.report();
+    let uninformed = |model: &Model| model.reconciler.uninformed(model.now, &model.directory).collect::<Vec<_>>();
+    assert_eq!(uninformed(&model), []);
+    // Node 1 does not know where to report in its new life: it has links to nobody who leads.
+    for _ in 0..=BELIEVED_FOR {
+        model.now = model.now + INTERVAL;
+        for node in [2, 3].map(NodeId) {
+            let (worker, directory) = (WorkerId(0), model.directory.version);
+            let report = Report { node, worker, directory, replicas: Vec::new() };
+            model.reconciler.report(model.now, report);
+        }
+    }
+    assert_eq!(uninformed(&model), [NodeId(1)]);
+    model.report();
+    assert_eq!(uninformed(&model), []);
+}
+
+#[test]
 fn nothing_is_said_about_a_group_that_nobody_has_told_of() {
     let mut model = Model::new(3, 2);
     add(&mut model.directory, 4);

@@ -25,7 +25,7 @@ use crate::types::{ConnectionId, Duration, Instant, NodeId, Timestamp, WorkerId}
 use ::tokio::net::TcpStream;
 use ::tokio::time::Sleep;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
@@ -96,6 +96,8 @@ pub struct WorkerSettings {
     pub directory: PathBuf,
     /// The other nodes, and where they listen.
     pub peers: BTreeMap<NodeId, String>,
+    /// Those of them whose address the operator has said at this start; that of others is what the cluster says.
+    pub said: BTreeSet<NodeId>,
     /// Who belongs to the cluster.
     pub members: Arc<Members>,
     /// Mailboxes of all workers of this node, by number.
@@ -193,9 +195,9 @@ impl Network for Shore {
         self.settings.members.set(others, removed);
         for (node, address) in others {
             // What the operator has said at the start is newer than what the cluster remembers.
-            let known = self.settings.peers.contains_key(node);
+            let said = self.settings.said.contains(node);
             match self.link_of.get(node) {
-                Some(_) if known || address.is_empty() => {}
+                Some(_) if said || address.is_empty() => {}
                 Some(place) => self.links[*place].moved(address),
                 None if address.is_empty() => {}
                 None => self.link_to(*node, address.clone()),

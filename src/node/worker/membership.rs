@@ -184,7 +184,7 @@ impl Worker {
             self.events.warning(env.wall(), "node_silent", None, text);
         }
         let own = self.config.node;
-        let uninformed: Vec<NodeId> = reconciler.uninformed(&directory).filter(|node| *node != own).collect();
+        let uninformed: Vec<NodeId> = reconciler.uninformed(now, &directory).filter(|node| *node != own).collect();
         for order in orders {
             // What is said may be lost: it is said again.
             if !env.buggify("node.order_lost") {
