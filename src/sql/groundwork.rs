@@ -59,6 +59,8 @@ struct Laid {
     purpose: Purpose,
     /// The rows up to this key have been looked at.
     reached: Option<Box<[u8]>>,
+    /// How many rows it has looked at in their order.
+    seen: usize,
     /// All rows have been.
     complete: bool,
     /// Of an index, its entries.
@@ -168,8 +170,8 @@ impl Groundwork {
                 continue;
             }
             sometimes!("groundwork.begun");
-            // What was written before is in the rows: nothing of it is to be caught up with.
-            self.catch_up(store);
+            // What is noted for others stays noted: what is in the store may be undecided now. It has reached no row yet, so
+            // nothing of that is behind it.
             let laid = Laid::new(table, purpose, now);
             left += laid.left(store);
             self.works.push(laid);
@@ -232,7 +234,8 @@ impl Groundwork {
         for laid in &mut self.works {
             laid.used &= committed;
         }
-        self.works.retain_mut(|laid| !laid.used && laid.goes_with(catalog));
+        // Whoever wants again what rows have stood in the way of has mended them, or will be refused again.
+        self.works.retain_mut(|laid| !laid.used && !laid.spoiled && laid.goes_with(catalog));
         self.follow(store);
     }
 
@@ -270,6 +273,7 @@ impl Laid {
             table,
             purpose,
             reached: None,
+            seen: 0,
             complete: false,
             entries: Aside::default(),
             spoiled: false,
@@ -288,7 +292,7 @@ impl Laid {
 
     /// Rows that are still to be looked at: at least one, unless it is done.
     fn left(&self, store: &Store) -> u64 {
-        let rows = store.len(self.table.tree).saturating_sub(self.entries.len());
+        let rows = store.len(self.table.tree).saturating_sub(self.seen);
         if self.goes_on() { rows.max(1) as u64 } else { 0 }
     }
 
@@ -320,6 +324,7 @@ impl Laid {
                 return done;
             }
         }
+        self.seen += done;
         self.complete = done < rows;
         if let Some(last) = last {
             self.reached = Some(last.into());

@@ -126,7 +126,10 @@ impl Connection {
 
     /// An answer or time has come: asks again, or ends.
     pub(super) fn look_at_survey(&mut self, turn: &mut Turn<'_>) {
-        if let Some(survey) = self.survey_of_job() {
+        let preparing = matches!(&self.job, Some(Job::Define(job)) if job.is_preparing());
+        if preparing && self.is_out_of_time(turn.now) {
+            // Whatever the nodes answer yet.
+        } else if let Some(survey) = self.survey_of_job() {
             if !survey.is_over(turn.now) {
                 if survey.asks_again(turn.now) {
                     turn.shared.outputs.extend(survey.asks().map(|(node, ask)| GatewayOutput::Ask(node, ask)));

@@ -3,7 +3,7 @@
 //! The session tells all nodes what is to come, and asks again until their replicas have looked at all rows that are
 //! concerned. Nothing is replicated, and saying it twice does no harm: who was restarted meanwhile begins anew when it is asked
 //! next, and when nobody asks any more, since the client or this gateway is gone, replicas forget it. Nodes that do not
-//! answer are not waited for. Then the definition is ordered, whatever the nodes have come to: what is not finished takes
+//! answer are waited for no longer than one attempt takes. Then the definition is ordered, whatever the nodes have come to: what is not finished takes
 //! its time then.
 //!
 //! While it is being prepared nothing has happened: a client that cancels it, or runs out of patience, is told so.
@@ -16,7 +16,8 @@ use crate::partition::message::Prepare;
 use crate::session::shared::Turn;
 use crate::session::survey::Survey;
 use crate::sometimes;
-use crate::types::{Duration, Instant, SqlError, SqlState};
+use crate::types::{Duration, Instant, NodeId, PartitionId, SqlError, SqlState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Nodes are asked again after this long at the latest.
@@ -24,34 +25,42 @@ const ASK_AT_MOST: Duration = Duration::from_millis(500);
 /// And not before this.
 const ASK_AT_LEAST: Duration = Duration::from_millis(10);
 
+/// However near it comes, it is given up after so many times the patience.
+const AT_MOST: u32 = 60;
+
 /// A definition that is being prepared.
 pub(super) struct Preparing {
     began: Instant,
     /// The question under way; none: the next one is asked when its time comes.
     survey: Option<Survey>,
     again: Instant,
-    /// Fewest rows that were still to be looked at, and since when it is so.
-    left: u64,
+    /// Rows that were still to be looked at, by replica, and when one of them last came nearer.
+    left: BTreeMap<(NodeId, PartitionId), u64>,
     since: Instant,
 }
 
 impl Preparing {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { began: now, survey: None, again: now, left: u64::MAX, since: now }
+        Self { began: now, survey: None, again: now, left: BTreeMap::new(), since: now }
     }
 
     /// The answers are there. Is it enough?
     fn look_at(&mut self, now: Instant, survey: &Survey, patience: Duration) -> bool {
-        let workers = survey.nodes().flat_map(|(_, workers)| workers);
-        let left =
-            workers.flat_map(|worker| &worker.replicas).fold(0, |sum: u64, of| sum.saturating_add(of.to_prepare));
-        if left < self.left {
-            (self.left, self.since) = (left, now);
+        let mut left: u64 = 0;
+        for (node, workers) in survey.nodes() {
+            for replica in workers.iter().flat_map(|worker| &worker.replicas) {
+                let before = self.left.insert((node, replica.partition), replica.to_prepare);
+                if before.is_none_or(|before| replica.to_prepare < before) {
+                    self.since = now;
+                }
+                left = left.saturating_add(replica.to_prepare);
+            }
         }
         let pause = now.since(self.began) / 10;
         self.again = now + pause.clamp(ASK_AT_LEAST, ASK_AT_MOST);
         sometimes!("session.preparation_takes_long", left > 0);
-        let enough = now.since(self.since) >= patience;
+        // One that begins again and again, since too much is written, comes nearer each time.
+        let enough = now.since(self.since) >= patience || now.since(self.began) >= patience * AT_MOST;
         sometimes!("session.preparation_given_up", left > 0 && enough);
         left == 0 || enough
     }
@@ -76,8 +85,17 @@ impl Connection {
         Some(if self.settings.statement_timeout().is_some() { next.min(self.deadline) } else { next })
     }
 
+    /// Has the session said how long its statement may take, and is that over?
+    pub(super) fn is_out_of_time(&self, now: Instant) -> bool {
+        self.settings.statement_timeout().is_some() && self.deadline <= now
+    }
+
     /// An answer or time has come.
     pub(super) fn prepare_on(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>) {
+        if job.is_preparing() && self.is_out_of_time(turn.now) {
+            let error = SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout");
+            return self.fail(turn, error.detail("Its rows were still being looked at: nothing was changed."));
+        }
         let Some(preparing) = &mut job.preparing else { return self.order_definition(turn, job) };
         if let Some(survey) = preparing.survey.take()
             && preparing.look_at(turn.now, &survey, turn.shared.config.preparation_patience)
@@ -92,10 +110,6 @@ impl Connection {
         if turn.shared.stopping.is_some() {
             let message = "terminating connection due to administrator command";
             return self.fatal(turn, &SqlError::new(SqlState::ADMIN_SHUTDOWN, message));
-        }
-        if self.settings.statement_timeout().is_some() && self.deadline <= turn.now {
-            let error = SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout");
-            return self.fail(turn, error.detail("Its rows were still being looked at: nothing was changed."));
         }
         if preparing.again <= turn.now {
             let prepare = Prepare {

@@ -320,8 +320,11 @@ impl Expr {
         !self.has(&|expr| match expr {
             Self::Subquery(_) | Self::Outer { .. } | Self::Literal { .. } => true,
             Self::Call(call) => call.call.function.volatility != Volatility::Immutable,
-            // What a local time is depends on the session's time zone.
-            Self::Cast(cast) => [cast.from, cast.to].contains(&DataType::TimestampTz),
+            // What a local time is depends on the session's time zone, and what `now` and `today` are in a text on the clock, too.
+            Self::Cast(cast) => {
+                let clock = matches!(cast.to, DataType::Date | DataType::Timestamp) && cast.from.is_string();
+                clock || [cast.from, cast.to].contains(&DataType::TimestampTz)
+            }
             _ => false,
         })
     }
