@@ -641,6 +641,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/rolling_restart.toml",
     ),
     planted(
+        242,
+        "who suspects its leader is bound by no promise",
+        "rules A7 (3)",
+        READS,
+        "scenarios/chaos/leases.toml",
+    ),
+    planted(
         250,
         "who is asked to stop leaves clients in the middle of their blocks, and between Execute and Sync",
         "our own",

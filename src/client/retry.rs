@@ -74,12 +74,17 @@ pub fn execute(
     patience: Duration,
     wait: &mut dyn FnMut(Duration),
 ) -> Result<Vec<Answer>, Failure> {
+    // An empty one is none.
+    let token = token.filter(|token| !token.is_empty());
     let mut next = targets.iter().cycle();
     loop {
         let Some(target) = next.next() else { return Err(Failure::Connect("no node is named".to_owned())) };
-        let failure = match attempt(target, text, token, patience) {
+        let mut answered = false;
+        let failure = match attempt(target, text, token, patience, &mut answered) {
             Ok(answers) => return Ok(answers),
             Err(Failure::Server(report)) if token.is_some() && report.code == EXECUTED_BEFORE => return Ok(Vec::new()),
+            // Something of it may have been committed before what failed.
+            Err(failure) if answered && token.is_none() => return Err(failure),
             Err(failure) => failure,
         };
         match retry.after(&failure, token.is_some()) {
@@ -89,22 +94,32 @@ pub fn execute(
     }
 }
 
-fn attempt(target: &Target, text: &str, token: Option<&str>, patience: Duration) -> Result<Vec<Answer>, Failure> {
+/// `answered`: some statement of the text was, before it failed.
+fn attempt(
+    target: &Target,
+    text: &str,
+    token: Option<&str>,
+    patience: Duration,
+    answered: &mut bool,
+) -> Result<Vec<Answer>, Failure> {
     let mut client = Client::connect(target, patience)?;
     // A server that has gone without a word is asked no longer.
     let _ = client.stream.set_read_timeout(Some(patience));
     if let Some(token) = token {
         let set = format!("SET orrery.idempotency_token = '{}'", token.replace('\'', "''"));
-        answers(&mut client, &set)?;
+        answers(&mut client, &set, &mut false)?;
     }
-    answers(&mut client, text)
+    answers(&mut client, text, answered)
 }
 
-fn answers(client: &mut Client, text: &str) -> Result<Vec<Answer>, Failure> {
+fn answers(client: &mut Client, text: &str, answered: &mut bool) -> Result<Vec<Answer>, Failure> {
     let (mut answers, mut failed) = (Vec::new(), None);
     client.query(text, &mut || None, |answer| match answer {
         Answer::Error(report) => failed = Some(report),
-        other => answers.push(other),
+        other => {
+            *answered |= !matches!(other, Answer::Notice(_));
+            answers.push(other);
+        }
     })?;
     failed.map_or(Ok(answers), |report| Err(Failure::Server(report)))
 }

@@ -104,6 +104,11 @@ fn try_again(sql: &Sql, target: &Target) -> Result<(), server::Failure> {
     let [text] = sql.command.as_slice() else {
         return Err(server::Failure::usage("--tries and --token are for one -c"));
     };
+    if sql.token.as_deref() == Some("") {
+        return Err(server::Failure::usage(
+            "--token is empty: name one, another for each thing that is to be done once",
+        ));
+    }
     let mut retry = Retry::new(sql.tries, u64::from(std::process::id()));
     #[allow(clippy::disallowed_methods, reason = "an edge: between two tries there is nothing else to do")]
     let mut wait = std::thread::sleep;

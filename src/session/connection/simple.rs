@@ -4,6 +4,7 @@
 
 use super::execution::Item;
 use super::implicit::After;
+use super::token::not_one;
 use super::{Connection, Mode, Origin, Task};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
@@ -17,7 +18,13 @@ impl Connection {
         // A simple query takes the place of the unnamed statement.
         self.statements.remove("");
         match sql::parse(text) {
-            Ok(statements) => self.task = Some(Task::Simple(statements.into())),
+            Ok(statements) => {
+                let statements = statements.into();
+                match self.allowed_under_token(&statements) {
+                    Ok(()) => self.task = Some(Task::Simple(statements)),
+                    Err(error) => self.fail(turn, error),
+                }
+            }
             Err(error) => self.fail(turn, error),
         }
     }
@@ -98,6 +105,9 @@ impl Connection {
                 }
                 Ok(plan) => {
                     let sets = !plan.sets().is_empty();
+                    if sets && statements.len() > 1 && self.settings.idempotency_token().is_some() {
+                        return self.fail(turn, not_one());
+                    }
                     items.push(Item::new(statement, plan, Vec::new(), Vec::new()));
                     if sets {
                         // What comes behind `setval` sees what was set.

@@ -16,6 +16,8 @@
 //! # Invariants
 //! - The token stays set until something has been executed under it: after 40003, or an error, the same can be sent again at once.
 //! - What only reads is not executed under it, nor are definitions, and they leave it as it is.
+//! - A text that would commit in its middle is refused before anything of it is executed (0A000): the token is for what is committed
+//!   first, and the rest would be executed as often as it is asked for.
 //! - A command under a token goes through the order of commands over several partitions, with the token's home as a participant, so that the token is
 //!   noted where, and when, the command is decided.
 
@@ -28,7 +30,9 @@ use crate::partition::tokens::{Spent, Token};
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
 use crate::sometimes;
+use crate::sql::{Kind, Parsed, Transaction};
 use crate::types::{PartitionId, SqlError, SqlState};
+use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// `55T01`: the token belongs to another command.
@@ -37,6 +41,23 @@ const TOKEN_OF_ANOTHER: SqlState = SqlState(*b"55T01");
 const EXECUTED_BEFORE: SqlState = SqlState(*b"55T02");
 
 impl Connection {
+    /// May a text be executed while a token is set?
+    ///
+    /// # Errors
+    /// 0A000 when it is not one transaction.
+    pub(super) fn allowed_under_token(&self, statements: &VecDeque<Parsed>) -> Result<(), SqlError> {
+        if statements.len() < 2 || self.settings.idempotency_token().is_none() {
+            return Ok(());
+        }
+        let last = statements.len() - 1;
+        let commits = |(place, statement): (usize, &Parsed)| match &statement.kind {
+            Kind::Define | Kind::Administer(_) => true,
+            Kind::Transaction(Transaction::Commit { .. } | Transaction::Rollback { .. }) => place < last,
+            _ => false,
+        };
+        if statements.iter().enumerate().any(commits) { Err(not_one()) } else { Ok(()) }
+    }
+
     /// The token for statements that are one command; `None`: none is set, or they change nothing.
     pub(super) fn token_of_batch(&self, turn: &Turn<'_>, items: &[Item]) -> Option<Token> {
         if items.iter().all(|item| item.plan().is_read_only()) {
@@ -147,6 +168,13 @@ fn of_transaction() -> u128 {
 /// Why a transaction is not committed under a token that has been used.
 pub(super) fn block_spent(spent: &Spent) -> SqlError {
     if spent.asked == of_transaction() { executed_before() } else { of_another() }
+}
+
+/// What is asked under a token commits more than once.
+pub(super) fn not_one() -> SqlError {
+    SqlError::unsupported("a text of more than one transaction cannot be executed under an idempotency token")
+        .detail("The token would be used for the first of them, and the rest executed each time that it is asked for.")
+        .hint("Send each transaction under a token of its own; definitions, and what sets a sequence, alone.")
 }
 
 fn executed_before() -> SqlError {

@@ -67,3 +67,20 @@ fn a_transaction_under_a_token_is_committed_once() {
          2: query SELECT id, b FROM t ORDER BY id"
     );
 }
+
+#[test]
+fn a_text_that_commits_in_its_middle_is_refused_under_a_token() {
+    shows!(
+        "session
+         quiet
+         query CREATE TABLE t (a int PRIMARY KEY)
+         query CREATE SEQUENCE s
+         query SET orrery.idempotency_token = 'one'
+         query INSERT INTO t VALUES (1); CREATE TABLE u (a int); INSERT INTO t VALUES (2)
+         query INSERT INTO t VALUES (1); COMMIT; INSERT INTO t VALUES (2)
+         query INSERT INTO t VALUES (1); SELECT setval('s', 5); INSERT INTO t VALUES (2)
+         query SELECT count(*) FROM t
+         query BEGIN; INSERT INTO t VALUES (3); COMMIT
+         query SELECT count(*) FROM t"
+    );
+}
