@@ -76,12 +76,12 @@ const BY_NOBODY: &str = "no other node has a copy: restore a copy of the directo
 
 impl Verdict {
     fn of(identity: &Identity, partition: PartitionId, found: &PartitionFound, lost: Option<&str>) -> Self {
-        let alone = identity.nodes.len() == 1;
+        let alone = identity.nodes.len() == 1 && !identity.joined;
         let by = |whom: &'static str| if alone { BY_NOBODY } else { whom };
         let group = &found.group;
         let mut damage = Vec::new();
         if let Some(reason) = lost {
-            let whom = if identity.nodes.len() > 2 { BY_REJOIN } else { BY_NOBODY };
+            let whom = if identity.nodes.len() > 2 || identity.joined { BY_REJOIN } else { BY_NOBODY };
             damage.push((format!("the log cannot be used: {reason}"), whom));
         }
         if let Some(hole) = group.damaged {

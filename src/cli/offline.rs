@@ -10,6 +10,7 @@
 use crate::checkpoint::{self, CheckpointEvent, Checkpoints, Header};
 use crate::env::tokio::disk::list;
 use crate::env::{DiskError, DiskOp, DiskOutput, DiskResult, Port};
+use crate::node::is_dropped;
 use crate::partition::StateMachine;
 use crate::partition::snapshot::Builder;
 use crate::server::Failure;
@@ -55,6 +56,14 @@ pub(super) struct PartitionFound {
 }
 
 impl PartitionFound {
+    /// Has the node a replica of it?
+    pub(super) fn is_here(&self) -> bool {
+        self.state.is_some()
+            || self.group.hard_state.is_some()
+            || !self.group.records.is_empty()
+            || !self.damaged.is_empty()
+    }
+
     /// The log begins after what the checkpoint covers, or there is none.
     pub(super) fn lacks_state(&self) -> bool {
         let floor = self.group.floor.unwrap_or_default();
@@ -91,7 +100,9 @@ pub(super) fn look(offline: &Offline) -> Result<(Vec<WorkerFound>, BTreeMap<Part
         let (found, of_worker) = look_at_worker(offline, worker)
             .map_err(|reason| Failure::broken(format!("{}: {reason}", offline.directory.worker(worker).display())))?;
         workers.push(found);
-        partitions.extend(of_worker);
+        // A replica that was dropped is not here: what is left of it, a crash has spared.
+        let here = |(_, found): &(PartitionId, PartitionFound)| !is_dropped(found.group.hard_state.as_deref());
+        partitions.extend(of_worker.into_iter().filter(here));
     }
     for number in 0..=offline.identity.partitions {
         partitions.entry(PartitionId(number)).or_default();

@@ -128,7 +128,8 @@ fn reach(found: &PartitionFound) -> (u64, u64) {
 /// The one that holds at least what each of the others does.
 fn best(survivors: Vec<Survivor>) -> Result<Survivor, Failure> {
     let same = |one: &Identity, other: &Identity| {
-        (&one.cluster, &one.nodes, one.partitions) == (&other.cluster, &other.nodes, other.partitions)
+        // Not the nodes: who has joined names itself alone.
+        (&one.cluster, one.partitions) == (&other.cluster, other.partitions)
     };
     let first = &survivors[0].offline.identity;
     if let Some(other) = survivors.iter().find(|other| !same(first, &other.offline.identity)) {
@@ -160,7 +161,8 @@ fn alone(before: &Identity) -> Result<Identity, Failure> {
     let dice = os_random().map_err(|error| Failure::broken(format!("the system gives no random numbers: {error}")))?;
     let mut log = [0; 16];
     log.copy_from_slice(&dice[..16]);
-    Ok(Identity { nodes: vec![before.node], log: u128::from_le_bytes(log), ..before.clone() })
+    // It has joined nobody: it is what its cluster is formed of.
+    Ok(Identity { nodes: vec![before.node], joined: false, log: u128::from_le_bytes(log), ..before.clone() })
 }
 
 /// What is going to be done, and what it costs.
@@ -168,17 +170,21 @@ fn said(best: &Survivor, to: &Path) -> String {
     let Offline { path, identity, .. } = &best.offline;
     let others: Vec<String> =
         identity.nodes.iter().filter(|node| **node != identity.node).map(|node| node.0.to_string()).collect();
+    let others = if others.is_empty() { "all other nodes".to_owned() } else { format!("nodes {}", others.join(",")) };
     let mut lines = vec![format!(
-        "node {} of cluster `{}` becomes a cluster of its own in {}, from {}, which stays as it is; nodes {} are given up",
+        "node {} of cluster `{}` becomes a cluster of its own in {}, from {}, which stays as it is; {others} are given up",
         identity.node.0,
         identity.cluster,
         to.display(),
-        path.display(),
-        others.join(",")
+        path.display()
     )];
     for (partition, found) in &best.partitions {
         let (era, index) = reach(found);
         let number = partition.0;
+        if !found.is_here() {
+            lines.push(format!("partition {number}: it has no replica of it, and all of it is lost"));
+            continue;
+        }
         lines.push(format!(
             "partition {number}: it holds everything up to @{index} of e{era}; what was acknowledged behind that is lost, and what \
              stands there and was not acknowledged to its client comes true"

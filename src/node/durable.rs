@@ -32,6 +32,11 @@ pub(super) struct Durable {
 /// The hard state of a group whose replica was dropped: no protocol's own begins so.
 const DROPPED: &[u8] = b"\xff dropped";
 
+/// Is this the mark of a replica that was here and was dropped, and no hard state of a protocol?
+pub(crate) fn is_dropped(hard_state: Option<&[u8]>) -> bool {
+    hard_state == Some(DROPPED)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Wal,
@@ -245,7 +250,15 @@ impl Durable {
             (CheckpointEvent::Published { partition, header }, _) => DurableEvent::Published { partition, header },
             (CheckpointEvent::Failed(reason), _) => DurableEvent::Ended(StopReason::Disk(reason)),
             (CheckpointEvent::Loaded, loading) => match loading.take() {
-                Some(loading) => loading.done(),
+                Some(loading) => {
+                    let event = loading.done();
+                    if let (DurableEvent::Recovered { dropped, .. }, Some(checkpoints)) =
+                        (&event, &mut self.checkpoints)
+                    {
+                        dropped.iter().for_each(|partition| checkpoints.forget(*partition));
+                    }
+                    event
+                }
                 None => return,
             },
             (event, Some(loading)) => return loading.take(event),
@@ -292,8 +305,8 @@ impl Loading {
         let (mut found, mut dropped) = (BTreeMap::new(), BTreeSet::new());
         for partition in partitions {
             let group = self.groups.remove(&partition).unwrap_or_default();
-            if group.hard_state.as_deref() == Some(DROPPED) {
-                // A checkpoint may have come back with a crash: it is of no more use.
+            if is_dropped(group.hard_state.as_deref()) {
+                // A checkpoint may have come back with a crash: it is of no more use, and goes.
                 dropped.insert(partition);
                 continue;
             }

@@ -103,6 +103,21 @@ fn a_founder_that_is_started_again_is_found_by_who_leads_now_though_it_does_not_
     until(&first, "SELECT membership FROM system.nodes ORDER BY node", &["drained", "active"]);
     assert_eq!(first.stop(), Some(0));
     assert_eq!(second.stop(), Some(0));
+
+    // Tools without a node know what was dropped, and who has joined.
+    let orrery = |arguments: &[&str]| Command::new(BINARY).args(arguments).output().unwrap();
+    let (first_data, second_data) = (first_data.path().to_str().unwrap(), second_data.path().to_str().unwrap());
+    for data in [first_data, second_data] {
+        let checked = orrery(&["check", data]);
+        assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let to = home.path().join("new");
+    let recovered = orrery(&["recover", "--unsafe", "--yes", "--to", to.to_str().unwrap(), first_data, second_data]);
+    assert_eq!(recovered.status.code(), Some(0), "{recovered:?}");
+    let alone = Node::start(&to, &["--id", "2", "--nodes", &format!("2={second_peer}"), "--http", "off"]);
+    until(&alone, "SELECT count(*) FROM t", &["1"]);
+    assert_eq!(alone.stop(), Some(0));
 }
 
 /// Accounts of each teller, and what is on each in the beginning.
