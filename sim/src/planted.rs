@@ -738,6 +738,41 @@ pub const PLANTED: &[Planted] = &[
         HALF_DONE,
         "scenarios/transactions/in_slices.toml",
     ),
+    planted(
+        260,
+        "what is written while an index is built is not in it",
+        "PostgreSQL 14.0-14.3, CREATE INDEX CONCURRENTLY",
+        BUILT,
+        "scenarios/transactions/long_definitions.toml",
+    ),
+    planted(
+        261,
+        "entries of rows as they were stay in an index that is being built",
+        "our own groundwork",
+        BUILT,
+        "scenarios/transactions/long_definitions.toml",
+    ),
+    planted(
+        262,
+        "an index is put in use where it is not finished",
+        "protocol-rules A6",
+        BUILT,
+        "scenarios/transactions/long_definitions.toml",
+    ),
+    planted(
+        263,
+        "a unique index that was built beside the work is not validated",
+        "protocol-rules A6",
+        BUILT,
+        "scenarios/transactions/long_definitions.toml",
+    ),
+    planted(
+        265,
+        "a definition looks at all rows at its place, and everybody waits",
+        "protocol-rules A6",
+        STEADY,
+        "scenarios/transactions/definitions_beside_work.toml",
+    ),
 ];
 
 /// Something that is seen, or kept, of the middle of a command.
@@ -784,6 +819,10 @@ const SAME: &[&str] = &["digests", "reads-agree"];
 const DEFINED: &[&str] = &["schema-agrees", "strictly-serializable", "digests"];
 /// An index that tells of other rows than its table, seen by one client.
 const INDEXES: &[&str] = &["indexes-agree"];
+/// An index that some have built otherwise than others, or that tells of other rows than its table.
+const BUILT: &[&str] = &["indexes-agree", "digests"];
+/// Work that does not go on.
+const STEADY: &[&str] = &["keeps-answering"];
 /// A node that finds its own disk unusable, though nothing has harmed it; or what it has forgotten is missed.
 const STOPS: &[&str] = &["stop", "leader-completeness", "commit-history", "digests"];
 /// Anything that shows that a command over several partitions was half done, done twice, or seen too early.
