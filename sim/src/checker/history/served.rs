@@ -26,7 +26,7 @@ impl Checker for RequestsServed {
 
     fn check(&self, history: &History) -> Finding {
         // After the healing nodes are left outside the core, which is more than being asked to end.
-        let returned = |recorded: &&Recorded| recorded.returned_ns.is_some_and(|at| at <= history.chaos_ns);
+        let returned = |recorded: &&Recorded| recorded.returned_ns.is_some_and(|at| at < history.chaos_ns);
         Finding::first(self, history.operations.iter().filter(returned), judge)
     }
 }
