@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //! - A token is noted by the entry that decides its command, in the state that is replicated, digested and put into checkpoints.
-//! - It is forgotten by age alone: an entry in the log begins the next age ([`Command::Age`](crate::partition::Command)), and what is
+//! - It is forgotten by age alone: an entry in the log begins the next age ([`Command::Age`](super::command::Command::Age)), and what is
 //!   [`KEPT_AGES`] whole ages old goes. Leaders log it when their own monotonic clock says that an age is over since they have come to lead or have
 //!   logged the last one, so a change of leaders makes ages longer, never shorter.
 //! - Nothing makes room for another token: beyond [`MAX_TOKENS`] new ones are refused (53400).
