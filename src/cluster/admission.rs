@@ -3,7 +3,8 @@
 //! A partition that is asked more than it takes refuses, and whoever is refused asks again: work that does nothing, and the
 //! more of it the fuller it is. So a refusal lowers the number of requests that this gateway keeps there (by half), and answers
 //! raise it again (by one for as many as there are), as TCP does with what it has in flight; who comes beyond it is told at once,
-//! before anything is sent, that nothing was done. What is admitted is answered as quickly as before.
+//! before anything is sent, that nothing was done. What is admitted is answered as quickly as before. As with TCP, too, one
+//! burst counts once: what was asked before the limit was lowered says nothing of the lower one.
 //!
 //! Requests that are not new are not judged here: what has begun shall end.
 //!
@@ -18,8 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// No refusal for so long: the partition takes what comes.
 const FORGOTTEN: Duration = Duration::from_secs(5);
-/// Refusals of one moment are one: all that were out together come back together.
-const MOMENT: Duration = Duration::from_millis(20);
 /// The limit in parts.
 const UNIT: u64 = 1000;
 
@@ -64,10 +63,10 @@ impl Admission {
         }
     }
 
-    /// The partition has said that it has too much to do.
-    pub fn refused(&mut self, now: Instant) {
-        let again = self.refused.is_some_and(|at| now.since(at) < MOMENT);
-        if !again {
+    /// The partition has said of what was sent at `asked` that it has too much to do.
+    pub fn refused(&mut self, asked: Instant, now: Instant) {
+        let known = self.refused.is_some_and(|at| asked <= at);
+        if !known {
             let present = self.limit.unwrap_or(u64::MAX).min(self.out() * UNIT);
             self.limit = Some((present / 2).max(UNIT));
             self.refused = Some(now);
@@ -98,24 +97,27 @@ mod tests {
         let mut admission = Admission::default();
         let mut out: Vec<Ticket> = (0..100).filter_map(|_| admission.admit(at(0))).collect();
         assert_eq!(out.len(), 100, "nobody has complained");
-        admission.refused(at(10));
-        admission.refused(at(11));
-        assert!(admission.admit(at(12)).is_none());
+        admission.refused(at(0), at(10));
+        admission.refused(at(10), at(90));
+        assert!(admission.admit(at(91)).is_none());
         out.truncate(49);
-        out.extend(admission.admit(at(13)));
-        assert_eq!(out.len(), 50, "half of a hundred");
-        assert!(admission.admit(at(13)).is_none());
+        out.extend(admission.admit(at(92)));
+        assert_eq!(out.len(), 50, "half of a hundred, whenever the others of the burst are refused");
+        assert!(admission.admit(at(92)).is_none());
         (0..50).for_each(|_| admission.answered());
-        out.extend(admission.admit(at(14)));
+        out.extend(admission.admit(at(93)));
         assert_eq!(out.len(), 51, "one more for as many answers");
-        assert!(admission.admit(at(14)).is_none());
+        assert!(admission.admit(at(93)).is_none());
+        admission.refused(at(93), at(100));
+        out.truncate(26);
+        assert!(admission.admit(at(101)).is_none(), "what was sent under the lower limit lowers it again");
     }
 
     #[test]
     fn there_is_always_room_for_one_and_a_refusal_is_forgotten() {
         let mut admission = Admission::default();
         for round in 0..20 {
-            admission.refused(at(round * 100));
+            admission.refused(at(round * 100 + 1), at(round * 100 + 1));
         }
         let one = admission.admit(at(2_000));
         assert!(one.is_some() && admission.admit(at(2_000)).is_none());

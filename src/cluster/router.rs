@@ -139,10 +139,10 @@ impl Router {
         if new && self.admits && !planted!(203) { admission.admit(now) } else { Some(admission.count()) }
     }
 
-    /// A partition has answered a request, or has said that it has too much to do.
-    pub fn took(&mut self, partition: PartitionId, refused: bool, now: Instant) {
+    /// A partition has answered a request, or has said of what was sent at `asked` that it has too much to do.
+    pub fn took(&mut self, partition: PartitionId, refused: bool, asked: Instant, now: Instant) {
         let admission = self.admissions.entry(partition).or_default();
-        if refused { admission.refused(now) } else { admission.answered() }
+        if refused { admission.refused(asked, now) } else { admission.answered() }
     }
 
     /// Where to send a request for this partition.

@@ -362,8 +362,8 @@ impl Call {
     pub(super) fn reply(&mut self, from: NodeId, reply: Reply, around: &mut Surroundings<'_>) -> Step {
         around.router.answered(from);
         match &reply.body {
-            ReplyBody::Done(_) => around.router.took(self.partition, false, around.now),
-            ReplyBody::Overloaded => around.router.took(self.partition, true, around.now),
+            ReplyBody::Done(_) => around.router.took(self.partition, false, self.asked, around.now),
+            ReplyBody::Overloaded => around.router.took(self.partition, true, self.asked, around.now),
             _ => {}
         }
         if let ReplyBody::Done(outcome) = reply.body {
