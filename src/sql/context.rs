@@ -2,6 +2,7 @@
 //! the session. Everything in it was fixed before execution, so that every replica evaluates alike.
 
 use super::integrity::{Changes, Deferred};
+use super::locking::Locking;
 use super::placement::Share;
 use super::sequence::Drawing;
 use super::settings::Settings;
@@ -33,6 +34,8 @@ pub struct Context {
     pub deferred: Deferred,
     /// Checks that have waited and are due.
     pub due: Deferred,
+    /// What it knows of soft locks.
+    pub locking: Locking,
     /// Values of sequences that were drawn for it.
     pub(super) drawn: Drawing,
 }
@@ -73,6 +76,7 @@ impl Context {
             changes: Changes::default(),
             deferred: Deferred::default(),
             due: Deferred::default(),
+            locking: Locking::Off,
             drawn: Drawing::default(),
         }
     }

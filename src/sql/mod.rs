@@ -40,6 +40,7 @@ pub mod function;
 mod groundwork;
 mod install;
 mod integrity;
+mod locking;
 mod maintain;
 pub mod operator;
 mod overload;
@@ -61,6 +62,7 @@ pub use install::{fill, install, install_prepared};
 pub use integrity::{
     Changes, Deferral, Deferred, Due, Named, Proof, Settlement, Waiting, addressed, constraints, proofs,
 };
+pub use locking::{Choice, Live, LockedRow, Locking, Locks, not_available};
 pub use maintain::maintain;
 pub use parse::{
     Constraints, Copy, CopyFormat, Discard, Kind, Maintain, Modes, Parsed, SetScope, SetValue, Transaction, parse,

@@ -39,6 +39,8 @@ pub struct Prepared {
     draws: Draws,
     /// Columns that set a sequence.
     sets: Vec<usize>,
+    /// SELECT FOR UPDATE, or FOR SHARE.
+    locks: Option<&'static str>,
     tag: &'static str,
     /// ORDER BY stands in the text: whether the plan needs a sort for it is another question.
     ordered: bool,
@@ -93,7 +95,7 @@ pub fn prepare(
     let ordered = matches!(tree, ast::Statement::Query(query) if query.order_by.is_some());
     let mut binder = Binder::new(catalog, settings, &statement.text, parameter_types).overriding(statement.overriding);
     let bound = binder.statement(tree)?;
-    let (draws, sets) = (binder.draws(), binder.sets(tree)?);
+    let (draws, sets, locks) = (binder.draws(), binder.sets(tree)?, binder.locks_rows());
     let parameters = binder.into_parameters()?;
     let mut prepared = match bound {
         bind::Statement::Query(bound) => {
@@ -107,6 +109,7 @@ pub fn prepare(
                 placement,
                 draws,
                 sets,
+                locks,
                 tag: "SELECT",
                 ordered,
                 division: OnceLock::new(),
@@ -133,6 +136,7 @@ pub fn prepare(
                 placement,
                 draws,
                 sets,
+                locks,
                 tag,
                 ordered,
                 division: OnceLock::new(),
@@ -152,6 +156,7 @@ pub fn prepare(
         prepared.placement = Placement::default();
         prepared.draws = Draws::default();
         prepared.sets = Vec::new();
+        prepared.locks = None;
         prepared.tag = "EXPLAIN";
         prepared.columns =
             vec![OutputColumn { name: "QUERY PLAN".to_owned(), data_type: DataType::Text, origin: None }];
@@ -201,6 +206,7 @@ fn prepare_copy(catalog: &Catalog, statement: &Parsed, settings: &Settings, copy
         placement,
         draws,
         sets,
+        locks: None,
         tag: "COPY",
         ordered: false,
         division,
@@ -220,6 +226,7 @@ fn prepare_check(catalog: &Catalog, settings: &Settings, told: &Constraints) -> 
         plan: Plan::Write(write),
         draws: Draws::default(),
         sets: Vec::new(),
+        locks: None,
         tag: "SET CONSTRAINTS",
         ordered: false,
         division: OnceLock::new(),
@@ -268,6 +275,12 @@ impl Prepared {
     #[must_use]
     pub fn command(&self) -> &'static str {
         if self.tag == "COPY" { "COPY FROM" } else { self.tag }
+    }
+
+    /// Does it lock rows? It is called so.
+    #[must_use]
+    pub const fn locks(&self) -> Option<&'static str> {
+        self.locks
     }
 
     /// For a COPY: how many fields a line of its data has.

@@ -536,6 +536,9 @@ impl Connection {
             if !item.plan.is_read_only() {
                 return Err(read_only(item.plan.command()));
             }
+            if let Some(called) = item.plan.locks() {
+                return Err(read_only(called));
+            }
             if !item.plan.sets().is_empty() {
                 return Err(read_only("setval()"));
             }

@@ -57,6 +57,10 @@ impl Binder<'_> {
                 let shown = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
                 let mut scope = Scope::of_table(table, &shown);
                 self.rename(&mut scope, &shown, alias.as_ref())?;
+                let with_key = !table.is_system() && self.locks(&shown);
+                if with_key {
+                    scope.with_key(table, &shown);
+                }
                 let scan = Scan {
                     table: table.clone(),
                     alias: shown,
@@ -65,7 +69,7 @@ impl Binder<'_> {
                     condition: None,
                     pinned: None,
                     order: Vec::new(),
-                    with_key: false,
+                    with_key,
                 };
                 Ok((Node::Scan(Box::new(scan)), scope))
             }
@@ -96,6 +100,7 @@ impl Binder<'_> {
             origin: None,
             merged: false,
             hidden: false,
+            locks: None,
         });
         let mut scope = Scope { columns: columns.collect() };
         self.rename(&mut scope, &relation, alias)?;
@@ -149,6 +154,12 @@ impl Binder<'_> {
         }
         let mut scope = left_scope.clone();
         scope.columns.extend(right_scope.columns.clone());
+        if matches!(kind, JoinKind::Right | JoinKind::Full) {
+            scope.outer(0..left_width);
+        }
+        if matches!(kind, JoinKind::Left | JoinKind::Full) {
+            scope.outer(left_width..left_width + right_width);
+        }
         let mut conditions = Vec::new();
         for name in names {
             let side = |scope: &Scope, which: &str| match scope.find(None, &name) {

@@ -10,6 +10,7 @@ mod from;
 mod function;
 mod grouping;
 mod literal;
+mod locking;
 mod name;
 mod predicate;
 mod query;
@@ -72,6 +73,10 @@ pub(super) struct Binder<'a> {
     aggregates: Aggregates,
     /// WITH queries in sight, innermost last.
     tables: Vec<(String, query::Bound)>,
+    /// FOR UPDATE and its kin at the end of the query that is being bound.
+    locking: Vec<locking::Clause>,
+    /// The first of the statement's, in its own words.
+    locked: Option<&'static str>,
     /// Memory slots given to uncorrelated subqueries.
     slots: usize,
     /// Has the subquery being bound looked at an enclosing row, how far out?
@@ -114,6 +119,8 @@ impl<'a> Binder<'a> {
             scopes: Vec::new(),
             aggregates: Aggregates::Refused("here"),
             tables: Vec::new(),
+            locking: Vec::new(),
+            locked: None,
             slots: 0,
             reached: 0,
             depth: 0,
@@ -152,6 +159,11 @@ impl<'a> Binder<'a> {
     /// What it draws from sequences.
     pub(super) fn draws(&mut self) -> Draws {
         std::mem::take(&mut self.draws)
+    }
+
+    /// What it is called if it locks rows.
+    pub(super) const fn locks_rows(&self) -> Option<&'static str> {
+        self.locked
     }
 
     /// Types of the parameters, all of which must be known by now.

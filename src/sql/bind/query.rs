@@ -65,10 +65,14 @@ impl Binder<'_> {
     }
 
     fn query_inside(&mut self, query: &ast::Query, targets: &[DataType]) -> Result<Bound, SqlError> {
-        if !query.locks.is_empty() {
-            return Err(SqlError::unsupported("FOR UPDATE and FOR SHARE are not supported")
-                .hint("Transactions are serializable without them."));
-        }
+        let clauses = self.lock_clauses(query)?;
+        let enclosing = std::mem::replace(&mut self.locking, clauses);
+        let bound = self.query_unlocked(query, targets);
+        self.locking = enclosing;
+        bound
+    }
+
+    fn query_unlocked(&mut self, query: &ast::Query, targets: &[DataType]) -> Result<Bound, SqlError> {
         let order: &[ast::OrderByExpr] = match query.order_by.as_ref().map(|order| &order.kind) {
             None => &[],
             Some(OrderByKind::Expressions(list)) => list,

@@ -2,6 +2,7 @@
 
 use crate::catalog::Table;
 use crate::types::{DataType, TableId};
+use std::sync::Arc;
 
 /// A column that can be named.
 #[derive(Clone, Debug)]
@@ -14,8 +15,18 @@ pub(super) struct ScopeColumn {
     pub(super) origin: Option<(TableId, usize)>,
     /// Only by its relation's name: USING has merged it with another.
     pub(super) merged: bool,
-    /// Not at all: the column was dropped, and rows have its place.
+    /// Not at all: the column was dropped, and rows have its place; or it is the row's key.
     pub(super) hidden: bool,
+    /// It is the key of this table's row, which is to be locked.
+    pub(super) locks: Option<RowKey>,
+}
+
+/// The key of a row.
+#[derive(Clone, Debug)]
+pub(super) struct RowKey {
+    pub(super) table: Arc<Table>,
+    /// There may be no row: an outer join fills its place.
+    pub(super) nullable: bool,
 }
 
 /// The columns of a FROM, in the order of its rows.
@@ -41,8 +52,29 @@ impl Scope {
             origin: Some((table.id, position)),
             merged: false,
             hidden: column.dropped,
+            locks: None,
         });
         Self { columns: columns.collect() }
+    }
+
+    /// Behind a table's columns comes the key of its row.
+    pub(super) fn with_key(&mut self, table: &Arc<Table>, alias: &str) {
+        self.columns.push(ScopeColumn {
+            relation: alias.to_owned(),
+            name: String::new(),
+            data_type: DataType::Bytea,
+            origin: None,
+            merged: true,
+            hidden: true,
+            locks: Some(RowKey { table: Arc::clone(table), nullable: false }),
+        });
+    }
+
+    /// Rows of these columns may be missing.
+    pub(super) fn outer(&mut self, columns: std::ops::Range<usize>) {
+        for key in self.columns[columns].iter_mut().filter_map(|column| column.locks.as_mut()) {
+            key.nullable = true;
+        }
     }
 
     pub(super) fn find(&self, relation: Option<&str>, name: &str) -> Found {

@@ -6,7 +6,7 @@ use super::scope::Scope;
 use super::{Aggregates, Binder, Typed, fold};
 use crate::sql::cast::CastContext;
 use crate::sql::expr::Expr;
-use crate::sql::plan::{Group, Node, SortKey};
+use crate::sql::plan::{Group, Held, Lock, LockedRows, Node, SortKey};
 use crate::types::{DataType, SqlError, SqlState};
 use sqlparser::ast::{self, Distinct, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind};
 
@@ -75,6 +75,12 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("aggregates cannot be used here"));
         };
         let group_by = self.group_by(&select.group_by, &outputs)?;
+        let locked = self.locked_rows(&[
+            (distinct, "DISTINCT clause"),
+            (group_by.is_some(), "GROUP BY clause"),
+            (having.is_some(), "HAVING clause"),
+            (!calls.is_empty(), "aggregate functions"),
+        ])?;
         if !calls.is_empty() || having.is_some() || group_by.is_some() {
             let scope = self.scope().clone();
             let grouping = Keys::new(self, &scope, group_by.unwrap_or_default());
@@ -92,7 +98,7 @@ impl Binder<'_> {
                 input = Node::Filter { input: Box::new(input), condition };
             }
         }
-        Ok(finish(input, outputs, keys, distinct, bounds))
+        Ok(finish(input, outputs, keys, distinct, bounds, locked))
     }
 
     fn outputs(&mut self, items: &[SelectItem], targets: &[DataType]) -> Result<Vec<Output>, SqlError> {
@@ -254,7 +260,14 @@ impl Binder<'_> {
     }
 }
 
-fn finish(input: Node, outputs: Vec<Output>, keys: Vec<SortKey>, distinct: bool, bounds: Bounds) -> Bound {
+fn finish(
+    input: Node,
+    outputs: Vec<Output>,
+    keys: Vec<SortKey>,
+    distinct: bool,
+    bounds: Bounds,
+    locked: Vec<LockedRows>,
+) -> Bound {
     let expressions: Vec<Expr> = outputs.iter().map(|output| output.typed.expr.clone()).collect();
     let types: Vec<DataType> = outputs.iter().map(|output| output.column.data_type).collect();
     let columns = outputs.into_iter().map(|output| output.column).collect();
@@ -269,9 +282,20 @@ fn finish(input: Node, outputs: Vec<Output>, keys: Vec<SortKey>, distinct: bool,
         sorted(Node::Unique { input: Box::new(projected), columns }, keys, &bounds)
     } else {
         // Sorting before projecting: what is sorted by need not be selected.
-        Node::Project { input: Box::new(sorted(input, keys, &bounds)), columns: expressions }
+        Node::Project { input: Box::new(with_locks(input, keys, &bounds, locked)), columns: expressions }
     };
     Bound { plan: limited(plan, bounds), columns }
+}
+
+/// Sorted, and the rows locked that come out.
+fn with_locks(input: Node, keys: Vec<SortKey>, bounds: &Bounds, of: Vec<LockedRows>) -> Node {
+    // Where rows are skipped above it a sort cannot know how many are wanted.
+    let skips = of.iter().any(|rows| rows.held == Held::Skip);
+    let input = sorted(input, keys, if skips { &(None, None) } else { bounds });
+    if of.is_empty() {
+        return input;
+    }
+    Node::Lock(Box::new(Lock { input, of, limited: bounds.0.is_some() }))
 }
 
 /// The name that PostgreSQL gives a column without alias.

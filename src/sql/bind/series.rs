@@ -50,6 +50,7 @@ impl Binder<'_> {
             origin: None,
             merged: false,
             hidden: false,
+            locks: None,
         };
         let series = Series { alias: relation, from, to, step, data_type };
         Ok((Node::Series(Box::new(series)), Scope { columns: vec![column] }))

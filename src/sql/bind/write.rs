@@ -415,6 +415,7 @@ impl Binder<'_> {
             origin: None,
             merged: true,
             hidden: false,
+            locks: None,
         });
         let target = (Node::Scan(Box::new(scan)), scope);
         let (node, scope) = self.join(target, others, JoinKind::Inner, &ast::JoinConstraint::None)?;

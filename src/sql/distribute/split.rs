@@ -12,7 +12,7 @@ use crate::sql::expr::Expr;
 use crate::sql::function::Volatility;
 use crate::sql::placement::alike;
 use crate::sql::plan::{
-    AggregateCall, Combine, CombineKind, Group, Join, JoinKind, Limit, Node, Scan, Sort, SortKey, Stage, scans_in,
+    AggregateCall, Combine, CombineKind, Group, Join, JoinKind, Limit, Lock, Node, Scan, Sort, SortKey, Stage, scans_in,
 };
 use crate::types::DataType;
 use std::sync::Arc;
@@ -140,6 +140,13 @@ fn take(plan: &Node) -> Option<Piece> {
         Node::Limit(limit) => take_limit(limit),
         Node::Unique { input, columns } => take_unique(take(input)?, columns),
         Node::Combine(combine) => take_combine(combine),
+        Node::Lock(lock) => {
+            let over = |input: Node| Node::Lock(Box::new(Lock { input, ..(**lock).clone() }));
+            match take(&lock.input)? {
+                Piece::Union(union) => Some(Piece::Union(Union { fragment: over(union.fragment), ..union })),
+                other => above(other, &[], over),
+            }
+        }
     }
 }
 

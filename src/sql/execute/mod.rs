@@ -9,6 +9,7 @@ mod group;
 mod insert;
 mod join;
 mod limit;
+mod lock;
 mod scan;
 mod series;
 mod sort;
@@ -108,6 +109,7 @@ pub(super) fn run<'a>(node: &Node, at: &mut Run<'a>, sink: &mut Sink<'_, 'a>) ->
         Node::Group(group) => group::run(group, at, sink),
         Node::Sort(sort) => sort::run(sort, at, sink),
         Node::Limit(limit) => limit::run(limit, at, sink),
+        Node::Lock(lock) => lock::run(lock, at, sink),
         Node::Unique { input, columns } => unique::run(input, columns, at, sink),
         Node::Combine(combine) => combine::run(combine, at, sink),
     }

@@ -8,6 +8,7 @@ mod administer;
 mod copy;
 mod database;
 mod kind;
+mod locks;
 mod maintain;
 mod sequence;
 mod storage;
@@ -99,6 +100,7 @@ fn parse_one(whole: &str, own: &str, offset: u32, mut tokens: Vec<TokenWithSpan>
     text::count_from_first(&mut tokens);
     let overriding = storage::overriding(&mut tokens);
     storage::ordered_identities(&mut tokens);
+    locks::rewritten(&mut tokens);
     let statement = parse_tree(own, storage::rearranged(own, tokens)).map_err(|mut error| {
         error.position = error.position.map(|position| position + offset);
         error

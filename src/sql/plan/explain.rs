@@ -119,6 +119,7 @@ fn describe(node: &Node, depth: usize, lines: &mut Vec<String>) {
         }
         Node::Limit(_) => head(lines, depth, "Limit"),
         Node::Unique { .. } => head(lines, depth, "Unique"),
+        Node::Lock(_) => head(lines, depth, "LockRows"),
         Node::Combine(combine) => {
             let kind = match (combine.kind, combine.all) {
                 (CombineKind::Union, true) => "Append",

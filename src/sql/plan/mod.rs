@@ -47,6 +47,8 @@ pub(super) enum Node {
     },
     /// UNION, INTERSECT, EXCEPT.
     Combine(Box<Combine>),
+    /// FOR UPDATE and its kin.
+    Lock(Box<Lock>),
 }
 
 /// Whole numbers from one to another; no row if a bound is NULL.
@@ -138,6 +140,36 @@ pub(super) struct SortKey {
     pub(super) data_type: DataType,
     pub(super) descending: bool,
     pub(super) nulls_first: bool,
+}
+
+/// Rows on which soft locks are taken, where anybody takes them ([`super::locking`]): below a limit, so that it is those that come out.
+#[derive(Clone, Debug)]
+pub(super) struct Lock {
+    pub(super) input: Node,
+    pub(super) of: Vec<LockedRows>,
+    /// A limit stands above: only the first few rows are wanted.
+    pub(super) limited: bool,
+}
+
+/// Of one relation.
+#[derive(Clone, Debug)]
+pub(super) struct LockedRows {
+    pub(super) table: Arc<Table>,
+    /// Where the key of its row is found, as bytes.
+    pub(super) key: usize,
+    /// FOR UPDATE; not FOR SHARE.
+    pub(super) exclusive: bool,
+    pub(super) held: Held,
+}
+
+/// What is done about a row that somebody else has locked. Of several clauses the last in this order counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Held {
+    Await,
+    /// SKIP LOCKED
+    Skip,
+    /// NOWAIT
+    Refuse,
 }
 
 /// Stable: ties keep the order of the input.
@@ -288,13 +320,16 @@ impl Node {
             Self::Sort(sort) => vec![&sort.input],
             Self::Limit(limit) => vec![&limit.input],
             Self::Combine(combine) => vec![&combine.left, &combine.right],
+            Self::Lock(lock) => vec![&lock.input],
         }
     }
 
     /// The expressions of this operator itself.
     pub(super) fn expressions(&self) -> Vec<&Expr> {
         match self {
-            Self::Once | Self::Nothing | Self::Parts | Self::Unique { .. } | Self::Combine(_) => Vec::new(),
+            Self::Once | Self::Nothing | Self::Parts | Self::Unique { .. } | Self::Combine(_) | Self::Lock(_) => {
+                Vec::new()
+            }
             Self::Values(rows) => rows.iter().flatten().collect(),
             Self::Series(series) => [&series.from, &series.to].into_iter().chain(&series.step).collect(),
             Self::Scan(scan) => scan.expressions(),

@@ -7,7 +7,7 @@ mod choose;
 mod sink;
 mod wanted;
 
-use super::{Node, Rows, SortKey};
+use super::{Node, Rows, Sort, SortKey};
 
 /// Improves a whole plan.
 pub(in crate::sql) fn optimise(node: Node) -> Node {
@@ -33,16 +33,17 @@ fn place(node: Node) -> Node {
             choose::choose(&mut scan, &[], false);
             Node::Scan(scan)
         }
-        Node::Sort(mut sort) => {
-            if let Node::Scan(scan) = &mut sort.input {
-                if choose::choose(scan, &sort.keys, sort.top.is_some()) {
-                    scan.order = sort.keys;
-                    return sort.input;
-                }
-                return Node::Sort(sort);
-            }
-            sort.input = place(sort.input);
-            Node::Sort(sort)
+        Node::Sort(sort) => {
+            let limited = sort.top.is_some();
+            place_sort(sort, limited)
+        }
+        Node::Lock(mut lock) => {
+            lock.input = match lock.input {
+                // Rows may be skipped above the sort: it does not know how many are wanted.
+                Node::Sort(sort) => place_sort(sort, lock.limited),
+                other => place(other),
+            };
+            Node::Lock(lock)
         }
         Node::Filter { input, condition } => Node::Filter { input: Box::new(place(*input)), condition },
         Node::Project { input, columns } => Node::Project { input: Box::new(place(*input)), columns },
@@ -67,6 +68,18 @@ fn place(node: Node) -> Node {
         }
         Node::Once | Node::Nothing | Node::Values(_) | Node::Series(_) | Node::Parts => node,
     }
+}
+
+fn place_sort(mut sort: Box<Sort>, limited: bool) -> Node {
+    if let Node::Scan(scan) = &mut sort.input {
+        if choose::choose(scan, &sort.keys, limited) {
+            scan.order = sort.keys;
+            return sort.input;
+        }
+        return Node::Sort(sort);
+    }
+    sort.input = place(sort.input);
+    Node::Sort(sort)
 }
 
 /// For `choose`: sort keys as the scan's own columns; `None` if one is not a plain column.

@@ -18,6 +18,10 @@ pub(super) fn sink(node: Node) -> Node {
             limit.input = sink(limit.input);
             Node::Limit(limit)
         }
+        Node::Lock(mut lock) => {
+            lock.input = sink(lock.input);
+            Node::Lock(lock)
+        }
         Node::Group(mut group) => {
             group.input = sink(group.input);
             Node::Group(group)

@@ -21,6 +21,8 @@ pub(super) fn mark(node: &mut Node, required: Option<Vec<bool>>) {
         Node::Filter { input, .. } => mark(input, with(required, &own)),
         Node::Sort(sort) => mark(&mut sort.input, with(required, &own)),
         Node::Limit(limit) => mark(&mut limit.input, required),
+        // Keys come with their rows.
+        Node::Lock(lock) => mark(&mut lock.input, required),
         Node::Unique { input, .. } => mark(input, None),
         Node::Combine(combine) => {
             mark(&mut combine.left, None);
