@@ -7,6 +7,7 @@ use super::connect::PATIENCE;
 use crate::client::{Client, Target};
 use crate::consensus::detection::Detection;
 use crate::env::buggify::MUTANTS;
+use crate::server::introduction::Introduction;
 use crate::server::{self, Failure, Keeping, NodeOptions};
 use crate::types::NodeId;
 use std::collections::BTreeMap;
@@ -82,6 +83,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
         keeping: Keeping::default(),
         detection: Detection::default(),
         lease: Duration::ZERO,
+        introduction: Introduction::default(),
     };
     let options: Vec<NodeOptions> = (0..).zip(nodes.keys()).map(|(place, node)| options(place, *node)).collect();
     let kept = demo.data.as_ref().map_or("removed at the end", |_| "kept").to_owned();
@@ -105,13 +107,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
 /// Loads the sample through the first node.
 fn load(addresses: &[SocketAddr]) -> Result<(), String> {
     let address = addresses.first().ok_or("there is no node")?;
-    let target = Target {
-        host: address.ip().to_string(),
-        port: address.port(),
-        user: "orrery".to_owned(),
-        database: "orrery".to_owned(),
-        application: "orrery demo",
-    };
+    let target = Target::at(address.ip().to_string(), address.port(), "orrery demo");
     let mut client = Client::connect(&target, PATIENCE * 3).map_err(|failure| failure.to_string())?;
     client.rows(SAMPLE, PATIENCE * 3).map(drop).map_err(|failure| failure.to_string())
 }

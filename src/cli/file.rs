@@ -3,8 +3,9 @@
 //! ```toml
 //! [node]
 //! id = 1                      # this node; from 1
-//! zone = "a"                  # failure domain (not used yet)
-//! priority = 0                # of being leader (not used yet)
+//! zone = "a"                  # what fails together; with weight and priority, until the cluster is told otherwise
+//! weight = 1                  # share of replicas
+//! priority = 0                # of being leader
 //! data = "orrery-data"
 //! workers = 1
 //!
@@ -44,6 +45,9 @@ pub(super) struct FileConfig {
     pub(super) id: Option<u32>,
     pub(super) data: Option<PathBuf>,
     pub(super) workers: Option<u16>,
+    pub(super) zone: Option<String>,
+    pub(super) weight: Option<u32>,
+    pub(super) priority: Option<u32>,
     pub(super) max_connections: Option<u32>,
     pub(super) pg: Option<String>,
     pub(super) peer: Option<String>,
@@ -59,7 +63,7 @@ pub(super) struct FileConfig {
 
 /// Sections and their keys: what a misspelt one is compared with.
 const SECTIONS: &[(&str, &[&str])] = &[
-    ("node", &["id", "zone", "priority", "data", "workers"]),
+    ("node", &["id", "zone", "weight", "priority", "data", "workers"]),
     ("listen", &["pg", "peer", "http", "max_connections"]),
     ("cluster", &["name", "nodes", "partitions", "k", "consensus", "failure_detection", "lease_ms"]),
     ("storage", storage::KEYS),
@@ -122,8 +126,9 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
         ("node", "id") => config.id = Some(number(key, value)?),
         ("node", "data") => config.data = Some(PathBuf::from(text(key, value)?)),
         ("node", "workers") => config.workers = Some(number(key, value)?),
-        ("node", "zone") => drop(text(key, value)?),
-        ("node", "priority") => drop(number::<i32>(key, value)?),
+        ("node", "zone") => config.zone = Some(text(key, value)?),
+        ("node", "weight") => config.weight = Some(number(key, value)?),
+        ("node", "priority") => config.priority = Some(number(key, value)?),
         ("listen", "pg") => config.pg = Some(text(key, value)?),
         ("listen", "peer") => config.peer = Some(text(key, value)?),
         ("listen", "max_connections") => config.max_connections = Some(number(key, value)?),

@@ -3,7 +3,9 @@
 use super::file::{self, FileConfig};
 use super::nodes;
 use crate::consensus::detection::Detection;
+use crate::directory::{MAX_SHARE, check_zone};
 use crate::env::buggify::MUTANTS;
+use crate::server::introduction::Introduction;
 use crate::server::{self, Failure, NodeOptions};
 use crate::types::NodeId;
 use std::collections::BTreeMap;
@@ -66,6 +68,15 @@ pub(super) struct Start {
     /// Length of leaders' leases in milliseconds; 0: every read is proved by a round [default: 0]
     #[arg(long, value_name = "MS")]
     lease_ms: Option<u64>,
+    /// What may fail together with this node: replicas are spread over zones. Counts until the cluster is told otherwise
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+    /// This node's share of replicas, beside the others' [default: 1]
+    #[arg(long, value_name = "N")]
+    weight: Option<u32>,
+    /// Who is to lead, if several can: the greatest [default: 0]
+    #[arg(long, value_name = "N")]
+    priority: Option<u32>,
     /// Allow listening beyond this machine although nobody is asked for a password
     #[arg(long)]
     insecure: bool,
@@ -161,7 +172,13 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
     let workers = in_range("workers", start.workers.or(file.workers), MAX_WORKERS)?;
     let max_connections =
         in_range("max_connections", start.max_connections.or(file.max_connections), MAX_MAX_CONNECTIONS)?;
+    let introduction = introduction(Introduction {
+        zone: start.zone.or(file.zone),
+        weight: start.weight.or(file.weight),
+        priority: start.priority.or(file.priority),
+    })?;
     Ok(NodeOptions {
+        introduction,
         joined: false,
         token: None,
         cluster,
@@ -179,6 +196,18 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
         detection: start.failure_detection.or(file.detection).unwrap_or_default(),
         lease: lease(start.lease_ms.or(file.lease_ms).unwrap_or(0))?,
     })
+}
+
+/// What the cluster would refuse is refused before anything is started.
+fn introduction(said: Introduction) -> Result<Introduction, String> {
+    in_range("weight", said.weight, MAX_SHARE)?;
+    if let Some(priority) = said.priority.filter(|priority| *priority > MAX_SHARE) {
+        return Err(format!("priority: {priority} is not between 0 and {MAX_SHARE}"));
+    }
+    if let Some(zone) = &said.zone {
+        check_zone(zone).map_err(|error| format!("zone: {}", error.message))?;
+    }
+    Ok(said)
 }
 
 /// A lease that others wait for when a leader dies is no longer than this.

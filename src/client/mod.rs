@@ -42,6 +42,14 @@ pub struct Target {
     pub application: &'static str,
 }
 
+impl Target {
+    /// A node by where it listens, as whoever needs no other name.
+    #[must_use]
+    pub fn at(host: String, port: u16, application: &'static str) -> Self {
+        Self { host, port, user: "orrery".to_owned(), database: "orrery".to_owned(), application }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug)]
 pub enum Failure {

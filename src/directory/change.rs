@@ -471,7 +471,11 @@ fn check_address(address: &str) -> Result<(), SqlError> {
     if good { Ok(()) } else { Err(invalid(format!("\"{address}\" is no address: write it as 'host:port'"))) }
 }
 
-fn check_zone(zone: &str) -> Result<(), SqlError> {
+/// Can a zone have this name?
+///
+/// # Errors
+/// 22023 (invalid) with what it may be.
+pub fn check_zone(zone: &str) -> Result<(), SqlError> {
     let good = zone.len() <= MAX_ZONE && !zone.chars().any(char::is_control);
     if good { Ok(()) } else { Err(invalid(format!("a zone's name has at most {MAX_ZONE} printable bytes"))) }
 }

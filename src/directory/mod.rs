@@ -28,7 +28,7 @@ mod change;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Alteration, Amendment, Applied, Change};
+pub use change::{Alteration, Amendment, Applied, Change, check_zone};
 
 use crate::types::{NodeId, PartitionId};
 use serde::{Deserialize, Serialize};

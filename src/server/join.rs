@@ -65,7 +65,7 @@ pub fn join(mut options: NodeOptions, members: &[String]) -> Result<NodeOptions,
     let random = os_random().map_err(|error| Failure::broken(format!("the system gives no dice: {error}")))?;
     let drawn = u128::from_le_bytes(random[..16].try_into().expect("half of 32 is 16"));
     let token = known.as_ref().map_or(drawn, |known| known.log);
-    let told = ask(members, &address, token)?;
+    let told = ask(members, &address, &options.introduction.clauses(), token)?;
     if let Some(known) = known.filter(|known| known.node != told.node) {
         return Err(Failure::usage(format!(
             "{} belongs to node {}, and the cluster knows this node as {}: start with an empty directory",
@@ -80,12 +80,12 @@ pub fn join(mut options: NodeOptions, members: &[String]) -> Result<NodeOptions,
     Ok(options)
 }
 
-fn ask(members: &[String], address: &str, token: u128) -> Result<Told, Failure> {
+fn ask(members: &[String], address: &str, about: &str, token: u128) -> Result<Told, Failure> {
     let until = Instant::now() + PATIENCE;
     loop {
         let mut reason = String::new();
         for member in members {
-            match ask_one(member, address, token) {
+            match ask_one(member, address, about, token) {
                 Ok(told) => return Ok(told),
                 // What the cluster has decided does not change by asking again.
                 Err(crate::client::Failure::Server(report)) if !passes(&report.code) => {
@@ -112,18 +112,12 @@ fn passes(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
 }
 
-fn ask_one(member: &str, address: &str, token: u128) -> Result<Told, crate::client::Failure> {
+fn ask_one(member: &str, address: &str, about: &str, token: u128) -> Result<Told, crate::client::Failure> {
     let malformed = || crate::client::Failure::Lost("its answer makes no sense".to_owned());
     let (host, port) = member.rsplit_once(':').ok_or_else(malformed)?;
-    let target = Target {
-        host: host.to_owned(),
-        port: port.parse().map_err(|_| malformed())?,
-        user: "orrery".to_owned(),
-        database: "orrery".to_owned(),
-        application: "orrery start",
-    };
+    let target = Target::at(host.to_owned(), port.parse().map_err(|_| malformed())?, "orrery start");
     let mut client = Client::connect(&target, ONE)?;
-    client.rows(&format!("ADD NODE '{}' TOKEN '{token:032x}'", address.replace('\'', "''")), ONE)?;
+    client.rows(&format!("ADD NODE '{}'{about} TOKEN '{token:032x}'", address.replace('\'', "''")), ONE)?;
     let settings = client.rows("SELECT name, value FROM system.cluster", ONE)?;
     let setting =
         |name: &str| settings.rows.iter().find(|row| field(row, 0) == name).map(|row| field(row, 1).to_owned());

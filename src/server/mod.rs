@@ -19,6 +19,7 @@ mod handshake;
 mod health;
 mod http;
 pub mod identity;
+pub mod introduction;
 pub mod join;
 
 use crate::cluster::facts::About;
@@ -31,6 +32,7 @@ use directory::DataDirectory;
 use handshake::{Expected, Refusal};
 use health::{Board, Watch};
 use identity::Identity;
+use introduction::Introduction;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -82,6 +84,8 @@ pub struct NodeOptions {
     pub detection: Detection,
     /// See [`WorkerConfig::lease`].
     pub lease: Duration,
+    /// What the node says of itself when it comes in.
+    pub introduction: Introduction,
     /// The cluster was there before this node: it has the replicas that are wanted on it.
     pub joined: bool,
     /// Under which it has registered itself, if it has just done so.
@@ -271,6 +275,9 @@ impl Running {
             keeping.map(tokio::spawn),
         ];
         let tasks = tasks.into_iter().flatten().collect();
+        if !options.joined {
+            options.introduction.clone().tell(identity.node, address);
+        }
         Ok(Self { node: identity.node, address, mailboxes, stats, tasks, _directory: directory })
     }
 }

@@ -51,13 +51,19 @@ fn until(node: &Node, text: &str, expected: &[&str]) {
 fn a_node_joins_takes_everything_over_and_the_first_one_goes() {
     let (first_data, second_data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (first_peer, second_peer) = (free_address(), free_address());
-    let first = Node::start(first_data.path(), &["--peer", &first_peer, "--partitions", "3", "--http", "off"]);
+    let place = ["--zone", "rack a", "--priority", "3"];
+    let first = Node::start(
+        first_data.path(),
+        &[&["--peer", &first_peer, "--partitions", "3", "--http", "off"][..], &place].concat(),
+    );
     ask(&first, "CREATE TABLE t (id int PRIMARY KEY, v text)").unwrap();
     ask(&first, "INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 5000) AS s(i)").unwrap();
 
     let member = first.pg.to_string();
-    let joining = ["--join", &member, "--peer", &second_peer, "--http", "off"];
+    let joining = ["--join", &member, "--peer", &second_peer, "--http", "off", "--zone", "rack b", "--weight", "2"];
     let second = Node::start(second_data.path(), &joining);
+    let said = "SELECT concat_ws(' ', zone, weight, priority) FROM system.nodes ORDER BY node";
+    until(&first, said, &["rack a 1 3", "rack b 2 0"]);
     until(&first, "SELECT membership FROM system.nodes ORDER BY node", &["active", "active"]);
     // Four partitions of one replica each are shared out.
     let count = "SELECT count(*) FROM system.replicas WHERE role = 'leader' GROUP BY node ORDER BY node";
