@@ -225,6 +225,11 @@ pub enum Operation {
         /// Unique.
         id: u64,
     },
+    /// sequences: adds a column that numbers all rows, looks at it, and drops it again.
+    Number {
+        /// Unique.
+        id: u64,
+    },
     /// sequences: reads all rows.
     Issued,
     /// nodes: says where a node listens.
@@ -341,6 +346,7 @@ impl Operation {
             Self::Issue { id } => Self::Issue { id: id + NEXT },
             Self::Renew { id, who } => Self::Renew { id: id + NEXT, who },
             Self::Jump { id } => Self::Jump { id: id + NEXT },
+            Self::Number { id } => Self::Number { id: id + NEXT },
             Self::Readdress { node, value } => Self::Readdress { node, value: value + NEXT },
             other => other,
         }
@@ -404,6 +410,7 @@ impl fmt::Display for Operation {
             Self::Issue { id } => write!(f, "issue {id}"),
             Self::Renew { id, who } => write!(f, "renew {id} {who}"),
             Self::Jump { id } => write!(f, "jump {id}"),
+            Self::Number { id } => write!(f, "number {id}"),
             Self::Issued => f.write_str("issued"),
             Self::Readdress { node, value } => write!(f, "readdress {node} {value}"),
             Self::Directory => f.write_str("directory"),
@@ -479,6 +486,7 @@ impl FromStr for Operation {
             ("issue", &[id]) => Self::Issue { id },
             ("renew", &[id, who]) => Self::Renew { id, who },
             ("jump", &[id]) => Self::Jump { id },
+            ("number", &[id]) => Self::Number { id },
             ("issued", &[]) => Self::Issued,
             ("readdress", &[node, value]) => Self::Readdress { node: small(node)?, value },
             ("directory", &[]) => Self::Directory,

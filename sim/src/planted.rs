@@ -599,6 +599,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/unique_race.toml",
     ),
     planted(
+        226,
+        "each partition numbers its rows from where the sequence stands",
+        "ours: rows that are there when a column is added",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
+    planted(
+        227,
+        "a sequence that has numbered the rows that were there begins anew",
+        "ours: rows that are there when a column is added",
+        VALUES,
+        "scenarios/transactions/sequences.toml",
+    ),
+    planted(
         161,
         "a decision ends whichever definition is under way, an earlier one's second copy too",
         "our own",

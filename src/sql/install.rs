@@ -1,6 +1,9 @@
 //! A store from one catalog to the next: trees come and go, rows are written anew or looked through, indexes are built.
 
+mod numbers;
 mod rows;
+
+pub use numbers::Numbering;
 
 use super::context::Context;
 use super::define::Work;

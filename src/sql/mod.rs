@@ -58,7 +58,7 @@ pub use copy::Splitter;
 pub use define::{Definition, Surroundings, Work, define, next_to_finish};
 pub use footprint::{Distribution, Footprint};
 pub use groundwork::{Groundwork, has_groundwork};
-pub use install::{fill, install, install_prepared};
+pub use install::{Numbering, fill, install, install_prepared};
 pub use integrity::{
     Changes, Deferral, Deferred, Due, Named, Proof, Settlement, Waiting, addressed, constraints, proofs,
 };

@@ -349,11 +349,14 @@ impl Prepared {
 
     /// The values that are known before execution.
     pub(super) fn known_drawn(&self, parameters: &[Value]) -> Result<Drawing, SqlError> {
-        if self.draws.is_empty() { Ok(Drawing::default()) } else { self.drawing(parameters, PartitionId(0)) }
+        if self.draws.is_empty() {
+            return Ok(Drawing::default());
+        }
+        self.drawing(parameters, PartitionId(0), PartitionId(0))
     }
 
-    fn drawing(&self, parameters: &[Value], partition: PartitionId) -> Result<Drawing, SqlError> {
-        Drawing::of(&self.draws, partition, parameters.get(self.parameters.len()))
+    fn drawing(&self, parameters: &[Value], partition: PartitionId, own: PartitionId) -> Result<Drawing, SqlError> {
+        Drawing::of(&self.draws, partition, own, parameters.get(self.parameters.len()))
     }
 
     /// Runs something with the values that were drawn for it.
@@ -367,10 +370,10 @@ impl Prepared {
             return run(context);
         }
         // Who draws for rows of its own has values of its own.
-        let own = context.share.filter(|_| self.draws_by_row()).map_or(PartitionId(0), |share| share.own);
         // Planted 128: all draw from the same.
-        let own = if planted!(128) { PartitionId(0) } else { own };
-        context.drawn = self.drawing(parameters, own)?;
+        let share = context.share.filter(|_| !planted!(128));
+        let by = |has: bool| share.filter(|_| has).map_or(PartitionId(0), |share| share.own);
+        context.drawn = self.drawing(parameters, by(self.draws_by_row()), by(self.draws_for_own()))?;
         let result = run(context);
         context.drawn.settle(result)
     }

@@ -11,6 +11,10 @@
 //! - **Streams.** Elsewhere (INSERT … SELECT, COPY, UPDATE) rows take values one after the other. If there are too few, the
 //!   execution goes on with stand-ins to see how many it needs, and fails with [`wanting`]: nothing is changed, and the
 //!   session sends the statement again with more. Where participants draw for rows of their own, each has its own stream.
+//!   RETURNING and DO UPDATE are always evaluated for rows of one's own, whoever evaluates the source: their streams are others
+//!   than the source's ([`Stream::own`]).
+//!
+//! Rows that are there when a column is added take values, too: see [`super::Numbering`].
 //!
 //! # Invariants
 //! - A reserved value is reserved once, except by CYCLE or after the sequence was set back.
@@ -29,7 +33,7 @@ use crate::storage::Store;
 use crate::types::{PartitionId, SqlError, SqlState, TableId, Value, row};
 use crate::{planted, sometimes};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Most values that one statement draws from a sequence (54000 beyond).
@@ -71,6 +75,12 @@ impl Values {
         taken
     }
 
+    /// The state of a sequence that has given them away.
+    #[must_use]
+    pub fn end(&self) -> (i64, bool) {
+        (self.get(self.count.saturating_sub(1)).unwrap_or(self.first), true)
+    }
+
     fn get_unchecked(&self, place: u64) -> Option<i64> {
         self.first.checked_add(self.increment.checked_mul(i64::try_from(place).ok()?)?)
     }
@@ -82,7 +92,17 @@ pub struct Draws {
     /// Each with its place.
     pub placed: Vec<Placed>,
     /// Sequences from which rows draw as they come.
-    pub streams: Vec<Arc<Table>>,
+    pub streams: Vec<Stream>,
+}
+
+/// A sequence from which rows draw as they come.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Which.
+    pub sequence: Arc<Table>,
+    /// It is drawn from for rows that were written, by whoever wrote them, even where all participants evaluate a statement's
+    /// source alike.
+    pub own: bool,
 }
 
 /// A value that is known before execution.
@@ -110,10 +130,10 @@ impl Draws {
     }
 
     /// The stream of a sequence.
-    pub(super) fn stream(&mut self, sequence: &Arc<Table>) -> usize {
-        let known = self.streams.iter().position(|known| known.id == sequence.id);
+    pub(super) fn stream(&mut self, sequence: &Arc<Table>, own: bool) -> usize {
+        let known = self.streams.iter().position(|known| known.sequence.id == sequence.id && known.own == own);
         known.unwrap_or_else(|| {
-            self.streams.push(Arc::clone(sequence));
+            self.streams.push(Stream { sequence: Arc::clone(sequence), own });
             self.streams.len() - 1
         })
     }
@@ -159,8 +179,8 @@ impl Draws {
             }
         }
         for (stream, _, count) in needs.iter() {
-            if let Some(sequence) = self.streams.get(stream as usize) {
-                add(sequence, count);
+            if let Some(stream) = self.streams.get(stream as usize) {
+                add(&stream.sequence, count);
             }
         }
     }
@@ -177,7 +197,7 @@ impl Draws {
             }));
         }
         for (stream, partition, count) in needs.iter() {
-            let Some(sequence) = self.streams.get(stream as usize) else { continue };
+            let Some(Stream { sequence, .. }) = self.streams.get(stream as usize) else { continue };
             let values = take(sequence, count);
             if let Some(value) = values.last().and_then(|values| values.get(values.count.saturating_sub(1))) {
                 drew.note(sequence, value);
@@ -217,31 +237,53 @@ impl Drawn {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drawing {
     placed: Vec<Option<i64>>,
-    streams: Vec<Stream>,
-    partition: PartitionId,
+    streams: Vec<Pool>,
 }
 
+/// What is left of a stream.
 #[derive(Clone, Debug, Default)]
-struct Stream {
-    values: std::collections::VecDeque<Values>,
+struct Pool {
+    /// For whom; 0: for all that execute the statement alike.
+    of: PartitionId,
+    values: VecDeque<Values>,
     missing: u64,
 }
 
 impl Drawing {
     /// Of the parameter that travels behind a statement's own. Without one, nothing was drawn yet.
-    pub(super) fn of(draws: &Draws, partition: PartitionId, parameter: Option<&Value>) -> Result<Self, SqlError> {
+    /// `partition` draws, and `own` from streams that are drawn from for rows that were written.
+    pub(super) fn of(
+        draws: &Draws,
+        partition: PartitionId,
+        own: PartitionId,
+        parameter: Option<&Value>,
+    ) -> Result<Self, SqlError> {
         let damaged = || SqlError::new(SqlState::DATA_CORRUPTED, "malformed values of sequences");
         let drawn: Drawn = match parameter {
             None => Drawn::default(),
             Some(Value::Bytea(bytes)) => postcard::from_bytes(bytes).map_err(|_| damaged())?,
             Some(_) => return Err(damaged()),
         };
-        let mut streams = vec![Stream::default(); draws.streams.len()];
-        for (number, _, values) in drawn.streams.into_iter().filter(|(_, of, _)| *of == partition) {
-            let stream = usize::try_from(number).ok().and_then(|number| streams.get_mut(number));
-            stream.ok_or_else(damaged)?.values.extend(values);
+        let pool = |stream: &Stream| Pool { of: if stream.own { own } else { partition }, ..Pool::default() };
+        let mut streams: Vec<Pool> = draws.streams.iter().map(pool).collect();
+        for (number, of, values) in drawn.streams {
+            let stream = usize::try_from(number).ok().and_then(|number| streams.get_mut(number)).ok_or_else(damaged)?;
+            if stream.of == of {
+                stream.values.extend(values);
+            }
         }
-        Ok(Self { placed: drawn.placed, streams, partition })
+        Ok(Self { placed: drawn.placed, streams })
+    }
+
+    /// Of values that are known, by stream.
+    pub(super) fn known(streams: impl IntoIterator<Item = Vec<Values>>) -> Self {
+        let pool = |values: Vec<Values>| Pool { values: values.into(), ..Pool::default() };
+        Self { placed: Vec::new(), streams: streams.into_iter().map(pool).collect() }
+    }
+
+    /// How many streams there are to draw from.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.len()
     }
 
     /// The value at a place; `None`: there is none.
@@ -265,9 +307,9 @@ impl Drawing {
 
     /// [`wanting`], if a stand-in was given.
     pub(super) fn check(&self) -> Result<(), SqlError> {
-        let missing = self.streams.iter().map(|stream| stream.missing);
-        let wanted: Vec<_> = (0_u32..).zip(missing).filter(|(_, missing)| *missing > 0).collect();
-        if wanted.is_empty() { Ok(()) } else { Err(wanting(self.partition, &wanted)) }
+        let streams = (0_u32..).zip(&self.streams).map(|(number, stream)| (number, stream.of, stream.missing));
+        let wanted: Vec<_> = streams.filter(|(_, _, missing)| *missing > 0).collect();
+        if wanted.is_empty() { Ok(()) } else { Err(wanting(&wanted)) }
     }
 
     /// What an execution comes to: whatever came of stand-ins is nothing.
@@ -277,10 +319,10 @@ impl Drawing {
     }
 }
 
-/// More values of sequences are wanted: by stream, how many are missing at least. The message is always the same, and so is a
+/// More values of sequences are wanted: by stream and partition, how many are missing at least. The message is always the same, and so is a
 /// transaction's digest of it.
-fn wanting(partition: PartitionId, streams: &[(u32, u64)]) -> SqlError {
-    let list: Vec<_> = streams.iter().map(|(stream, count)| format!("{stream}:{}:{count}", partition.0)).collect();
+fn wanting(streams: &[(u32, PartitionId, u64)]) -> SqlError {
+    let list: Vec<_> = streams.iter().map(|(stream, of, count)| format!("{stream}:{}:{count}", of.0)).collect();
     SqlError::new(WANTING, "more values of sequences are wanted").detail(list.join(","))
 }
 
@@ -335,7 +377,7 @@ impl Needs {
 }
 
 /// The state that a sequence's row holds: `last_value` and `is_called`.
-fn state(store: &Store, table: &Table) -> Result<(i64, bool), SqlError> {
+pub(super) fn state(store: &Store, table: &Table) -> Result<(i64, bool), SqlError> {
     let damaged = || SqlError::new(SqlState::DATA_CORRUPTED, format!("sequence \"{}\" has no state", table.name));
     let bytes = store.get(table.tree, &STATE).ok_or_else(damaged)?;
     let values = table.read_row(bytes, &table.every_column())?;
@@ -345,7 +387,7 @@ fn state(store: &Store, table: &Table) -> Result<(i64, bool), SqlError> {
     }
 }
 
-fn put_state(store: &mut Store, table: &Table, last: i64, called: bool) {
+pub(super) fn put_state(store: &mut Store, table: &Table, last: i64, called: bool) {
     store.put(table.tree, &STATE, &row::encode(&[Value::Int8(last), Value::Int8(0), Value::Bool(called)]));
 }
 
@@ -357,7 +399,24 @@ pub fn reserve(store: &mut Store, catalog: &Catalog, id: TableId, count: u64) ->
     let missing = || SqlError::new(SqlState::UNDEFINED_TABLE, "the sequence does not exist");
     let table = catalog.table_by_id(id).ok_or_else(missing)?;
     let sequence = table.sequence.as_deref().ok_or_else(missing)?;
-    let (last, called) = state(store, table)?;
+    let values = block(table, sequence, state(store, table)?, count)?;
+    // Planted 127: the state stays one value behind what was given away.
+    let behind = if planted!(127) && values.count > 1 { 2 } else { 1 };
+    let (last, _) = (Values { count: values.count - behind + 1, ..values }).end();
+    put_state(store, table, last, true);
+    Ok(values)
+}
+
+/// The next values behind a state, at least one and at most `count`.
+///
+/// # Errors
+/// 2200H at the sequence's end.
+pub(super) fn block(
+    table: &Table,
+    sequence: &Sequence,
+    (last, called): (i64, bool),
+    count: u64,
+) -> Result<Values, SqlError> {
     let next = following(sequence, last, called);
     let (first, wrapped) = match next.filter(|next| (sequence.min..=sequence.max).contains(next)) {
         Some(next) => (next, false),
@@ -368,11 +427,7 @@ pub fn reserve(store: &mut Store, catalog: &Catalog, id: TableId, count: u64) ->
     let bound = if sequence.increment > 0 { sequence.max } else { sequence.min };
     let left = (i128::from(bound) - i128::from(first)) / i128::from(sequence.increment) + 1;
     let count = u64::try_from(left).unwrap_or(u64::MAX).min(count.max(1));
-    let values = Values { first, increment: sequence.increment, count };
-    // Planted 127: the state stays one value behind what was given away.
-    let end = if planted!(127) && count > 1 { count - 2 } else { count - 1 };
-    put_state(store, table, values.get(end).unwrap_or(bound), true);
-    Ok(values)
+    Ok(Values { first, increment: sequence.increment, count })
 }
 
 /// What follows a state. A definition that was changed may have left it outside of the new range: on the side where the

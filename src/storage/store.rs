@@ -312,6 +312,20 @@ impl Store {
         Snapshot(Self { trees: self.trees.clone(), ..Self::default() })
     }
 
+    /// The present content, for whoever writes on and wants to see what was there before: what is read of it counts as read here
+    /// when it is given back ([`Store::has_seen`]).
+    #[must_use]
+    pub fn before(&self) -> Self {
+        Self { trees: self.trees.clone(), reads: self.reads.as_ref().map(|_| Box::default()), ..Self::default() }
+    }
+
+    /// What was read of such a picture was read here.
+    pub fn has_seen(&self, before: &Self) {
+        if let Some(seen) = &before.reads {
+            self.read(|reads| reads.add(&seen.borrow()));
+        }
+    }
+
     /// Digest of the whole content: equal content (trees, rows, counters) has an equal digest, however it came about.
     #[must_use]
     pub fn digest(&self) -> u128 {

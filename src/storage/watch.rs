@@ -81,6 +81,22 @@ impl Reads {
         self.0.entry(tree).or_default().become_all();
     }
 
+    /// What somebody else has read counts, too.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (tree, theirs) in &other.0 {
+            let read = self.0.entry(*tree).or_default();
+            read.counter |= theirs.counter;
+            if theirs.all {
+                read.become_all();
+            }
+            if !read.all {
+                read.keys.extend(theirs.keys.iter().cloned());
+                read.ranges.extend(theirs.ranges.iter().cloned());
+                read.bound();
+            }
+        }
+    }
+
     fn holds(&self, change: &Change) -> bool {
         let Some(read) = self.0.get(&change.tree) else { return false };
         match &change.what {

@@ -122,6 +122,12 @@ impl Cluster {
         }
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.statements.to_le_bytes());
+        let mut said = Vec::new();
+        if let Some(numbering) = work.numbering(&self.catalog) {
+            for (number, store) in self.stores.iter().enumerate() {
+                said.push((share(number).own, numbering.claims(store, &self.catalog, share(number))?));
+            }
+        }
         for (number, store) in self.stores.iter_mut().enumerate() {
             let mut context = Context::new(super::NOW, Rng::from_seed(seed), &self.settings.time_zone, 0);
             context.share = Some(share(number));
@@ -129,7 +135,16 @@ impl Cluster {
             if moves {
                 sql::install_moved(store, old, &next, share(number), &arrivals[number], &mut context)?;
             } else {
+                let mut numbering = work.numbering(old);
+                if let Some(numbering) = &mut numbering {
+                    numbering.draw(store, share(number), &said, &mut context)?;
+                }
                 sql::install(store, old, &next, work, &mut context)?;
+                sql::install_sequences(store, old, &next, share(number));
+                if let Some(numbering) = numbering {
+                    numbering.close(store, share(number));
+                }
+                continue;
             }
             sql::install_sequences(store, old, &next, share(number));
         }

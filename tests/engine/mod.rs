@@ -98,8 +98,16 @@ impl Engine {
             sql::define(&self.catalog, statement, &surroundings)?;
         let mut catalog = self.catalog.clone();
         loop {
+            let mut numbering = work.numbering(&catalog);
+            if let Some(numbering) = &mut numbering {
+                let said = numbering.claims(&self.store, &catalog, WHOLE)?;
+                numbering.draw(&self.store, WHOLE, &[(WHOLE.own, said)], &mut context)?;
+            }
             sql::install_prepared(&mut self.store, &catalog, &next, &work, &mut context, &mut self.groundwork)?;
             sql::install_sequences(&mut self.store, &catalog, &next, WHOLE);
+            if let Some(numbering) = numbering {
+                numbering.close(&mut self.store, WHOLE);
+            }
             if let Some(proof) = sql::proofs(&catalog, &next) {
                 let share = sql::Share { own: orrery::types::PartitionId(1), partitions: 1 };
                 let said = proof.claims(&self.store, &next, share)?;

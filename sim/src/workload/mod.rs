@@ -30,7 +30,7 @@ pub use bank::OPENING_BALANCE;
 pub use families::KIN;
 pub use indexes::{BATCH_ROWS, BATCH_STRIDE, FIRST_REFUSED, WAYS};
 pub(crate) use last_seen::LastSeen;
-pub use sequences::{STRETCH, issued_rows};
+pub use sequences::{STRETCH, issued_rows, jumps_in_block};
 
 use crate::history::Seen;
 use crate::operation::Operation;

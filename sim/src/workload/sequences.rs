@@ -1,6 +1,7 @@
 //! `sequences`: clients draw tickets, one by one and for rows with a generated identity: by VALUES of one or several rows, by
 //! INSERT … SELECT, in a transaction block; and give the rows of one of them new tickets, in whichever partitions they are.
-//! Now and then somebody sets the sequence of tickets far ahead, each time to a stretch of numbers that nobody else has set it to.
+//! Now and then somebody sets the sequence of tickets far ahead, each time to a stretch of numbers that nobody else has set it to,
+//! in a transaction block too; and somebody adds a column that numbers all rows that are there.
 
 use super::wire::{Answer, Exchange, integer};
 use super::{Kind, Place, Style};
@@ -20,6 +21,12 @@ pub const fn issued_rows(id: u64) -> usize {
         3 => 2,
         _ => 3,
     }
+}
+
+/// Does it set the sequence in a block? That is not undone if the block is.
+#[must_use]
+pub const fn jumps_in_block(id: u64) -> bool {
+    id % 3 == 2
 }
 
 /// Where a jump sets the sequence.
@@ -64,7 +71,8 @@ impl Kind for Sequences {
         match (below(rng, 100), issued) {
             (0..25, _) => Operation::Ticket { id: unique },
             (25..30, _) => Operation::Jump { id: unique },
-            (30..35, _) => Operation::Issued,
+            (30..33, _) => Operation::Issued,
+            (33..35, _) => Operation::Number { id: unique },
             (35..45, Some(who)) => Operation::Renew { id: unique, who },
             _ => Operation::Issue { id: unique },
         }
@@ -93,7 +101,7 @@ impl Kind for Sequences {
                 ),
                 2 => style.exchange(
                     "issue_select",
-                    &format!("{insert} SELECT $1::int8 FROM generate_series(1, 3) {returning}"),
+                    &format!("{insert} SELECT $1::int8 FROM generate_series(1, 3) RETURNING id, nextval('ticket_{n}')"),
                     &[id as i64],
                 ),
                 _ => Exchange::Simple(format!(
@@ -105,12 +113,20 @@ impl Kind for Sequences {
                 &format!("UPDATE drawn_{n} SET ticket = DEFAULT WHERE who = $1 {returning}"),
                 &[who as i64],
             ),
+            Operation::Jump { id } if jumps_in_block(id) => Exchange::Simple(format!(
+                "BEGIN; UPDATE drawn_{n} SET who = 0 WHERE id = -1; SELECT setval('ticket_{n}', {}, false); COMMIT",
+                landing(id)
+            )),
             Operation::Jump { id } if id.is_multiple_of(2) => {
                 Exchange::Simple(format!("SELECT setval('ticket_{n}', {}, false)", landing(id)))
             }
             Operation::Jump { id } => {
                 Exchange::Simple(format!("ALTER SEQUENCE ticket_{n} RESTART WITH {}", landing(id)))
             }
+            // What the sequence gives next is behind all of them.
+            Operation::Number { id } => Exchange::Simple(format!(
+                "ALTER TABLE drawn_{n} ADD COLUMN n{id} bigserial; SELECT n{id} FROM drawn_{n};                  SELECT nextval('drawn_{n}_n{id}_seq'); ALTER TABLE drawn_{n} DROP COLUMN n{id}"
+            )),
             Operation::Issued => Exchange::Simple(format!("SELECT id, ticket, who FROM drawn_{n} WHERE id > 0")),
             other => unreachable!("sequences never plan `{other}`"),
         }

@@ -506,8 +506,17 @@ impl StateMachine {
     ) -> Result<bool, SqlError> {
         let Some(share) = context.share.filter(|_| self.partition != PartitionId::CLUSTER) else { return Ok(true) };
         if share.partitions <= 1 || !sql::moves_rows(old, new) {
+            let mut numbering = work.numbering(old);
+            if let Some(numbering) = &mut numbering {
+                let claims = |store: &Store| numbering.claims(store, old, share);
+                let Some(said) = self.exchanged(standing, share, round, claims, values)? else { return Ok(false) };
+                numbering.draw(&self.store, share, &said, context)?;
+            }
             sql::install_prepared(&mut self.store, old, new, work, context, &mut self.groundwork)?;
             sql::install_sequences(&mut self.store, old, new, share);
+            if let Some(numbering) = numbering {
+                numbering.close(&mut self.store, share);
+            }
             return self.prove(standing, (old, new), share, round, values);
         }
         if standing.sent.iter().all(|(sent, _)| sent != round) {
@@ -540,21 +549,33 @@ impl StateMachine {
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Result<bool, SqlError> {
         let Some(proof) = sql::proofs(old, new) else { return Ok(true) };
+        let claims = |store: &Store| proof.claims(store, new, share);
+        let Some(said) = self.exchanged(standing, share, round, claims, values)? else { return Ok(false) };
+        sometimes!("global.constraint_proved");
+        proof.look_at(&mut self.store, new, share, &said)?;
+        Ok(true)
+    }
+
+    /// What all data partitions say in a round, in ascending order; `None`: it is not there yet.
+    fn exchanged(
+        &self,
+        standing: &mut Standing,
+        share: sql::Share,
+        round: &mut u32,
+        claims: impl FnOnce(&Store) -> Result<Bytes, SqlError>,
+        values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
+    ) -> Result<Option<Vec<(PartitionId, Bytes)>>, SqlError> {
         if standing.sent.iter().all(|(sent, _)| sent != round) {
-            standing.sent.push((*round, proof.claims(&self.store, new, share)?));
+            standing.sent.push((*round, claims(&self.store)?));
         }
         let said = |from: PartitionId| {
             let own = standing.sent.iter().find(|(sent, _)| sent == round).filter(|_| from == share.own);
             let bytes = own.map(|(_, bytes)| bytes.clone()).or_else(|| values(*round, from))?;
             Some((from, bytes))
         };
-        let Some(said) = (1..=share.partitions).map(PartitionId).map(said).collect::<Option<Vec<_>>>() else {
-            return Ok(false);
-        };
-        *round += 1;
-        sometimes!("global.constraint_proved");
-        proof.look_at(&mut self.store, new, share, &said)?;
-        Ok(true)
+        let said = (1..=share.partitions).map(PartitionId).map(said).collect::<Option<Vec<_>>>();
+        *round += u32::from(said.is_some());
+        Ok(said)
     }
 
     /// Ends standing: what was done is kept or undone, and remembered, with the `values` of others that it took.

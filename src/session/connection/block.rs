@@ -184,6 +184,19 @@ impl Connection {
         self.block = Block::Open(open);
     }
 
+    /// The session itself has made a definition, under this catalog: if it is the block's, the block goes on under the next one. What
+    /// it has executed is executed again there.
+    pub(super) fn block_follows(&mut self, turn: &mut Turn<'_>, checked: CatalogVersion) {
+        let Block::Open(open) = &mut self.block else { return };
+        if open.is_untouched() || open.catalog_version != checked {
+            return;
+        }
+        sometimes!("session.block_follows_definition");
+        open.catalog_version = CatalogVersion(checked.0 + 1);
+        open.of_one_moment = false;
+        self.renew_forks(turn);
+    }
+
     /// Tells the leaders that forks are of no more use. Nothing hangs on its arriving.
     fn forget_forks(&mut self, turn: &mut Turn<'_>, open: &Open) {
         if let Some(cut) = open.cut {

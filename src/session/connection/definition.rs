@@ -185,7 +185,7 @@ impl Connection {
     pub(super) fn finish_definition(&mut self, turn: &mut Turn<'_>) {
         let Some(Job::Define(job)) = self.job.take() else { return self.broken(turn) };
         if let Some(then) = job.then {
-            return self.set_done(turn, then);
+            return self.set_done(turn, then, job.checked);
         }
         let (tag, notices) = job.defined.unwrap_or_default();
         if self.settings.wants_notices() {

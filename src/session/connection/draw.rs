@@ -12,7 +12,8 @@
 //! - `currval` is of what this session has drawn, used or not.
 //!
 //! # Caveats
-//! - `setval` and TRUNCATE … RESTART IDENTITY are definitions, and not for blocks.
+//! - `setval` is a definition, at once and for good, in a block too: what the block has executed is executed again under the new
+//!   catalog, and if it shows something else by then, the block ends with 40001.
 //! - In a block a statement that has drawn too little stays in the lists as one that failed, and is executed again with them.
 
 use super::calls::Role;
@@ -48,16 +49,6 @@ pub(super) struct SetJob {
 }
 
 impl Connection {
-    /// A block cannot set sequences: that is a definition.
-    pub(super) fn refuse_set(&self, items: &[Item]) -> Result<(), SqlError> {
-        if self.in_block() && items.iter().any(|item| !item.plan.sets().is_empty()) {
-            return Err(SqlError::unsupported("setval in a transaction block is not supported").hint(
-                "Send it on its own, outside of BEGIN … COMMIT: in PostgreSQL, too, it is not undone by ROLLBACK.",
-            ));
-        }
-        Ok(())
-    }
-
     /// Gives statements what they draw; or says of which sequence there is too little, and how much is missing.
     pub(super) fn draw(&mut self, turn: &mut Turn<'_>, items: &mut [Item]) -> Option<(Arc<Table>, u64)> {
         for item in items.iter_mut().filter(|item| !item.plan.draws().is_empty()) {
@@ -216,8 +207,9 @@ impl Connection {
         self.set_next(turn, SetJob { items, origin, results, sets });
     }
 
-    /// A sequence is set, everywhere.
-    pub(super) fn set_done(&mut self, turn: &mut Turn<'_>, mut job: SetJob) {
+    /// A sequence is set, everywhere, by a definition that was made under this catalog.
+    pub(super) fn set_done(&mut self, turn: &mut Turn<'_>, mut job: SetJob, checked: CatalogVersion) {
+        self.block_follows(turn, checked);
         if let Some(set) = job.sets.pop_front() {
             self.drew.set(&set);
         }

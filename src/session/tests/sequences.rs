@@ -145,3 +145,37 @@ fn a_setval_that_another_definition_has_overtaken_is_made_again() {
          query SELECT currval('s'), nextval('s')"
     );
 }
+
+#[test]
+fn a_sequence_is_set_in_a_block_and_the_block_goes_on() {
+    shows!(
+        "partitions 2
+         session
+         query CREATE TABLE t (id serial PRIMARY KEY, n int)
+         query INSERT INTO t (n) VALUES (1), (2)
+         query BEGIN
+         query UPDATE t SET n = n + 10 RETURNING id, n
+         query SELECT setval('t_id_seq', max(id) + 100) FROM t
+         query INSERT INTO t (n) VALUES (3) RETURNING id
+         query SAVEPOINT a
+         query SELECT setval('t_id_seq', 500), setval('t_id_seq', 700)
+         query ROLLBACK TO a
+         query INSERT INTO t (n) VALUES (4) RETURNING id
+         query COMMIT
+         query SELECT id, n FROM t ORDER BY id
+         query BEGIN
+         query SELECT setval('t_id_seq', 900)
+         query ROLLBACK
+         query INSERT INTO t (n) VALUES (5) RETURNING id
+         query BEGIN
+         query SELECT is_called FROM t_id_seq
+         query SELECT setval('t_id_seq', 1, false)
+         query COMMIT
+         query BEGIN
+         query SELECT last_value FROM t_id_seq
+         query INSERT INTO t (id, n) VALUES (90, 0)
+         query SELECT setval('t_id_seq', 80)
+         query SELECT nextval('t_id_seq')
+         query COMMIT"
+    );
+}

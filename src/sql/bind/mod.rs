@@ -25,7 +25,7 @@ pub(super) use data_type::{data_type, data_type_in};
 pub(super) use from::shifted;
 pub(super) use name::{find_by_parts, find_relation, find_table, fold, name_parts, qualified, qualified_parts};
 pub(super) use sequence::{Named, draws, quoted_name, renamed_in, sequences_in, stored_name};
-pub(super) use standalone::{Use, column_uses, conversion, converted_default, default_value};
+pub(super) use standalone::{Use, column_uses, conversion, converted_default, default_drawn, default_value};
 pub(super) use write::output_columns;
 
 use self::scope::Scope;
@@ -86,6 +86,8 @@ pub(super) struct Binder<'a> {
     uses: Option<Vec<Use>>,
     /// What is drawn from sequences.
     draws: Draws,
+    /// What is being bound is evaluated for rows that were written, by whoever wrote them.
+    own: bool,
     /// Sequences that are named, in the order of binding.
     named: Vec<sequence::Named>,
     /// How often `setval` is called.
@@ -126,6 +128,7 @@ impl<'a> Binder<'a> {
             depth: 0,
             uses: None,
             draws: Draws::default(),
+            own: false,
             named: Vec::new(),
             sets: 0,
             stored: false,

@@ -137,7 +137,7 @@ impl Binder<'_> {
 
     /// The next value of a stream.
     fn next_of(&mut self, sequence: &Arc<Table>) -> Result<Expr, SqlError> {
-        let stream = self.draws.stream(sequence);
+        let stream = self.draws.stream(sequence, self.own);
         let call = function::resolve("nextval", &[Some(DataType::Text)])?;
         let arguments = vec![Expr::Constant(Value::Int8(i64::try_from(stream).unwrap_or(i64::MAX)))];
         Ok(Expr::Call(Box::new(Call { call, arguments })))
@@ -158,6 +158,7 @@ impl Binder<'_> {
         let expression = parse_expression(text)?;
         let mut binder = Binder::new(self.catalog, self.settings, text, &[]);
         binder.stored = true;
+        binder.own = self.own;
         std::mem::swap(&mut binder.draws, &mut self.draws);
         let bound = binder.expression(&expression).and_then(|typed| binder.assign(typed, column));
         std::mem::swap(&mut binder.draws, &mut self.draws);
@@ -227,8 +228,9 @@ impl Binder<'_> {
             && let Some(Expr::Constant(stream)) = call.arguments.first()
         {
             let stream = stream.as_i64().and_then(|stream| usize::try_from(stream).ok());
-            if let Some(sequence) = stream.and_then(|stream| self.draws.streams.get(stream)).cloned() {
-                *expr = Expr::Drawn(self.draws.place(Placed::Next(sequence)), "nextval is".into());
+            if let Some(stream) = stream.and_then(|stream| self.draws.streams.get(stream)) {
+                let next = Placed::Next(Arc::clone(&stream.sequence));
+                *expr = Expr::Drawn(self.draws.place(next), "nextval is".into());
             }
             return;
         }
@@ -248,7 +250,18 @@ impl Binder<'_> {
         }
     }
 
-    /// Refuses `nextval` where participants would draw the same value for different rows.
+    /// Binds what is evaluated for rows that were written, by whoever wrote them.
+    pub(super) fn of_own_rows<T>(
+        &mut self,
+        bind: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        let before = std::mem::replace(&mut self.own, true);
+        let bound = bind(self);
+        self.own = before;
+        bound
+    }
+
+    /// Refuses `nextval` where nobody brings values.
     pub(in crate::sql) fn refuse_draws(&self, expr: &Expr, place: &str) -> Result<(), SqlError> {
         if draws(expr) {
             return Err(SqlError::unsupported(format!("nextval in {place} is not supported"))

@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, Column, Table};
 use crate::sql::cast::{CastContext, can_cast};
 use crate::sql::expr::Expr;
 use crate::sql::parse::parse_expression;
+use crate::sql::sequence::Draws;
 use crate::sql::settings::Settings;
 use crate::types::{SqlError, SqlState};
 use sqlparser::ast::{self, Spanned};
@@ -40,6 +41,20 @@ pub(in crate::sql) fn column_uses(table: &Table, text: &str) -> Result<Vec<Use>,
 /// The value that a column has by default.
 pub(in crate::sql) fn default_value(catalog: &Catalog, settings: &Settings, column: &Column) -> Result<Expr, SqlError> {
     Binder::new(catalog, settings, column.default.as_deref().unwrap_or_default(), &[]).default_of(column)
+}
+
+/// The same, with what it draws from sequences, behind what others draw.
+pub(in crate::sql) fn default_drawn(
+    catalog: &Catalog,
+    settings: &Settings,
+    column: &Column,
+    draws: &mut Draws,
+) -> Result<Expr, SqlError> {
+    let mut binder = Binder::new(catalog, settings, column.default.as_deref().unwrap_or_default(), &[]);
+    std::mem::swap(&mut binder.draws, draws);
+    let value = binder.default_of(column);
+    std::mem::swap(&mut binder.draws, draws);
+    value
 }
 
 /// The value that a column gets when it changes its type to that of `after`: of USING's expression over the row as it

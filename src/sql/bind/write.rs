@@ -29,10 +29,7 @@ impl Binder<'_> {
         let (returning, columns) = match returning {
             None => (None, Vec::new()),
             Some(items) => {
-                let (expressions, columns) = self.returning(items, scope)?;
-                for expr in &expressions {
-                    self.refuse_draws(expr, "RETURNING")?;
-                }
+                let (expressions, columns) = self.of_own_rows(|binder| binder.returning(items, scope))?;
                 (Some(expressions), output_columns(&columns))
             }
         };
@@ -253,16 +250,12 @@ impl Binder<'_> {
         // An unqualified name is the existing row's column.
         scope.columns.extend(excluded.into_iter().map(|column| ScopeColumn { merged: true, ..column }));
         self.scopes.push(scope);
-        let bound = self.assignments(table, &update.assignments).and_then(|assignments| {
-            let condition = self.filter(update.selection.as_ref())?;
-            Ok((assignments, condition))
+        let bound = self.of_own_rows(|binder| {
+            let assignments = binder.assignments(table, &update.assignments)?;
+            Ok((assignments, binder.filter(update.selection.as_ref())?))
         });
         self.scopes.pop();
-        let (assignments, condition) = bound?;
-        for expr in assignments.iter().map(|(_, expr)| expr).chain(&condition) {
-            self.refuse_draws(expr, "ON CONFLICT DO UPDATE")?;
-        }
-        Ok(Conflict { key, update: Some((assignments, condition)), elsewhere })
+        Ok(Conflict { key, update: Some(bound?), elsewhere })
     }
 
     fn conflict_key(&self, table: &Table, idents: &[ast::Ident]) -> Result<ConflictKey, SqlError> {

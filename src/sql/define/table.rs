@@ -27,12 +27,21 @@ struct Draft<'a> {
 }
 
 /// The sequence of a SERIAL or IDENTITY column.
-struct Wanted {
+pub(super) struct Wanted {
     column: usize,
     name: String,
     /// GENERATED, and whether ALWAYS; `None`: SERIAL.
     identity: Option<bool>,
     sequence: Sequence,
+}
+
+impl Wanted {
+    /// Puts it into the catalog, for its column.
+    pub(super) fn add(self, change: &mut Change<'_>, schema: &str, column: &mut Column) {
+        let id = sequence::add(change, self.sequence, schema.to_owned(), self.name).id;
+        column.sequences.identity = self.identity.map(|always| Identity { always, sequence: id });
+        column.sequences.owned.push(id);
+    }
 }
 
 struct Key {
@@ -78,11 +87,9 @@ pub(super) fn create(change: &mut Change<'_>, create: &ast::CreateTable) -> Resu
         table.foreign_keys.push(key);
     }
     change.catalog.next_table += 1;
-    for Wanted { column, name, identity, sequence } in sequences {
-        let id = sequence::add(change, sequence, table.schema.clone(), name).id;
-        let column = &mut table.columns[column].sequences;
-        column.identity = identity.map(|always| Identity { always, sequence: id });
-        column.owned.push(id);
+    for wanted in sequences {
+        let column = wanted.column;
+        wanted.add(change, &table.schema, &mut table.columns[column]);
     }
     change.replace(table);
     Ok("CREATE TABLE")
@@ -346,6 +353,8 @@ pub(super) struct Added {
     pub(super) keys: Vec<(Option<String>, bool)>,
     pub(super) checks: Vec<(Option<String>, ast::Expr)>,
     pub(super) foreign: Vec<ast::ForeignKeyConstraint>,
+    /// Of a SERIAL or IDENTITY column.
+    pub(super) sequence: Option<Wanted>,
 }
 
 /// Reads the definition of a column that is added to a table.
@@ -358,19 +367,11 @@ pub(super) fn added(
     let mut draft = Draft::new(catalog, &table.schema, table.name.clone(), text);
     draft.table = table.clone();
     draft.column(definition)?;
-    if !draft.sequences.is_empty() {
-        return Err(no_sequence_for_rows());
-    }
+    let sequence = draft.sequences.pop();
     let column = draft.table.columns.pop().expect("a definition that was read has added its column");
     let keys = draft.keys.into_iter().map(|key| (key.name, key.primary)).collect();
     let foreign = draft.foreign.into_iter().map(|(key, _)| key).collect();
-    Ok(Added { column, keys, checks: draft.checks, foreign })
-}
-
-/// The rows that are there would have to draw, and nobody knows how many they are.
-pub(super) fn no_sequence_for_rows() -> SqlError {
-    SqlError::unsupported("a column that is added cannot draw its values from a sequence")
-        .hint("Add the column, give it values by UPDATE, then make it NOT NULL and ADD GENERATED … AS IDENTITY.")
+    Ok(Added { column, keys, checks: draft.checks, foreign, sequence })
 }
 
 /// The integer type behind `serial` and its kin.

@@ -1,8 +1,10 @@
 //! What a definition asks of the rows that are there. It follows from the catalog and the text, as the next catalog does:
 //! each partition finds out for itself ([`crate::sql::install()`] does it).
 
+use crate::catalog::Table;
 use crate::sql::expr::Expr;
 use crate::types::TableId;
+use std::sync::Arc;
 
 /// Work on rows, besides creating and dropping trees and building indexes.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,8 @@ pub(in crate::sql) struct TableWork {
     pub(in crate::sql) not_null: Vec<usize>,
     /// Conditions that all rows must keep, each with its constraint's name.
     pub(in crate::sql) checks: Vec<(String, Expr)>,
+    /// Sequences from which the values draw, by stream: see [`crate::sql::Numbering`].
+    pub(in crate::sql) streams: Vec<Arc<Table>>,
 }
 
 impl Work {
@@ -30,6 +34,6 @@ impl Work {
 impl TableWork {
     /// None.
     pub(in crate::sql) const fn none(table: TableId) -> Self {
-        Self { table, values: Vec::new(), not_null: Vec::new(), checks: Vec::new() }
+        Self { table, values: Vec::new(), not_null: Vec::new(), checks: Vec::new(), streams: Vec::new() }
     }
 }

@@ -222,6 +222,17 @@ impl Prepared {
         }
     }
 
+    /// Does each participant evaluate DO UPDATE and RETURNING for rows of its own, whatever the source is evaluated for? Copies of
+    /// a replicated table are the same rows, and where a conflict may be in another partition all play the whole statement.
+    pub(super) fn draws_for_own(&self) -> bool {
+        match &self.plan {
+            Plan::Write(write) if write.is_of_replicated() => false,
+            Plan::Write(Write::Insert(insert)) => !insert.meets_elsewhere(),
+            Plan::Write(_) => true,
+            Plan::Query(_) | Plan::Explain(_) => false,
+        }
+    }
+
     /// What one participant of a read-only statement computes over its own rows; `context.share` says who it is.
     ///
     /// # Errors

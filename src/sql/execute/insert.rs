@@ -1,8 +1,8 @@
 //! Insert: rows of a source, checked and written one after the other, with ON CONFLICT.
 //!
-//! # Caveats
-//! - In one partition alone a subquery in DO UPDATE or RETURNING sees what the statement has written so far; in PostgreSQL, and over several
-//!   partitions, it sees the rows as they were before.
+//! # Invariants
+//! - A statement sees the rows as they were before it, in DO UPDATE and RETURNING too: what is read there is read of a picture. (Only
+//!   where a conflict is looked for does it see what it has written.)
 
 use super::write::{Conflict, all_conflicts, check_row, find_conflict, insert_row, note, unique_violation, update_row};
 use super::{Flow, Row, Run, evaluate_all, run};
@@ -18,6 +18,22 @@ use crate::types::{SqlError, SqlState, Value};
 use crate::{planted, sometimes};
 
 pub(in crate::sql) fn insert(
+    node: &Insert,
+    gathered: Option<&Store>,
+    store: &mut Store,
+    parameters: &[Value],
+    context: &mut Context,
+) -> Result<StatementResult, SqlError> {
+    if gathered.is_some() || !node.looks_back() {
+        return insert_rows(node, gathered, store, parameters, context);
+    }
+    let before = store.before();
+    let result = insert_rows(node, Some(&before), store, parameters, context);
+    store.has_seen(&before);
+    result
+}
+
+fn insert_rows(
     node: &Insert,
     gathered: Option<&Store>,
     store: &mut Store,

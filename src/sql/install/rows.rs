@@ -24,6 +24,9 @@ pub(super) fn rewrite(
     work: Option<&TableWork>,
     context: &mut Context,
 ) -> Result<(), SqlError> {
+    if work.is_some_and(|work| work.streams.len() != context.drawn.streams()) {
+        return Err(SqlError::new(SqlState::INTERNAL_ERROR, "rows are numbered that nobody has counted"));
+    }
     let seed = context.rng.next_u64();
     let own = context.share.filter(|_| !new.is_replicated()).map_or(0, |share| u64::from(share.own.0));
     context.rng = Rng::seed_from_u64(seed ^ own.rotate_left(32));
@@ -46,6 +49,7 @@ pub(super) fn rewrite(
         }
         rows.push(row);
     }
+    context.drawn.check()?;
     let mut bytes = Vec::new();
     for row in rows {
         let key = if new.primary_key.is_empty() {

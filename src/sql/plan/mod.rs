@@ -237,6 +237,17 @@ pub(super) struct Insert {
 }
 
 impl Insert {
+    /// Do DO UPDATE or RETURNING read rows? They are shown them as they were before the statement.
+    pub(super) fn looks_back(&self) -> bool {
+        let update = self.conflict.iter().filter_map(|conflict| conflict.update.as_ref());
+        let update = update.flat_map(|(set, condition)| set.iter().map(|(_, expr)| expr).chain(condition));
+        let mut reads = false;
+        for expr in update.chain(self.target.returning.iter().flatten()) {
+            scans_in(expr, &mut |_| reads = true);
+        }
+        reads
+    }
+
     /// Has it ON CONFLICT over a key by which rows are not placed?
     pub(super) fn meets_elsewhere(&self) -> bool {
         self.conflict.as_ref().is_some_and(|conflict| conflict.elsewhere)

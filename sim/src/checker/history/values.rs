@@ -1,11 +1,12 @@
 //! `values-once`: a sequence gives each value once, whoever asks where, and whatever becomes of the first who asked. Values are
 //! of the stretch that the sequence was set to last: a row that is written after `setval` was acknowledged has none from before.
+//! A column that numbers the rows that are there numbers no two alike, and its sequence goes on behind them.
 
 use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::Operation;
-use crate::workload::{STRETCH, issued_rows};
-use std::collections::BTreeMap;
+use crate::workload::{STRETCH, issued_rows, jumps_in_block};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 pub(super) struct ValuesOnce;
@@ -48,7 +49,7 @@ impl<'h> Values<'h> {
         let mut values = Self::default();
         for recorded in history.operations.iter().filter(|recorded| recorded.workload == workload) {
             match recorded.operation {
-                Operation::Jump { id } if !matches!(recorded.outcome, Outcome::Failed(_)) => {
+                Operation::Jump { id } if jumps_in_block(id) || !matches!(recorded.outcome, Outcome::Failed(_)) => {
                     values.jumps.insert(id as i64 + 1, recorded);
                 }
                 Operation::Issue { id } => drop(values.issues.insert(id, recorded)),
@@ -76,6 +77,19 @@ impl<'h> Values<'h> {
             }
             (Operation::Renew { who, .. }, Outcome::Done(Seen::Rows(rows))) => self.written(recorded, rows, who),
             (Operation::Issued, Outcome::Done(Seen::Rows(rows))) => self.read(recorded, rows),
+            (Operation::Number { .. }, Outcome::Done(Seen::Rows(rows))) => {
+                let mut seen = BTreeSet::new();
+                for row in rows {
+                    let number = number(Some(row), 0).ok_or_else(|| unreadable(recorded, Some(row)))?;
+                    if number < 1 || !seen.insert(number) {
+                        return Err((
+                            "numbered-twice",
+                            format!("{recorded} showed {number} as the number of two rows"),
+                        ));
+                    }
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

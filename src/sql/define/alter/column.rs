@@ -6,7 +6,7 @@ use crate::planted;
 use crate::sql::bind::{self, fold};
 use crate::sql::context::Context;
 use crate::sql::define::quoted;
-use crate::sql::define::table::{Added, added, no_sequence_for_rows};
+use crate::sql::define::table::{Added, added};
 use crate::sql::distribute::is_volatile;
 use crate::sql::execute::Run;
 use crate::sql::expr::{Expr, evaluate};
@@ -35,20 +35,24 @@ impl Alteration<'_, '_> {
             let dropped = self.table.columns.len() - self.table.live_columns().count();
             return Err(if dropped == 0 { error } else { error.detail(format!("{dropped} of them were dropped.")) });
         }
-        let Added { mut column, keys, checks, foreign } =
+        let Added { mut column, keys, checks, foreign, sequence } =
             added(&self.change.catalog, &self.table, definition, self.change.text)?;
+        let serial = sequence.is_some();
+        if let Some(wanted) = sequence {
+            wanted.add(self.change, &self.table.schema, &mut column);
+        }
         // A planted bug: the place of the last column is free again once that is dropped.
         if planted!(116) && self.table.columns.last().is_some_and(|last| last.dropped) {
             self.table.columns.pop();
         }
         let place = self.table.columns.len();
-        if let Some(text) = &column.default {
+        if let Some(text) = column.default.as_ref().filter(|_| !serial) {
             let stored = bind::check_default(&self.change.catalog, self.change.settings, &column, text)?;
             column.default = Some(stored);
-            let value = bind::default_value(&self.change.catalog, self.change.settings, &column)?;
-            if bind::draws(&value) {
-                return Err(no_sequence_for_rows());
-            }
+        }
+        if serial || column.default.is_some() {
+            let (catalog, settings) = (&self.change.catalog, self.change.settings);
+            let value = bind::default_drawn(catalog, settings, &column, &mut self.draws)?;
             if is_volatile(&value) {
                 self.values.push((place, value));
                 self.rewrites = true;

@@ -24,6 +24,7 @@ use super::{Change, TableWork, placement, quoted, replication};
 use crate::catalog::Table;
 use crate::sql::bind::{self, find_table, fold};
 use crate::sql::expr::Expr;
+use crate::sql::sequence::Draws;
 use crate::types::{SqlError, SqlState, TreeId, Value};
 use sqlparser::ast::{self, AlterColumnOperation, AlterTableOperation as Operation, Ident, TableConstraint};
 use std::collections::BTreeSet;
@@ -42,6 +43,8 @@ struct Alteration<'c, 'a> {
     not_null: BTreeSet<usize>,
     /// CHECKs that all rows must keep.
     proving: Vec<String>,
+    /// What the values draw from sequences.
+    draws: Draws,
 }
 
 pub(super) fn table(change: &mut Change<'_>, alter: &ast::AlterTable) -> Result<&'static str, SqlError> {
@@ -105,7 +108,7 @@ impl<'c, 'a> Alteration<'c, 'a> {
     fn new(change: &'c mut Change<'a>, before: Arc<Table>) -> Self {
         let table = Table::clone(&before);
         let (values, not_null, proving) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Self { change, before, table, values, rewrites: false, not_null, proving }
+        Self { change, before, table, values, rewrites: false, not_null, proving, draws: Draws::default() }
     }
 
     fn act(&mut self, action: &Operation) -> Result<(), SqlError> {
@@ -176,7 +179,8 @@ impl<'c, 'a> Alteration<'c, 'a> {
             self.not_null.into_iter().filter(|place| !self.table.columns[*place].dropped).collect();
         if self.rewrites || !not_null.is_empty() || !checks.is_empty() {
             let (table, values) = (self.table.id, self.values);
-            self.change.work.0.push(TableWork { table, values, not_null, checks });
+            let streams = self.draws.streams.into_iter().map(|stream| stream.sequence).collect();
+            self.change.work.0.push(TableWork { table, values, not_null, checks, streams });
         }
         self.change.replace(self.table);
         Ok(())
