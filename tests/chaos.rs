@@ -46,6 +46,7 @@ fn a_rolling_restart_fails_no_request() {
         workers: 1,
         cut: false,
         peers: Vec::new(),
+        lease_ms: 0,
     })
     .unwrap();
     let mut text = Vec::new();

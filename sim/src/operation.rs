@@ -261,6 +261,23 @@ pub enum Operation {
         /// Which.
         node: u32,
     },
+    /// nodes: so many groups may be on the move at a time.
+    Pace {
+        /// So many.
+        moves: u32,
+    },
+    /// recoveries: so many KiB a second a node is to send of states.
+    Throttle {
+        /// So many.
+        rate: u32,
+    },
+    /// priorities: says how much a node is to be preferred as a leader.
+    Prefer {
+        /// Which.
+        node: u32,
+        /// So much.
+        priority: u32,
+    },
 }
 
 /// What the last row of a statement violates, after the others have been written.
@@ -418,6 +435,9 @@ impl fmt::Display for Operation {
             Self::Drain { node } => write!(f, "drain {node}"),
             Self::Activate { node } => write!(f, "activate {node}"),
             Self::Expel { node } => write!(f, "expel {node}"),
+            Self::Pace { moves } => write!(f, "pace {moves}"),
+            Self::Throttle { rate } => write!(f, "throttle {rate}"),
+            Self::Prefer { node, priority } => write!(f, "prefer {node} {priority}"),
         }
     }
 }
@@ -494,6 +514,9 @@ impl FromStr for Operation {
             ("drain", &[node]) => Self::Drain { node: small(node)? },
             ("activate", &[node]) => Self::Activate { node: small(node)? },
             ("expel", &[node]) => Self::Expel { node: small(node)? },
+            ("pace", &[moves]) => Self::Pace { moves: small(moves)? },
+            ("throttle", &[rate]) => Self::Throttle { rate: small(rate)? },
+            ("prefer", &[node, priority]) => Self::Prefer { node: small(node)?, priority: small(priority)? },
             (_, &[number]) if let Some(object) = Object::after("create_", verb, number) => Self::Create { object },
             (_, &[number]) if let Some(object) = Object::after("drop_", verb, number) => Self::Drop { object },
             (_, &[number, value]) if let Some(object) = Object::after("need_", verb, number) => {

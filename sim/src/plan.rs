@@ -165,6 +165,12 @@ pub struct Knobs {
     /// See [`WorkerConfig::admission`]: 0 or 1.
     #[serde(default = "on")]
     pub admission: u32,
+    /// See [`WorkerConfig::throttle`]: 0 or 1.
+    #[serde(default = "on")]
+    pub throttle: u32,
+    /// See [`WorkerConfig::hysteresis`]: 0 or 1.
+    #[serde(default = "on")]
+    pub hysteresis: u32,
     /// See [`WorkerConfig::statement_timeout`].
     pub statement_timeout_ns: u64,
     /// See [`WorkerConfig::max_connections`].
@@ -621,6 +627,8 @@ impl Plan {
             max_pending: size(knobs.max_pending),
             breaker: knobs.breaker != 0,
             admission: knobs.admission != 0,
+            throttle: knobs.throttle != 0,
+            hysteresis: knobs.hysteresis != 0,
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),
             statement_timeout: Duration::from_nanos(knobs.statement_timeout_ns),
             max_connections: size(knobs.max_connections),

@@ -641,6 +641,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/nodes_come_and_go.toml",
     ),
     planted(
+        188,
+        "who is to lead is given the lead as soon as it looks well",
+        "class: priorities without hysteresis",
+        &["leads-rest"],
+        "scenarios/chaos/priority_ping_pong.toml",
+    ),
+    planted(
+        189,
+        "nobody counts what is sent of states: the throttle lets everything through",
+        "class: recovery that starves the work beside it",
+        &["recovery-paced"],
+        "scenarios/chaos/gradual_recovery.toml",
+    ),
+    planted(
         200,
         "who comes first leads when its leader's machine says that it has gone, and asks nobody",
         "folklore of fast failover",

@@ -175,6 +175,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("source", Int4, "The node that sends the snapshot."),
             ("snapshot", Int8, "Log position of the snapshot, or the least that is wanted."),
             ("bytes", Int8, "Bytes of it that have come."),
+            ("percent", Int4, "So much of its rows has come."),
             ("executed", Int8, "Position that the replica has executed."),
             ("target", Int8, "Position known to be committed: there it lacks nothing."),
         ],

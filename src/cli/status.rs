@@ -1,5 +1,5 @@
 //! `orrery status`: the cluster as one node sees it, from its system tables; with `--watch` again and again, and replicas that are
-//! behind with a bar each.
+//! behind, or fetch their state, with a bar each.
 
 use super::connect::{Connect, PATIENCE};
 use super::table::{Style, draw};
@@ -42,6 +42,10 @@ const PARTS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// Beside them, for who watches: replicas to which a state is on its way.
+const FETCHES: &str =
+    "SELECT node, partition, source, bytes, percent FROM system.recoveries WHERE state = 'fetching a snapshot'";
+
 /// What came of each part.
 type Parts = Vec<(&'static str, &'static str, Rows)>;
 
@@ -54,6 +58,13 @@ fn ask(client: &mut Client) -> Result<Parts, Failure> {
     Ok(parts)
 }
 
+/// The parts, and what is being fetched.
+fn ask_all(client: &mut Client) -> Result<(Parts, Rows), Failure> {
+    let parts = ask(client)?;
+    let fetches = client.rows(FETCHES, PATIENCE).map_err(|failure| Failure::broken(failure.to_string()))?;
+    Ok((parts, fetches))
+}
+
 fn connect(status: &Status) -> Result<Client, Failure> {
     let target = status.connect.target("orrery", "orrery status");
     Client::connect(&target, PATIENCE).map_err(|failure| Failure::broken(failure.to_string()))
@@ -64,13 +75,13 @@ fn watch(status: &Status, seconds: u64) -> ! {
     let mut client = None;
     loop {
         let asked = match &mut client {
-            Some(client) => ask(client),
-            None => connect(status).and_then(|connected| ask(client.insert(connected))),
+            Some(client) => ask_all(client),
+            None => connect(status).and_then(|connected| ask_all(client.insert(connected))),
         };
         let shown = match asked {
-            Ok(parts) => {
+            Ok((parts, fetches)) => {
                 let tables = parts.iter().map(|(_, heading, rows)| table(heading, rows));
-                tables.chain(bars(&parts[2].2)).collect::<Vec<_>>().join("\n")
+                tables.chain(bars(&parts[2].2)).chain(fetched(&fetches)).collect::<Vec<_>>().join("\n")
             }
             Err(failure) => {
                 client = None;
@@ -91,13 +102,36 @@ fn table(heading: &str, rows: &Rows) -> String {
 /// Parts of a bar.
 const BAR: u64 = 30;
 
+/// So much of `all`, as a bar with per cent.
+fn bar_of(done: u64, all: u64) -> String {
+    let full = done.min(all) * BAR / all.max(1);
+    let (full, left) = ("#".repeat(full as usize), "-".repeat((BAR - full) as usize));
+    format!("[{full}{left}] {:>3} %", done.min(all) * 100 / all.max(1))
+}
+
+/// A number of a row.
+fn number_of(rows: &Rows, row: &[Option<String>], name: &str) -> Option<u64> {
+    let place = rows.columns.iter().position(|column| column.name == name)?;
+    row.get(place)?.as_deref()?.parse().ok()
+}
+
+/// A bar for each state that is on its way to a replica.
+fn fetched(fetches: &Rows) -> Vec<String> {
+    let bar = |row: &Vec<Option<String>>| {
+        let number = |name: &str| number_of(fetches, row, name);
+        let (partition, node, source) = (number("partition")?, number("node")?, number("source")?);
+        let (bytes, percent) = (number("bytes")?, number("percent")?);
+        let bar = bar_of(percent, 100);
+        Some(format!(
+            "{bar}  partition {partition} on node {node}: its state comes from node {source}, {bytes} bytes so far"
+        ))
+    };
+    fetches.rows.iter().filter_map(bar).collect()
+}
+
 /// A bar for each replica that has not executed all that is committed in its partition.
 fn bars(replicas: &Rows) -> Vec<String> {
-    let place = |name: &str| replicas.columns.iter().position(|column| column.name == name);
-    let number = |row: &[Option<String>], name: &str| {
-        let text = row.get(place(name)?)?.as_deref()?;
-        text.parse::<u64>().ok()
-    };
+    let number = |row: &[Option<String>], name: &str| number_of(replicas, row, name);
     let committed = |partition| {
         let same = replicas.rows.iter().filter(|row| number(row, "partition") == Some(partition));
         same.filter_map(|row| number(row, "committed")).max()
@@ -106,12 +140,8 @@ fn bars(replicas: &Rows) -> Vec<String> {
         let (partition, node) = (number(row, "partition")?, number(row, "node")?);
         let (executed, all) = (number(row, "executed")?, committed(partition)?);
         let behind = all.checked_sub(executed).filter(|behind| *behind > 0)?;
-        let full = executed * BAR / all;
-        let (done, left) = ("#".repeat(full as usize), "-".repeat((BAR - full) as usize));
-        let percent = executed * 100 / all;
-        Some(format!(
-            "[{done}{left}] {percent:>3} %  partition {partition} on node {node}: {behind} of {all} entries behind"
-        ))
+        let bar = bar_of(executed, all);
+        Some(format!("{bar}  partition {partition} on node {node}: {behind} of {all} entries behind"))
     };
     replicas.rows.iter().filter_map(bar).collect()
 }
@@ -168,14 +198,27 @@ mod tests {
     use super::*;
     use crate::client::Column;
 
+    fn table_of<const N: usize>(columns: [&str; N], rows: &[[u64; N]]) -> Rows {
+        Rows {
+            columns: columns.iter().map(|name| Column { name: (*name).to_owned(), oid: 20 }).collect(),
+            rows: rows.iter().map(|row| row.iter().map(|value| Some(value.to_string())).collect()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_state_on_its_way_has_a_bar() {
+        let columns = ["node", "partition", "source", "bytes", "percent"];
+        let fetches = table_of(columns, &[[2, 1, 3, 4096, 40], [2, 4, 1, 0, 0]]);
+        insta::assert_snapshot!(fetched(&fetches).join("\n"), @r"
+        [############------------------]  40 %  partition 1 on node 2: its state comes from node 3, 4096 bytes so far
+        [------------------------------]   0 %  partition 4 on node 2: its state comes from node 1, 0 bytes so far
+        ");
+    }
+
     #[test]
     fn a_replica_that_is_behind_has_a_bar() {
         let columns = ["partition", "node", "committed", "executed"];
-        let rows = [[1, 1, 200, 200], [1, 2, 200, 50], [2, 1, 7, 7], [2, 2, 0, 0]];
-        let replicas = Rows {
-            columns: columns.iter().map(|name| Column { name: (*name).to_owned(), oid: 20 }).collect(),
-            rows: rows.iter().map(|row| row.iter().map(|value| Some(value.to_string())).collect()).collect(),
-        };
+        let replicas = table_of(columns, &[[1, 1, 200, 200], [1, 2, 200, 50], [2, 1, 7, 7], [2, 2, 0, 0]]);
         insta::assert_snapshot!(bars(&replicas).join("\n"), @r"
         [#######-----------------------]  25 %  partition 1 on node 2: 150 of 200 entries behind
         [------------------------------]   0 %  partition 2 on node 2: 7 of 7 entries behind

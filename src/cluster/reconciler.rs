@@ -171,6 +171,8 @@ type Holding = BTreeMap<PartitionId, (u64, Era)>;
 #[derive(Debug)]
 pub struct Reconciler {
     interval: Duration,
+    /// Leadership goes nowhere before it has been steady for so long.
+    steady: Duration,
     /// Since when reports come here.
     since: Option<Instant>,
     groups: BTreeMap<PartitionId, Seen>,
@@ -200,6 +202,7 @@ impl Reconciler {
     pub fn new(interval: Duration) -> Self {
         Self {
             interval,
+            steady: interval * STEADY_FOR,
             since: None,
             groups: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -208,6 +211,14 @@ impl Reconciler {
             ready: BTreeMap::new(),
             handed: BTreeMap::new(),
         }
+    }
+
+    /// With or without hysteresis: it is there unless somebody wants to see what it is for.
+    #[must_use]
+    pub fn with(mut self, hysteresis: bool) -> Self {
+        // Planted 188: who is to lead is given the lead as soon as it looks well.
+        self.steady = if hysteresis && !planted!(188) { self.interval * STEADY_FOR } else { Duration::ZERO };
+        self
     }
 
     /// A worker has told what it has.
@@ -348,7 +359,7 @@ impl Reconciler {
 
     /// The next group that is to hand over. One at a time.
     fn hand_overs(&mut self, now: Instant) -> Option<Order> {
-        let steady = self.interval * STEADY_FOR;
+        let steady = self.steady;
         let lately = |at: &Instant| now.since(*at) < steady;
         self.handed.retain(|_, at| lately(at));
         let fit = |(partition, (_, _, since)): &(&PartitionId, &(NodeId, Era, Instant))| {

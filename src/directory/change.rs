@@ -1,7 +1,8 @@
 //! What changes a directory, and when it may.
 
 use super::{
-    Directory, MAX_MOVES, MAX_NODES, MAX_REPLACE_AFTER, MAX_SAFETY, MAX_SHARE, MAX_ZONE, Node, NodeState, Placement,
+    Directory, MAX_MOVES, MAX_NODES, MAX_RECOVERY_RATE, MAX_REPLACE_AFTER, MAX_SAFETY, MAX_SHARE, MAX_ZONE, Node,
+    NodeState, Placement,
 };
 use crate::planted;
 use crate::types::{NodeId, PartitionId, SqlError, SqlState};
@@ -93,6 +94,8 @@ pub enum Change {
     Pause(bool),
     /// Said by the reconciler: where replicas are wanted.
     Place(Vec<(PartitionId, Placement)>),
+    /// How fast states are sent to replicas that lack theirs, in KiB a second and node. 0: as fast as they come.
+    RecoveryRate(u32),
 }
 
 /// What is altered about a node.
@@ -128,7 +131,7 @@ impl Change {
             Self::Drain { .. } | Self::Drained { .. } | Self::Silent { .. } => "DRAIN NODE",
             Self::Activate { .. } => "ACTIVATE NODE",
             Self::Remove { .. } => "REMOVE NODE",
-            Self::Safety { .. } | Self::Moves(_) | Self::ReplaceAfter(_) => "ALTER CLUSTER",
+            Self::Safety { .. } | Self::Moves(_) | Self::ReplaceAfter(_) | Self::RecoveryRate(_) => "ALTER CLUSTER",
             Self::Pause(true) => "PAUSE REBALANCING",
             Self::Pause(false) => "RESUME REBALANCING",
             Self::Place(_) => "PLACE REPLICAS",
@@ -215,6 +218,10 @@ impl Directory {
                 Ok(Applied::default())
             }
             Change::Place(placements) => self.place(placements),
+            Change::RecoveryRate(rate) => {
+                self.recovery_rate = within("recovery_rate", *rate, 0, MAX_RECOVERY_RATE)?;
+                Ok(Applied::default())
+            }
         }
     }
 

@@ -44,6 +44,8 @@ pub const MAX_SAFETY: u32 = 15;
 pub const MAX_MOVES: u32 = 1000;
 /// Longest that a silent node may be waited for, in seconds: thirty days.
 pub const MAX_REPLACE_AFTER: u32 = 30 * 24 * 3600;
+/// Greatest `recovery_rate`: a terabyte a second.
+pub const MAX_RECOVERY_RATE: u32 = 1 << 30;
 /// Longest name of a zone, in bytes.
 const MAX_ZONE: usize = 64;
 /// Groups on the move at a time, unless said otherwise.
@@ -66,6 +68,8 @@ pub struct Directory {
     pub paused: bool,
     /// A node that has been silent for so many seconds is drained without being asked for, if others can take its place. 0: never.
     pub replace_after: u32,
+    /// So many KiB a second a node sends of states to replicas that lack theirs. 0: as fast as they come.
+    pub recovery_rate: u32,
 }
 
 /// A node of the cluster.
@@ -164,6 +168,7 @@ impl Default for Directory {
             moves: DEFAULT_MOVES,
             paused: false,
             replace_after: 0,
+            recovery_rate: 0,
         }
     }
 }

@@ -68,6 +68,10 @@ pub struct WorkerConfig {
     pub breaker: bool,
     /// Is what a partition cannot take refused at once (53400)?
     pub admission: bool,
+    /// Is what is sent of states throttled, if the cluster's settings say so?
+    pub throttle: bool,
+    /// Does leadership stay where it is until who is to have it has been well for a while?
+    pub hysteresis: bool,
     /// A statement that takes as long is noted in `system.events`.
     pub slow_statement: Duration,
     /// What was executed under an idempotency token is remembered for at least so long.
@@ -108,6 +112,8 @@ impl Default for WorkerConfig {
             max_connections: 10_000,
             breaker: true,
             admission: true,
+            throttle: true,
+            hysteresis: true,
             slow_statement: Duration::from_secs(1),
             token_lifetime: Duration::from_secs(3600),
             preparation_patience: Duration::from_secs(10),

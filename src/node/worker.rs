@@ -16,6 +16,7 @@
 mod keeping;
 mod membership;
 mod observe;
+mod throttle;
 
 pub(crate) use observe::waits;
 pub use observe::{Health, PartitionHealth};
@@ -68,6 +69,8 @@ pub struct Worker {
     /// Leaders as the replicas of this node have last found them: facts, where the router has guesses.
     leaders: BTreeMap<PartitionId, NodeId>,
     membership: membership::Membership,
+    /// What was sent of states lately.
+    throttle: throttle::Throttle,
     /// The version of the directory from which replicas were last told who is to lead, and how many there were.
     preferences: (u64, usize),
     /// Messages to this worker itself.
@@ -121,6 +124,7 @@ impl Worker {
             last_ticket: BTreeMap::new(),
             leaders: BTreeMap::new(),
             membership: membership::Membership::default(),
+            throttle: throttle::Throttle::default(),
             preferences: (0, 0),
             local: VecDeque::new(),
             stopping: None,
@@ -378,9 +382,7 @@ impl Worker {
             },
             Body::Exchange { partition, exchange, hops } => self.exchange(env, now, partition, exchange, hops),
             Body::Snapshot { partition, message } => {
-                if let Some(replica) = self.replicas.get_mut(&partition) {
-                    replica.snapshot_message(now, from.node, message);
-                }
+                self.snapshot_message(now, from.node, partition, message);
             }
             Body::Reply(reply) => {
                 if let Some(gateway) = &mut self.gateway {

@@ -45,7 +45,9 @@ mod transaction;
 pub mod words;
 
 pub use command::dice;
-pub use replica::{FollowerFacts, Keep, KeepingConfig, Origin, RecoveryFacts, Replica, ReplicaConfig, ReplicaOutput};
+pub use replica::{
+    FollowerFacts, Keep, KeepingConfig, Origin, RecoveryFacts, Replica, ReplicaConfig, ReplicaOutput, Wanted,
+};
 pub use state_machine::StateMachine;
 pub use transaction::{MAX_TRANSACTION_BYTES, seen, seen_error, shown_with};
 pub use transfer::FetchFacts;

@@ -5,7 +5,7 @@ mod keeping;
 mod lag;
 mod reading;
 
-pub use keeping::{Keep, KeepingConfig, RecoveryFacts};
+pub use keeping::{Keep, KeepingConfig, RecoveryFacts, Wanted};
 pub use lag::FollowerFacts;
 
 use crate::catalog::Catalog;

@@ -147,6 +147,13 @@ impl Snapshot {
         self.digest
     }
 
+    /// Rows of all trees, those that nobody sees among them.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let all = [Space::Rows, Space::Dedup, Space::Globals].map(|space| self.space(space));
+        all.iter().flat_map(|store| store.trees().map(|tree| store.len(tree) as u64)).sum()
+    }
+
     /// The chunk that begins at a position, and where the next one does; `None`: it was the last.
     #[must_use]
     pub fn chunk(&self, from: &Position, bytes: usize) -> (Bytes, Option<Position>) {
@@ -250,6 +257,8 @@ pub struct Builder {
     last: Option<Vec<u8>>,
     /// The beginning of an item that goes on in the next chunk.
     rest: Vec<u8>,
+    /// Rows that have come.
+    come: u64,
 }
 
 impl Builder {
@@ -257,6 +266,12 @@ impl Builder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Rows that have come.
+    #[must_use]
+    pub const fn rows_come(&self) -> u64 {
+        self.come
     }
 
     /// Takes the next chunk.
@@ -310,6 +325,7 @@ impl Builder {
                     return Err(Malformed::Nonsense("keys do not rise"));
                 }
                 self.store(space).put(tree, key, value);
+                self.come += 1;
                 let last = self.last.get_or_insert_default();
                 last.clear();
                 last.extend_from_slice(key);

@@ -11,7 +11,7 @@
 //! - A source holds at most [`MAX_HELD`] snapshots, each for [`HOLD`] after its last use. While it holds one, the log after
 //!   it is kept too, so that a receiver that has installed it can go on from there.
 //! - A download ends: by its state being built and published, by being overtaken, or after [`MAX_ATTEMPTS`] requests in a row
-//!   without an answer. Then consensus asks again, perhaps for another source.
+//!   without an answer. Then consensus asks again, perhaps for another source. Being told to wait is an answer.
 //!
 //! # Caveats
 //! - A receiver that ends its life begins again from the first chunk: half a file is worth nothing to the next life.
@@ -52,9 +52,16 @@ pub enum SnapshotMessage {
         next: Option<Position>,
         /// The chunk.
         bytes: Bytes,
+        /// Rows of the whole.
+        rows: u64,
     },
     /// No snapshot at that index or later is here.
     Unavailable,
+    /// The next chunk is not due yet (see `recovery_rate`): ask again after this time.
+    Later {
+        /// So long.
+        wait: Duration,
+    },
 }
 
 /// What a replica wants done with its checkpoint file, in this order.
@@ -79,6 +86,8 @@ pub struct FetchFacts {
     pub index: LogIndex,
     /// Bytes that have come.
     pub bytes: u64,
+    /// So much of its rows has come.
+    pub percent: u32,
 }
 
 /// Snapshots held for others.
@@ -136,7 +145,15 @@ impl Sources {
             _ => Position::default(),
         };
         let (bytes, next) = held.snapshot.chunk(&from, bytes);
-        SnapshotMessage::Chunk { header: held.header, from, next, bytes }
+        SnapshotMessage::Chunk { header: held.header, from, next, bytes, rows: held.snapshot.rows() }
+    }
+
+    /// Whoever pulls this has been told to wait: it is not let go.
+    pub(super) fn keep(&mut self, now: Instant, resume: Option<&(Header, Position)>) {
+        let pulled = |held: &&mut Held| resume.is_some_and(|(header, _)| held.header == *header);
+        if let Some(held) = self.held.iter_mut().find(pulled) {
+            held.used = now;
+        }
     }
 
     /// The lowest index whose snapshot is held: the log after it is wanted.
@@ -178,6 +195,8 @@ pub(super) struct Download {
     built: Option<StateMachine>,
     /// Bytes that have come of it.
     bytes: u64,
+    /// Rows of the whole.
+    rows: u64,
     /// Messages to be sent.
     pub(super) asks: Vec<(NodeId, SnapshotMessage)>,
     /// Orders for the file.
@@ -205,6 +224,7 @@ impl Download {
             attempts: 0,
             built: None,
             bytes: 0,
+            rows: 0,
             asks: Vec::new(),
             orders: Vec::new(),
         };
@@ -220,7 +240,9 @@ impl Download {
     /// How far it has come.
     pub(super) fn facts(&self) -> FetchFacts {
         let index = self.header.map_or(self.at_least, |header| header.floor.index);
-        FetchFacts { from: self.from, index, bytes: self.bytes }
+        let come = self.builder.rows_come();
+        let percent = if self.built.is_some() { 100 } else { come.saturating_mul(100) / self.rows.max(come).max(1) };
+        FetchFacts { from: self.from, index, bytes: self.bytes, percent: u32::try_from(percent).unwrap_or(100) }
     }
 
     /// Has this replica executed what the download would bring?
@@ -277,6 +299,20 @@ impl Download {
         self.awaited = next;
         self.arrived = Some(bytes);
         self.pump(now)
+    }
+
+    /// The source will have the next chunk later.
+    pub(super) fn later(&mut self, now: Instant, source: NodeId, wait: Duration) {
+        if source == self.from && self.waits_for_a_chunk() {
+            sometimes!("partition.snapshot_chunk_not_due");
+            self.attempts = 0;
+            self.retry_at = now + wait.min(HOLD / 2);
+        }
+    }
+
+    /// So many rows the whole has.
+    pub(super) const fn has_rows(&mut self, rows: u64) {
+        self.rows = rows;
     }
 
     /// The source has nothing that serves.

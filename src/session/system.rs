@@ -147,6 +147,11 @@ fn cluster(sources: &Sources<'_>) -> Vec<Row> {
             "A node that is silent for so many seconds is replaced by others; 0: it is not.",
         ),
         (
+            "recovery_rate",
+            directory.recovery_rate.to_string(),
+            "A node sends so many KiB a second of states to replicas that lack theirs; 0: as fast as they come.",
+        ),
+        (
             "rebalancing",
             if directory.paused { "paused" } else { "on" }.to_owned(),
             "PAUSE REBALANCING stops moves, RESUME REBALANCING lets them go on.",
@@ -368,6 +373,7 @@ fn recoveries(sources: &Sources<'_>) -> Vec<Row> {
                 of_fetch(|fetch| int4(fetch.from.0)),
                 of_fetch(|fetch| int8(fetch.index.0)),
                 of_fetch(|fetch| int8(fetch.bytes)),
+                of_fetch(|fetch| int4(fetch.percent)),
                 int8(replica.executed.0),
                 int8(committed.0),
             ]);

@@ -49,6 +49,7 @@ impl Cluster {
             let data = directory.join(format!("node-{number}")).display().to_string();
             let (id, pg, list) = (number.to_string(), format!("{host}:{PG_PORT}"), list.join(","));
             let (partitions, workers) = (settings.partitions.to_string(), settings.workers.to_string());
+            let lease = settings.lease_ms.to_string();
             let arguments = [
                 "start",
                 "--id",
@@ -63,6 +64,8 @@ impl Cluster {
                 &partitions,
                 "--workers",
                 &workers,
+                "--lease-ms",
+                &lease,
             ];
             let mut words: Vec<String> = hosts.iter().flat_map(|hosts| hosts.enter(place)).collect();
             words.push(settings.binary.display().to_string());

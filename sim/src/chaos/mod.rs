@@ -71,6 +71,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Each node is on a host of its own (a network namespace), and what is between them is struck, too.
     pub hosts: bool,
+    /// Length of leaders' leases in milliseconds; 0: none.
+    pub lease_ms: u64,
 }
 
 impl Settings {
@@ -78,7 +80,7 @@ impl Settings {
     #[must_use]
     pub fn new(binary: PathBuf, directory: PathBuf, seed: u64, kills: u32) -> Self {
         let (period, patience) = (Duration::from_millis(25), Duration::from_secs(10));
-        Self { binary, directory, seed, kills, partitions: 2, workers: 2, period, patience, hosts: false }
+        Self { binary, directory, seed, kills, partitions: 2, workers: 2, period, patience, hosts: false, lease_ms: 0 }
     }
 
     /// Can nodes have hosts of their own here?

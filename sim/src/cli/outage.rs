@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Its workers on each node.
     #[arg(long, default_value_t = 1)]
     workers: u16,
+    /// Length of leaders' leases in milliseconds: nobody takes over before they are over.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    lease: u64,
     /// Instead of killing the node, cuts it off from the others without a word: what a pulled cable does. Nodes get network namespaces
     /// of their own (root). Peers are left out: here they are on one host.
     #[arg(long)]
@@ -67,6 +70,7 @@ pub(super) fn outage(arguments: &Arguments) -> Result<Exit, String> {
         partitions: arguments.partitions.max(1),
         workers: arguments.workers,
         cut: arguments.cut,
+        lease_ms: arguments.lease,
         peers: if arguments.cut { Vec::new() } else { arguments.peers.clone() },
     };
     if let Some(times) = arguments.rolling {

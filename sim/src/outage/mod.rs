@@ -72,6 +72,8 @@ pub struct Settings {
     pub cut: bool,
     /// Names of peers to measure beside: `etcd`, `postgresql`.
     pub peers: Vec<String>,
+    /// Length of leaders' leases in milliseconds; 0: none.
+    pub lease_ms: u64,
 }
 
 /// A writer rests this long between two writes: the resolution.

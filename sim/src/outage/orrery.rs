@@ -34,6 +34,7 @@ impl Orrery {
             partitions: settings.partitions,
             workers: settings.workers,
             hosts: settings.cut,
+            lease_ms: settings.lease_ms,
             ..chaos::Settings::new(settings.binary.clone(), directory, settings.seed, 0)
         };
         Ok(Self {

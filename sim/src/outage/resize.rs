@@ -195,6 +195,8 @@ impl Run {
                 partitions.to_string(),
                 "--workers".to_owned(),
                 workers.to_string(),
+                "--lease-ms".to_owned(),
+                settings.lease_ms.to_string(),
             ];
             run.spawn(place, &flags)?;
         }

@@ -69,6 +69,8 @@ settings! {
     "knobs"   "attempt_timeout"   Duration    "250ms..1s"                              in 1_000..=HOUR   => knobs.attempt_timeout_ns;
     "knobs"   "breaker"           Count       "1"                                      in 0..=1         => knobs.breaker;
     "knobs"   "admission"         Count       "1"                                      in 0..=1         => knobs.admission;
+    "knobs"   "throttle"          Count       "1"                                      in 0..=1         => knobs.throttle;
+    "knobs"   "hysteresis"        Count       "1"                                      in 0..=1         => knobs.hysteresis;
     "knobs"   "statement_timeout" Duration    "3s..8s"                                 in 1_000..=HOUR   => knobs.statement_timeout_ns;
     "knobs"   "max_connections"   Count       "[50, 100]"                              in 1..=1_000_000  => knobs.max_connections;
     "knobs"   "preparation_patience" Duration "[0s, 10s]"                              in 0..=HOUR       => knobs.preparation_patience_ns;

@@ -99,6 +99,8 @@ fn what_a_scenario_does_not_name_differs_from_run_to_run() {
     let fixed = [
         "admission",
         "breaker",
+        "hysteresis",
+        "throttle",
         "length",
         "liveness",
         "acknowledged",

@@ -148,6 +148,8 @@ pub const WORKLOADS: &[&dyn Kind] = &[
     &observer::Observer,
     &sequences::Sequences,
     &nodes::Nodes,
+    &nodes::Priorities,
+    &nodes::Recoveries,
     &nodes::Spares,
 ];
 

@@ -36,6 +36,8 @@ pub use machine::{Build, Machine, product};
 pub use sandbox::{Options, simulate, simulate_with};
 
 use crate::checker::cluster::ClusterChecker;
+use crate::checker::hand_overs::HandOvers;
+use crate::checker::pace::Pace;
 use crate::checker::silence::Silences;
 use crate::client::{Client, ClientInput};
 use crate::env::network::SimNetwork;
@@ -148,6 +150,8 @@ pub(crate) struct World {
     pub(crate) nemesis: Nemesis,
     pub(crate) checker: ClusterChecker,
     silences: Silences,
+    hand_overs: HandOvers,
+    pub(super) pace: Pace,
     pub(crate) counts: BTreeMap<&'static str, FaultCount>,
     /// Once healed: who belongs to the core.
     pub(crate) core: Option<Vec<bool>>,
@@ -180,6 +184,8 @@ impl World {
             nemesis: Nemesis::default(),
             checker: ClusterChecker::new(&plan.cluster),
             silences: Silences::new(plan.knobs.attempt_timeout_ns),
+            hand_overs: HandOvers::new(plan),
+            pace: Pace::new(plan),
             counts: BTreeMap::new(),
             core: None,
             build,

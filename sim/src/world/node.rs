@@ -118,6 +118,7 @@ impl World {
         node.next_connection = 1;
         let (id, life) = (node.id, node.life);
         self.silences.begins(at, self.now);
+        self.pace.begins(at);
         if life > 1 {
             self.restarts += 1;
             let count = self.counts.entry("restart").or_default();

@@ -36,6 +36,16 @@ impl World {
             let kind = "a silent peer is asked again and again".to_owned();
             self.violate(Violation { checker: "left-alone", kind, at_ns: self.now, message });
         }
+        if let Err(message) = self.hand_overs.sent(self.now, &payload) {
+            let kind = "leadership is handed to and fro".to_owned();
+            self.violate(Violation { checker: "leads-rest", kind, at_ns: self.now, message });
+        }
+        let directories = self.nodes[from].workers.iter().map(|slot| slot.machine.as_ref()?.directory());
+        let rates = directories.map(|directory| directory.map_or(0, |directory| directory.recovery_rate));
+        if let Err(message) = self.pace.sent(from, self.now, &payload, rates) {
+            let kind = "states are sent faster than they may be".to_owned();
+            self.violate(Violation { checker: "recovery-paced", kind, at_ns: self.now, message });
+        }
         let (number, fate) = self.network.send(from, at);
         let resets = self.network.resets(from, at);
         let flipped = fate.flipped;

@@ -174,6 +174,8 @@ pub(crate) fn plan(seed: u64, nodes: u32) -> Plan {
             statement_timeout_ns: 10 * SECOND,
             breaker: 1,
             admission: 1,
+            throttle: 1,
+            hysteresis: 1,
             max_connections: 100,
             preparation_patience_ns: 10 * SECOND,
         },

@@ -85,7 +85,7 @@ impl Leader {
         if planted!(53) || planted!(54) {
             next = by_one_voter(now, &next);
         }
-        sometimes!("raft.change_begun", next.is_joint());
+        sometimes!("raft.change_begun", next.voters != now.voters);
         self.adopt(core, &next);
         Ok(())
     }
@@ -134,6 +134,7 @@ impl Leader {
             return;
         }
         if core.membership().is_joint() {
+            sometimes!("raft.joint_membership_chosen");
             // Who has been told to campaign has everything, until something is appended. It completes the change itself.
             if self.transfer.is_some_and(|transfer| transfer.told) {
                 sometimes!("raft.change_left_to_successor");

@@ -103,6 +103,11 @@ enum Verdict {
 
 impl Watch {
     fn look(&mut self, answer: Answer) {
+        if self.last.is_some_and(|last| answer.sent <= last.sent) {
+            // It was overtaken on its way, or is a copy: that its clock shows less says nothing against it.
+            sometimes!("raft.clock_of_a_late_answer");
+            return;
+        }
         let [older, newer] = self.begun;
         let wrong = |before: &Answer| judge(before, &answer) == Verdict::Wrong;
         if [older, newer, self.last].iter().flatten().any(wrong) {
@@ -215,6 +220,12 @@ mod tests {
         assert!(watch.proved, "and runs evenly since");
         watch.look(answer(5100, 5110, 4000));
         assert!(!watch.proved, "it goes back: another machine, or the same after a start");
+        for (sent, theirs) in [(5150, 4050), (7150, 6050)] {
+            watch.look(answer(sent, sent + 10, theirs));
+        }
+        assert!(watch.proved, "and runs evenly since then");
+        watch.look(answer(7100, 7200, 6000));
+        assert!(watch.proved, "an answer that was overtaken by a later one says nothing");
     }
 
     #[test]

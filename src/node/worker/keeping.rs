@@ -1,12 +1,14 @@
 //! What a worker does with what its replicas keep: checkpoint files, the log's floor, snapshots for other nodes.
 
 use super::Worker;
+use super::throttle::Throttle;
 use crate::env::{Endpoint, Env, Port};
 use crate::node::wire::Body;
 use crate::partition::snapshot::MAX_CHUNK_BYTES;
-use crate::partition::{Keep, KeepingConfig, Replica};
+use crate::partition::transfer::SnapshotMessage;
+use crate::partition::{Keep, KeepingConfig, Replica, Wanted};
 use crate::sometimes;
-use crate::types::PartitionId;
+use crate::types::{Instant, NodeId, PartitionId};
 
 impl Worker {
     pub(super) fn keeping_config(&self) -> KeepingConfig {
@@ -47,6 +49,29 @@ impl Worker {
             self.saving = None;
         }
         quiet
+    }
+
+    /// A message about snapshots: what is sent of states keeps to the rate that the cluster's settings say.
+    pub(super) fn snapshot_message(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        partition: PartitionId,
+        message: SnapshotMessage,
+    ) {
+        let rate = if self.config.throttle { u64::from(self.directory().recovery_rate) * 1024 } else { 0 };
+        let share = (rate / u64::from(self.config.workers.max(1))).max(u64::from(rate > 0));
+        let bytes = Throttle::chunk_bytes(share, self.config.snapshot_chunk_bytes);
+        let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        match message {
+            SnapshotMessage::Fetch { at_least, resume } => {
+                let wait = self.throttle.wait(now, share);
+                sometimes!("node.snapshot_throttled", wait.is_some());
+                let sent = replica.snapshot_wanted(now, from, Wanted { at_least, resume, wait }, bytes);
+                self.throttle.sent(now, sent);
+            }
+            other => replica.snapshot_message(now, from, other),
+        }
     }
 
     /// Makes a checkpoint of the partition that holds the oldest part of a log that has grown too long. The log may grow as

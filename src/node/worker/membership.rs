@@ -136,8 +136,9 @@ impl Worker {
     pub(super) fn reported(&mut self, env: &mut dyn Env, now: Instant, report: Report, hops: u8) {
         let status = self.replicas.get(&PartitionId::CLUSTER).map(Replica::status);
         if status.is_some_and(|status| status.role == Role::Leader) {
-            let interval = self.report_interval();
-            self.membership.reconciler.get_or_insert_with(|| Reconciler::new(interval)).report(now, report);
+            let (interval, hysteresis) = (self.report_interval(), self.config.hysteresis);
+            let make = || Reconciler::new(interval).with(hysteresis);
+            self.membership.reconciler.get_or_insert_with(make).report(now, report);
         } else if let Some(leader) = self.cluster_leader().filter(|leader| *leader != self.config.node)
             && hops < MAX_HOPS
         {
@@ -147,7 +148,7 @@ impl Worker {
 
     /// Where the cluster partition is led: plans, says the next steps, and tells the directory to who does not know it.
     fn reconcile(&mut self, env: &mut dyn Env, now: Instant) {
-        let interval = self.report_interval();
+        let (interval, hysteresis) = (self.report_interval(), self.config.hysteresis);
         let Some(replica) = self.replicas.get_mut(&PartitionId::CLUSTER) else { return };
         let status = replica.status();
         if status.role != Role::Leader {
@@ -158,7 +159,8 @@ impl Worker {
         if !directory.is_formed() || replica.state_digest().0 < status.committed {
             return;
         }
-        let reconciler = self.membership.reconciler.get_or_insert_with(|| Reconciler::new(interval));
+        let make = || Reconciler::new(interval).with(hysteresis);
+        let reconciler = self.membership.reconciler.get_or_insert_with(make);
         if !directory.paused && self.membership.planned != directory.version {
             let changes = placement::plan(&directory);
             if changes.is_empty() {

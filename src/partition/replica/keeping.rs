@@ -38,6 +38,17 @@ pub struct Keep {
     pub snapshots: Vec<(NodeId, SnapshotMessage)>,
 }
 
+/// What somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// A snapshot at this index or later.
+    pub at_least: LogIndex,
+    /// Going on with this one, from here.
+    pub resume: Option<(Header, Position)>,
+    /// No chunk is due before this time has passed.
+    pub wait: Option<Duration>,
+}
+
 /// How a replica comes to what it lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryFacts {
@@ -199,12 +210,29 @@ impl Replica {
         self.forget();
     }
 
-    /// Takes a message about snapshots.
+    /// A chunk is wanted: it is sent, with so many bytes at most, unless none is due for a while. Returns its length.
+    pub fn snapshot_wanted(&mut self, now: Instant, from: NodeId, wanted: Wanted, bytes: usize) -> u64 {
+        let Wanted { at_least, resume, wait } = wanted;
+        if let Some(wait) = wait {
+            self.keeping.sources.keep(now, resume.as_ref());
+            self.output.keeping.snapshots.push((from, SnapshotMessage::Later { wait }));
+            return 0;
+        }
+        self.serve(now, from, at_least, resume, bytes)
+    }
+
+    /// Takes a message about a snapshot that is fetched.
     pub fn snapshot_message(&mut self, now: Instant, from: NodeId, message: SnapshotMessage) {
         match message {
-            SnapshotMessage::Fetch { at_least, resume } => self.serve(now, from, at_least, resume),
-            SnapshotMessage::Chunk { header, from: position, next, bytes } => {
+            SnapshotMessage::Fetch { .. } => {}
+            SnapshotMessage::Later { wait } => {
                 if let Work::Download(download) = &mut self.keeping.work {
+                    download.later(now, from, wait);
+                }
+            }
+            SnapshotMessage::Chunk { header, from: position, next, bytes, rows } => {
+                if let Work::Download(download) = &mut self.keeping.work {
+                    download.has_rows(rows);
                     let result = download.chunk(now, from, header, &position, next, bytes);
                     self.download_went(result);
                 }
@@ -279,14 +307,24 @@ impl Replica {
         }
     }
 
-    fn serve(&mut self, now: Instant, to: NodeId, at_least: LogIndex, resume: Option<(Header, Position)>) {
+    fn serve(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        at_least: LogIndex,
+        resume: Option<(Header, Position)>,
+        bytes: usize,
+    ) -> u64 {
         let (machine, consensus) = (&self.machine, &self.consensus);
         let take = || {
             let far_enough = machine.executed() >= at_least.max(LogIndex(1)) && (!machine.stands() || planted!(108));
             far_enough.then(|| frozen(machine, |index| consensus.position(index))).flatten()
         };
-        let answer = self.keeping.sources.serve(now, at_least, resume, self.keeping.config.chunk_bytes, take);
+        let bytes = bytes.min(self.keeping.config.chunk_bytes);
+        let answer = self.keeping.sources.serve(now, at_least, resume, bytes, take);
+        let sent = if let SnapshotMessage::Chunk { bytes, .. } = &answer { bytes.len() as u64 } else { 0 };
         self.output.keeping.snapshots.push((to, answer));
+        sent
     }
 
     /// Takes what the download wants done; or the download has come to nothing, and consensus will ask again.

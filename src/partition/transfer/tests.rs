@@ -44,7 +44,14 @@ fn download(at_least: u64) -> Download {
 
 fn give(download: &mut Download, now: Instant, source: NodeId, message: SnapshotMessage) -> Result<(), GivenUp> {
     match message {
-        SnapshotMessage::Chunk { header, from, next, bytes } => download.chunk(now, source, header, &from, next, bytes),
+        SnapshotMessage::Chunk { header, from, next, bytes, rows } => {
+            download.has_rows(rows);
+            download.chunk(now, source, header, &from, next, bytes)
+        }
+        SnapshotMessage::Later { wait } => {
+            download.later(now, source, wait);
+            Ok(())
+        }
         SnapshotMessage::Unavailable => download.unavailable(source),
         SnapshotMessage::Fetch { .. } => panic!("a download is asked for nothing"),
     }
@@ -169,7 +176,7 @@ fn a_chunk_that_is_not_what_it_says_ends_the_download() {
     let mut number = 0;
     let given_up = loop {
         let (_, ask) = download.asks.remove(0);
-        let SnapshotMessage::Chunk { header, from, next, bytes } = source.answer(Instant(0), ask) else { panic!() };
+        let SnapshotMessage::Chunk { header, from, next, bytes, .. } = source.answer(Instant(0), ask) else { panic!() };
         let mut bytes = bytes.to_vec();
         number += 1;
         if number == 2 {
@@ -223,4 +230,35 @@ fn a_source_holds_few_snapshots_and_not_for_ever() {
     assert_eq!(end, Instant(2) + HOLD);
     assert!(source.sources.expire(end) && source.sources.expire(Instant(3) + HOLD));
     assert_eq!((source.sources.lowest(), source.sources.next_timeout()), (None, None));
+}
+
+#[test]
+fn who_is_told_to_wait_waits_and_does_not_give_up() {
+    let mut source = Source::new();
+    let mut download = download(1);
+    let mut file = File::default();
+    let (mut now, mut chunks, mut before) = (Instant(0), 0, 0);
+    while !file.finished {
+        let (_, ask) = download.asks.remove(0);
+        let SnapshotMessage::Fetch { resume, .. } = &ask else { panic!("a request") };
+        // For much longer than its patience lasts, and than a snapshot is held of which nothing is heard.
+        for _ in 0..MAX_ATTEMPTS * 2 {
+            source.sources.keep(now, resume.as_ref());
+            give(&mut download, now, NodeId(1), SnapshotMessage::Later { wait: Duration::from_secs(2) }).unwrap();
+            let asked = download.next_timeout().expect("it waits for a chunk");
+            assert_eq!(asked, now + Duration::from_secs(2));
+            download.handle_timeout(now + Duration::from_millis(1999)).unwrap();
+            assert!(download.asks.is_empty(), "too early");
+            now = asked;
+            download.handle_timeout(now).unwrap();
+            assert_eq!(download.asks.pop().map(|(_, again)| again).as_ref(), Some(&ask), "it goes on where it was");
+        }
+        let answer = source.answer(now, ask);
+        give(&mut download, now, NodeId(1), answer).unwrap();
+        file.serve(&mut download, now).unwrap();
+        let percent = download.facts().percent;
+        assert!((before..=100).contains(&percent));
+        (before, chunks) = (percent, chunks + 1);
+    }
+    assert!(chunks > 2 && before == 100 && file.begun == 1, "{chunks} chunks, {before} %, begun {}", file.begun);
 }

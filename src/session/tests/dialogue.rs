@@ -283,11 +283,13 @@ impl Dialogue {
                     from: order.from,
                     index: order.at_least,
                     bytes: 4096,
+                    percent: 40,
                 }),
                 fetched: (self.behind.is_none() && node == NodeId(2) && partition == 0).then_some(FetchFacts {
                     from: NodeId(1),
                     index: LogIndex(7),
                     bytes: 512,
+                    percent: 100,
                 }),
                 ..RecoveryFacts::default()
             },

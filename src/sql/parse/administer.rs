@@ -123,7 +123,7 @@ impl Words<'_> {
         Ok(Change::Alter { node, to })
     }
 
-    /// `ALTER CLUSTER SET {k_safety = n [FORCE] | max_moves = n | replace_after = seconds}`.
+    /// `ALTER CLUSTER SET {k_safety = n [FORCE] | max_moves = n | replace_after = seconds | recovery_rate = KiB a second}`.
     fn alter_cluster(&mut self) -> Result<Change, SqlError> {
         self.expect("set")?;
         if self.accept("k_safety") {
@@ -133,6 +133,10 @@ impl Words<'_> {
         if self.accept("replace_after") {
             self.to();
             return Ok(Change::ReplaceAfter(self.whole()?));
+        }
+        if self.accept("recovery_rate") {
+            self.to();
+            return Ok(Change::RecoveryRate(self.whole()?));
         }
         self.expect("max_moves")?;
         self.to();
@@ -203,6 +207,7 @@ mod tests {
             "ALTER CLUSTER SET k_safety = 2 FORCE",
             "ALTER CLUSTER SET max_moves = 4",
             "ALTER CLUSTER SET replace_after = 600",
+            "ALTER CLUSTER SET recovery_rate = 4096",
             "PAUSE REBALANCING",
             "RESUME REBALANCING",
             "ADD NODE",
