@@ -28,8 +28,11 @@
 //! - It rests on clocks that go on, also while the machine sleeps (`CLOCK_BOOTTIME`). A hypervisor that stops a machine and lets it go on
 //!   later stops its clock: such a leader may answer from the past for as long as a lease lasts. This is why leases are off unless
 //!   asked for.
-//! - A rate that changes all at once is found out a heartbeat later.
-//! - A leader that dies leaves promises: nobody takes over before they are over.
+//! - A rate that changes all at once is found out when what it has made of the time since outweighs the even time before, of which up to
+//!   twenty seconds are looked at: a clock that begins to gain a tenth is trusted for up to five seconds.
+//! - A leader that dies leaves promises: nobody takes over before they are over. A node that is alone waits for its own, too, when it
+//!   starts: that nobody else has led meanwhile is more than it knows. (Who was alone was once let off. But a group moves from one
+//!   node to another by way of a membership that is in force before it is settled.)
 
 use super::core::Core;
 use crate::planted;
@@ -172,9 +175,10 @@ impl Core {
         length
     }
 
-    /// Has it promised not to help anybody to be elected, itself included? Alone there is nobody to whom.
+    /// Has it promised not to help anybody to be elected, itself included? Also when it has become the only voter: its promise is what
+    /// the leader before it reads by.
     pub(super) fn abstains(&self) -> bool {
-        self.now < self.promised && !self.is_alone()
+        self.now < self.promised
     }
 }
 

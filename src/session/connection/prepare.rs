@@ -108,8 +108,10 @@ impl Connection {
             return self.order_definition(turn, job);
         }
         if turn.shared.stopping.is_some() {
-            let message = "terminating connection due to administrator command";
-            return self.fatal(turn, &SqlError::new(SqlState::ADMIN_SHUTDOWN, message));
+            // Not 57P01, which says that nothing behind the last ReadyForQuery was executed: what stands before the definition in
+            // its text has been committed. The connection ends behind the text.
+            let error = SqlError::new(SqlState::QUERY_CANCELED, "canceling statement because the node is being stopped");
+            return self.fail(turn, error.detail("Its rows were still being looked at: nothing was changed."));
         }
         if preparing.again <= turn.now {
             let prepare = Prepare {
