@@ -242,11 +242,10 @@ impl Settings {
         self.values.get(TOKEN).map(String::as_str).filter(|token| !token.is_empty())
     }
 
-    /// The idempotency token is of no more use.
-    pub(super) fn forget_token(&mut self) {
-        if self.idempotency_token().is_some() {
-            self.values.insert(TOKEN.to_owned(), String::new());
-        }
+    /// The idempotency token is of no more use. Returns what it was.
+    pub(super) fn forget_token(&mut self) -> Option<String> {
+        self.idempotency_token()?;
+        self.values.insert(TOKEN.to_owned(), String::new())
     }
 
     /// `statement_timeout`; `None`: not set.

@@ -123,6 +123,8 @@ fn try_again(sql: &Sql, target: &Target) -> Result<(), server::Failure> {
             show(&shown(&report, text));
             Err(server::Failure::broken("ended at the first error"))
         }
+        // As without `--tries`: no connection is nothing that was executed.
+        Err(failure @ Failure::Connect(_)) => Err(server::Failure::usage(failure.to_string())),
         Err(failure) => Err(server::Failure::broken(failure.to_string())),
     }
 }

@@ -316,7 +316,8 @@ impl Connection {
                 return self.fail(turn, SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
             }
         }
-        if let Err(error) = self.allowed(&statement.parsed.kind) {
+        let kind = &statement.parsed.kind;
+        if let Err(error) = self.allowed(kind).and_then(|()| self.covered_by_token(kind)) {
             return self.fail(turn, error);
         }
         let task = Task::Execute(name, max_rows);

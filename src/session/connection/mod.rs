@@ -201,6 +201,8 @@ pub(super) struct Connection {
     /// How the implicit transaction that is open is executed again, if it can be, and how often it has been.
     redo: Option<Redo>,
     redone: u32,
+    /// Something was committed under an idempotency token since the last ReadyForQuery.
+    spent: bool,
     /// Number of the last transaction block.
     transactions: u64,
     /// The catalog has been read since the current statement came.
@@ -262,6 +264,7 @@ impl Connection {
             block: Block::Idle,
             redo: None,
             redone: 0,
+            spent: false,
             transactions: 0,
             confirmed: false,
             wanted: CatalogVersion(0),
@@ -533,6 +536,7 @@ impl Connection {
         self.answered = true;
         self.redo = None;
         self.redone = 0;
+        self.spent = false;
         self.flush = true;
     }
 

@@ -110,7 +110,8 @@ impl Connection {
         if turn.shared.stopping.is_some() {
             // Not 57P01, which says that nothing behind the last ReadyForQuery was executed: what stands before the definition in
             // its text has been committed. The connection ends behind the text.
-            let error = SqlError::new(SqlState::QUERY_CANCELED, "canceling statement because the node is being stopped");
+            let error =
+                SqlError::new(SqlState::QUERY_CANCELED, "canceling statement because the node is being stopped");
             return self.fail(turn, error.detail("Its rows were still being looked at: nothing was changed."));
         }
         if preparing.again <= turn.now {

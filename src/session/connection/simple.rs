@@ -4,7 +4,6 @@
 
 use super::execution::Item;
 use super::implicit::After;
-use super::token::not_one;
 use super::{Connection, Mode, Origin, Task};
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
@@ -34,7 +33,7 @@ impl Connection {
         self.join_text(turn, &statements);
         let Some(first) = statements.front() else { return self.end_together(turn) };
         self.defer_in_block(turn);
-        if let Err(error) = self.allowed(&first.kind) {
+        if let Err(error) = self.allowed(&first.kind).and_then(|()| self.covered_by_token(&first.kind)) {
             return self.fail(turn, error);
         }
         match first.kind {
@@ -105,9 +104,6 @@ impl Connection {
                 }
                 Ok(plan) => {
                     let sets = !plan.sets().is_empty();
-                    if sets && statements.len() > 1 && self.settings.idempotency_token().is_some() {
-                        return self.fail(turn, not_one());
-                    }
                     items.push(Item::new(statement, plan, Vec::new(), Vec::new()));
                     if sets {
                         // What comes behind `setval` sees what was set.

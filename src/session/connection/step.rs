@@ -28,7 +28,7 @@ use super::extended::shifted;
 use super::implicit::After;
 use super::order::{Collecting, outcome_lost};
 use super::settle::Rounds;
-use super::token::block_spent;
+use super::token::{block_spent, spend};
 use super::{Connection, Job, Origin};
 use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Action, Outcome, Piece, RequestBody, StatementResult, Step};
@@ -505,7 +505,7 @@ impl Connection {
             Some(Vote::Replan { .. }) => self.commit_outdated(turn, job),
             Some(Vote::Spent(spent)) => {
                 let mut job = job;
-                job.open.settings.forget_token();
+                spend(&mut self.settings, Some(&mut job.open.settings));
                 self.commit_failed(turn, job, block_spent(spent));
             }
             _ => {

@@ -15,9 +15,10 @@
 //!
 //! # Invariants
 //! - The token stays set until something has been executed under it: after 40003, or an error, the same can be sent again at once.
-//! - What only reads is not executed under it, nor are definitions, and they leave it as it is.
-//! - A text that would commit in its middle is refused before anything of it is executed (0A000): the token is for what is committed
-//!   first, and the rest would be executed as often as it is asked for.
+//! - What only reads is not executed under it, and leaves it as it is. Definitions (and `setval`, which is one) are refused while it is
+//!   set (0A000): they would be executed as often as they are asked for.
+//! - So is, before anything of it is executed, a text that would commit in its middle: the token is for what is committed first, and the rest
+//!   would be executed as often as it is asked for. Of a pipeline that rest is not known beforehand: it is refused when it comes, until Sync.
 //! - A command under a token goes through the order of commands over several partitions, with the token's home as a participant, so that the token is
 //!   noted where, and when, the command is decided.
 
@@ -27,6 +28,7 @@ use super::execution::{BatchJob, Item, Site};
 use super::{Connection, Job};
 use crate::partition::message::{Outcome, RequestBody, StatementResult};
 use crate::partition::tokens::{Spent, Token};
+use crate::session::settings::Settings;
 use crate::session::shared::Turn;
 use crate::session::writer::Severity;
 use crate::sometimes;
@@ -44,18 +46,40 @@ impl Connection {
     /// May a text be executed while a token is set?
     ///
     /// # Errors
-    /// 0A000 when it is not one transaction.
+    /// 0A000 when it is not one transaction, or defines something.
     pub(super) fn allowed_under_token(&self, statements: &VecDeque<Parsed>) -> Result<(), SqlError> {
-        if statements.len() < 2 || self.settings.idempotency_token().is_none() {
+        if self.settings.idempotency_token().is_none() {
             return Ok(());
         }
-        let last = statements.len() - 1;
-        let commits = |(place, statement): (usize, &Parsed)| match &statement.kind {
-            Kind::Define | Kind::Administer(_) => true,
-            Kind::Transaction(Transaction::Commit { .. } | Transaction::Rollback { .. }) => place < last,
-            _ => false,
+        if statements.iter().any(|statement| defines(&statement.kind)) {
+            return Err(defines_under_token());
+        }
+        let Some(last) = statements.len().checked_sub(1) else { return Ok(()) };
+        let ends = |statement: &Parsed| {
+            matches!(statement.kind, Kind::Transaction(Transaction::Commit { .. } | Transaction::Rollback { .. }))
         };
-        if statements.iter().enumerate().any(commits) { Err(not_one()) } else { Ok(()) }
+        if statements.iter().take(last).any(ends) { Err(not_one()) } else { Ok(()) }
+    }
+
+    /// May this statement be executed with the token that is set, or behind what was committed under one?
+    ///
+    /// # Errors
+    /// 0A000 when the token would not be for it.
+    pub(super) fn covered_by_token(&self, kind: &Kind) -> Result<(), SqlError> {
+        if defines(kind) && self.settings.idempotency_token().is_some() {
+            return Err(defines_under_token());
+        }
+        let changes = defines(kind) || matches!(kind, Kind::Write | Kind::Copy(_));
+        if changes && self.spent { Err(not_one()) } else { Ok(()) }
+    }
+
+    /// `setval` is a definition, whatever it looks like.
+    ///
+    /// # Errors
+    /// 0A000 when a token is set.
+    pub(super) fn sets_without_token(&self, items: &[Item]) -> Result<(), SqlError> {
+        let sets = items.iter().any(|item| !item.plan.sets().is_empty());
+        if sets && self.settings.idempotency_token().is_some() { Err(defines_under_token()) } else { Ok(()) }
     }
 
     /// The token for statements that are one command; `None`: none is set, or they change nothing.
@@ -80,7 +104,7 @@ impl Connection {
 
     /// Something has been executed under the token, now or before.
     pub(super) fn token_is_spent(&mut self) {
-        self.settings.forget_token();
+        self.spent |= self.settings.forget_token().is_some();
     }
 
     /// The first statement of a block under a token: was the block committed before? Returns the statement if that is known.
@@ -103,10 +127,11 @@ impl Connection {
             Outcome::Token(None) => self.execute_again(turn, job),
             Outcome::Token(Some(spent)) => {
                 sometimes!("session.block_was_committed_before");
-                self.token_is_spent();
-                if let Block::Open(open) = &mut self.block {
-                    open.settings.forget_token();
-                }
+                let settings = match &mut self.block {
+                    Block::Open(open) => Some(&mut open.settings),
+                    Block::Idle | Block::Failed(_) => None,
+                };
+                spend(&mut self.settings, settings);
                 self.fail(turn, block_spent(&spent));
             }
             _ => self.broken(turn),
@@ -132,6 +157,23 @@ impl Connection {
         let results = affected.iter().map(result).collect();
         self.render(turn, &job.items, job.origin, results);
     }
+}
+
+/// The token that is in force has been used, and after a ROLLBACK to what was in force `before` the block it is set no more. Another
+/// that was set before (`SET LOCAL` has hidden it) has not.
+pub(super) fn spend(settings: &mut Settings, before: Option<&mut Settings>) {
+    let spent = settings.forget_token();
+    if let Some(before) = before
+        && spent.is_some()
+        && before.idempotency_token() == spent.as_deref()
+    {
+        before.forget_token();
+    }
+}
+
+/// Is it a command that no token is for?
+const fn defines(kind: &Kind) -> bool {
+    matches!(kind, Kind::Define | Kind::Administer(_))
 }
 
 /// Sites of statements that are all executed in one partition.
@@ -171,10 +213,17 @@ pub(super) fn block_spent(spent: &Spent) -> SqlError {
 }
 
 /// What is asked under a token commits more than once.
-pub(super) fn not_one() -> SqlError {
+fn not_one() -> SqlError {
     SqlError::unsupported("a text of more than one transaction cannot be executed under an idempotency token")
         .detail("The token would be used for the first of them, and the rest executed each time that it is asked for.")
-        .hint("Send each transaction under a token of its own; definitions, and what sets a sequence, alone.")
+        .hint("Send each transaction under a token of its own.")
+}
+
+/// A definition is asked for while a token is set.
+fn defines_under_token() -> SqlError {
+    SqlError::unsupported("a definition cannot be executed under an idempotency token")
+        .detail("It would be executed each time that it is asked for. Nothing was changed.")
+        .hint("RESET orrery.idempotency_token first; IF EXISTS and IF NOT EXISTS make many definitions safe to repeat.")
 }
 
 fn executed_before() -> SqlError {

@@ -69,6 +69,66 @@ fn a_transaction_under_a_token_is_committed_once() {
 }
 
 #[test]
+fn definitions_are_refused_under_a_token_and_so_is_what_follows_its_transaction_in_a_pipeline() {
+    shows!(
+        "session
+         quiet
+         query CREATE TABLE t (a int PRIMARY KEY)
+         query CREATE SEQUENCE s
+         query SET orrery.idempotency_token = 'one'
+         query ALTER TABLE t ADD COLUMN b int
+         query TRUNCATE t RESTART IDENTITY
+         query SELECT setval('s', 5)
+         query ALTER NODE 1 SET WEIGHT 2
+         + parse i - INSERT INTO t VALUES ($1)
+         + parse d - CREATE TABLE u (a int)
+         + parse c - COMMIT
+         + bind - i 1
+         + execute -
+         + bind - d
+         + execute -
+         sync
+         + bind - i 1
+         + execute -
+         + bind - c
+         + execute -
+         + bind - i 2
+         + execute -
+         sync
+         query SELECT a FROM t
+         query SHOW orrery.idempotency_token
+         query SET orrery.idempotency_token = 'one'
+         + bind - i 1
+         + execute -
+         + bind - c
+         + execute -
+         + bind - i 2
+         + execute -
+         sync
+         query SELECT a FROM t
+         query SELECT last_value FROM s"
+    );
+}
+
+#[test]
+fn a_token_that_another_has_hidden_stays() {
+    shows!(
+        "session
+         quiet
+         query CREATE TABLE t (a int PRIMARY KEY)
+         query SET orrery.idempotency_token = 'B'
+         query INSERT INTO t VALUES (1)
+         query SET orrery.idempotency_token = 'A'
+         query BEGIN; SET LOCAL orrery.idempotency_token = 'B'
+         query INSERT INTO t VALUES (2)
+         query ROLLBACK
+         query SHOW orrery.idempotency_token
+         query INSERT INTO t VALUES (3)
+         query SHOW orrery.idempotency_token"
+    );
+}
+
+#[test]
 fn a_text_that_commits_in_its_middle_is_refused_under_a_token() {
     shows!(
         "session
