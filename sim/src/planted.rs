@@ -35,6 +35,13 @@ pub const PLANTED: &[Planted] = &[
     planted(2, "term and vote are forgotten at restart", "PySyncObj#202", LOG, "scenarios/chaos/power_loss.toml"),
     planted(3, "votes are granted by index alone", "Raft §5.4.1", LOG, "scenarios/chaos/figure_8.toml"),
     planted(
+        5,
+        "votes are counted, and not whose they are: those of learners, too",
+        "akka-raft#49; octo-im#43",
+        LOG,
+        "scenarios/chaos/half_a_change.toml",
+    ),
+    planted(
         6,
         "a vote given in an earlier term is counted in this one",
         "raft-rs#221",
@@ -191,11 +198,25 @@ pub const PLANTED: &[Planted] = &[
     ),
     planted(46, "reads are answered without proof of leadership", "VoltDB 6.3", READS, "scenarios/chaos/splits.toml"),
     planted(
+        47,
+        "a lease is measured from when the answer came",
+        "the lease design of TiKV",
+        READS,
+        "scenarios/chaos/late_answers.toml",
+    ),
+    planted(
         48,
         "a lease trusts everybody's clock: no margin, and rates are not watched",
         "jraft#25; tikv#964",
         READS,
         "scenarios/chaos/broken_clocks.toml",
+    ),
+    planted(
+        55,
+        "who follows takes a membership for valid when it is chosen, who leads when it is appended",
+        "class: the two readings of Raft §6",
+        LOG,
+        "scenarios/chaos/half_a_change.toml",
     ),
     planted(
         57,

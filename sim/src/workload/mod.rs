@@ -130,6 +130,7 @@ impl Style {
 /// All workloads.
 pub const WORKLOADS: &[&dyn Kind] = &[
     &registers::Registers,
+    &registers::Watched,
     &bank::BANK,
     &insert::Insert,
     &indexes::INDEXES,

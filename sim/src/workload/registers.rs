@@ -1,4 +1,6 @@
 //! `registers`: rows with one value each; read, write, compare-and-set, write-and-read. Every written value is unique.
+//!
+//! `watched`: the same, read nearly always: for what only shows where nothing has been written for a while.
 
 use super::wire::{Answer, Exchange, integer, texts};
 use super::{Kind, Place, Style};
@@ -90,5 +92,46 @@ impl Kind for Registers {
                 rows => Seen::Rows(texts(rows)),
             },
         }
+    }
+}
+
+/// See the module.
+pub(super) struct Watched;
+
+impl Kind for Watched {
+    fn name(&self) -> &'static str {
+        "watched"
+    }
+
+    fn checkers(&self) -> &'static [&'static str] {
+        Registers.checkers()
+    }
+
+    fn setup(&self, place: Place) -> Vec<String> {
+        Registers.setup(place)
+    }
+
+    fn ready(&self, place: Place) -> String {
+        Registers.ready(place)
+    }
+
+    fn draw(&self, rng: &mut Rng, place: Place, unique: u64, _earlier: &[Operation]) -> Operation {
+        let key = below(rng, u64::from(place.keys)) as u32;
+        match below(rng, 100) {
+            0..94 => Operation::Read { key },
+            _ => Operation::Write { key, value: unique },
+        }
+    }
+
+    fn closing(&self, rng: &mut Rng, place: Place, unique: u64, reads: bool) -> Vec<Operation> {
+        Registers.closing(rng, place, unique, reads)
+    }
+
+    fn exchange(&self, place: Place, operation: Operation, style: Style) -> Exchange {
+        Registers.exchange(place, operation, style)
+    }
+
+    fn interpret(&self, operation: Operation, answer: &Answer, binary: bool) -> Seen {
+        Registers.interpret(operation, answer, binary)
     }
 }
