@@ -65,7 +65,7 @@ fn is_safe(failure: &Failure, has_token: bool) -> bool {
 /// are not kept there are no answers. `wait` makes the pauses.
 ///
 /// # Errors
-/// The last try's failure.
+/// The last try's failure; an earlier one's, behind which it may have been executed, where the last says only that nothing happened then.
 pub fn execute(
     targets: &[Target],
     text: &str,
@@ -77,6 +77,7 @@ pub fn execute(
     // An empty one is none.
     let token = token.filter(|token| !token.is_empty());
     let mut next = targets.iter().cycle();
+    let mut doubt = None;
     loop {
         let Some(target) = next.next() else { return Err(Failure::Connect("no node is named".to_owned())) };
         let mut answered = false;
@@ -87,11 +88,15 @@ pub fn execute(
             Err(failure) if answered && token.is_none() => return Err(failure),
             Err(failure) => failure,
         };
-        match retry.after(&failure, token.is_some()) {
-            Some(pause) => wait(pause),
-            None => return Err(failure),
-        }
+        let Some(pause) = retry.after(&failure, token.is_some()) else { return Err(worse(doubt, failure)) };
+        doubt = Some(failure).filter(|failure| !is_safe(failure, false)).or(doubt);
+        wait(pause);
     }
+}
+
+/// What it ends with: that nobody was there in the end does not change that it may have been executed before.
+fn worse(doubt: Option<Failure>, last: Failure) -> Failure {
+    doubt.filter(|_| is_safe(&last, false)).unwrap_or(last)
 }
 
 /// `answered`: some statement of the text was, before it failed.
@@ -146,6 +151,15 @@ mod tests {
             assert!(!is_safe(&refused(code), true), "{code}");
         }
         assert!(is_safe(&Failure::Connect(String::new()), false), "nothing was sent");
+    }
+
+    #[test]
+    fn who_may_have_been_heard_is_not_told_that_nobody_was_there() {
+        let nobody = || Failure::Connect("nobody".to_owned());
+        let lost = || Some(Failure::Lost("lost".to_owned()));
+        assert!(matches!(worse(lost(), nobody()), Failure::Lost(_)));
+        assert!(matches!(worse(None, nobody()), Failure::Connect(_)));
+        assert!(matches!(worse(lost(), refused("55T01")), Failure::Server(_)), "that is certain");
     }
 
     #[test]

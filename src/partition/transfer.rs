@@ -8,13 +8,16 @@
 //! # Invariants
 //! - A chunk is taken only if it belongs to the snapshot that was begun and begins where the last one ended: what is late,
 //!   doubled or of another snapshot is passed over.
-//! - A source holds at most [`MAX_HELD`] snapshots, each for [`HOLD`] after its last use. While it holds one, the log after
-//!   it is kept too, so that a receiver that has installed it can go on from there.
+//! - A source holds at most [`MAX_HELD`] snapshots, each for [`HOLD`] after its last use: who needs yet another one waits until one is
+//!   let go. (Once the one not used for longest went: three receivers took theirs from each other for ever.) While it holds one, the
+//!   log after it is kept too, so that a receiver that has installed it can go on from there.
 //! - A download ends: by its state being built and published, by being overtaken, or after [`MAX_ATTEMPTS`] requests in a row
 //!   without an answer. Then consensus asks again, perhaps for another source. Being told to wait is an answer.
 //!
 //! # Caveats
 //! - A receiver that ends its life begins again from the first chunk: half a file is worth nothing to the next life.
+//! - Only the source keeps its log for a receiver. When another node comes to lead, and has forgotten the log behind the state that is
+//!   on its way, the receiver begins again from there: a state should be sent in less time than leaders last.
 
 use crate::checkpoint::Header;
 use crate::consensus::Fetch;
@@ -122,15 +125,14 @@ impl Sources {
         let at = match self.held.iter().position(fits) {
             Some(at) => at,
             None => {
+                if self.held.len() >= MAX_HELD {
+                    sometimes!("partition.snapshot_source_is_busy");
+                    return SnapshotMessage::Later { wait: HOLD / 4 };
+                }
                 let Some((header, snapshot)) = take() else {
                     sometimes!("partition.snapshot_unavailable");
                     return SnapshotMessage::Unavailable;
                 };
-                if self.held.len() >= MAX_HELD {
-                    sometimes!("partition.snapshot_source_evicted");
-                    let oldest = self.held.iter().enumerate().min_by_key(|(_, held)| held.used).map(|(at, _)| at);
-                    oldest.map(|at| self.held.remove(at));
-                }
                 self.held.push(Held { header, snapshot, taken: now, used: now });
                 self.held.len() - 1
             }
@@ -192,6 +194,8 @@ pub(super) struct Download {
     file_wants: bool,
     retry_at: Instant,
     attempts: u32,
+    /// When that is is what the source has said.
+    told_to_wait: bool,
     built: Option<StateMachine>,
     /// Bytes that have come of it.
     bytes: u64,
@@ -222,6 +226,7 @@ impl Download {
             file_wants: false,
             retry_at: now,
             attempts: 0,
+            told_to_wait: false,
             built: None,
             bytes: 0,
             rows: 0,
@@ -306,6 +311,7 @@ impl Download {
         if source == self.from && self.waits_for_a_chunk() {
             sometimes!("partition.snapshot_chunk_not_due");
             self.attempts = 0;
+            self.told_to_wait = true;
             self.retry_at = now + wait.min(HOLD / 2);
         }
     }
@@ -339,7 +345,8 @@ impl Download {
         if !self.waits_for_a_chunk() || now < self.retry_at {
             return Ok(());
         }
-        self.attempts += 1;
+        // Who was told to wait has an answer, and a source that is not to be exchanged for another.
+        self.attempts += u32::from(!self.told_to_wait);
         if self.attempts >= MAX_ATTEMPTS {
             return Err(GivenUp(format!("{} does not answer", self.from)));
         }
@@ -372,6 +379,7 @@ impl Download {
     fn ask(&mut self, now: Instant) {
         let resume = self.header.zip(self.awaited.clone());
         self.retry_at = now + self.patience;
+        self.told_to_wait = false;
         self.asks.push((self.from, SnapshotMessage::Fetch { at_least: self.at_least, resume }));
     }
 

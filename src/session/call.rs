@@ -363,7 +363,10 @@ impl Call {
         around.router.answered(from);
         match &reply.body {
             ReplyBody::Done(_) => around.router.took(self.partition, false, self.asked, around.now),
-            ReplyBody::Overloaded => around.router.took(self.partition, true, self.asked, around.now),
+            // When an earlier attempt was sent is not known any more; it was before the limit was lowered for the first time.
+            ReplyBody::Overloaded if reply.attempt == self.attempt => {
+                around.router.took(self.partition, true, self.asked, around.now);
+            }
             _ => {}
         }
         if let ReplyBody::Done(outcome) = reply.body {

@@ -61,8 +61,9 @@ impl Worker {
     ) {
         let rate = if self.config.throttle { u64::from(self.directory().recovery_rate) * 1024 } else { 0 };
         let share = (rate / u64::from(self.config.workers.max(1))).max(u64::from(rate > 0));
-        let bytes = Throttle::chunk_bytes(share, self.config.snapshot_chunk_bytes);
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        let share = if replica.is_pressed() { 0 } else { share };
+        let bytes = Throttle::chunk_bytes(share, self.config.snapshot_chunk_bytes);
         match message {
             SnapshotMessage::Fetch { at_least, resume } => {
                 let wait = self.throttle.wait(now, share);

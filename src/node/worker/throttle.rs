@@ -10,7 +10,9 @@
 //!
 //! # Caveats
 //! - What is refilled from a leader's log is not throttled: it is bounded by what logs keep.
-//! - A state that is sent is held, and the log behind it is kept, for as long as that takes: see [`crate::partition::transfer`].
+//! - A state that is sent is held, and the log behind it is kept, for as long as that takes: see [`crate::partition::transfer`]. When that
+//!   has become too much it is sent as fast as it comes.
+//! - Of two who wait the one that is nearer asks first, and is served first.
 
 use crate::planted;
 use crate::types::{Duration, Instant};

@@ -14,6 +14,10 @@ use crate::types::{Duration, Instant, LogIndex, NodeId, PartitionId};
 use crate::{planted, sometimes};
 use serde::{Deserialize, Serialize};
 
+/// While a state is being sent so many times the entries are kept that are kept anyway, and no fewer than these.
+const PRESSED: u64 = 16;
+const PRESSED_AT_LEAST: u64 = 100_000;
+
 /// How a replica keeps its state.
 #[derive(Clone, Copy, Debug)]
 pub struct KeepingConfig {
@@ -208,6 +212,16 @@ impl Replica {
         self.keeping.saved = self.keeping.saved.max(floor.index);
         self.output.keeping.release = Some(floor);
         self.forget();
+    }
+
+    /// Is more of the log kept for a state that is being sent than should be? Then it had better be sent quickly.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        let most = self.keeping.config.log_keep_entries.saturating_mul(PRESSED).max(PRESSED_AT_LEAST);
+        let lowest = self.keeping.sources.lowest();
+        let pressed = lowest.is_some_and(|lowest| self.consensus.status().last.0.saturating_sub(lowest.0) > most);
+        sometimes!("partition.pressed_to_send", pressed);
+        pressed
     }
 
     /// A chunk is wanted: it is sent, with so many bytes at most, unless none is due for a while. Returns its length.

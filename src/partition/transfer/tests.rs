@@ -225,10 +225,14 @@ fn a_source_holds_few_snapshots_and_not_for_ever() {
     source.go_on();
     source.answer(Instant(3), fetch(first.0 + 2));
     assert_eq!(source.sources.held.len(), MAX_HELD);
-    assert_eq!(source.sources.lowest(), Some(LogIndex(first.0 + 1)), "the one not used for longest went");
+    let third = source.answer(Instant(4), fetch(first.0 + 2));
+    assert!(matches!(third, SnapshotMessage::Later { .. }), "nobody's is taken from him: {third:?}");
+    assert_eq!(source.sources.lowest(), Some(first));
     let end = source.sources.next_timeout().unwrap();
-    assert_eq!(end, Instant(2) + HOLD);
-    assert!(source.sources.expire(end) && source.sources.expire(Instant(3) + HOLD));
+    assert_eq!(end, Instant(1) + HOLD);
+    let third = source.answer(end, fetch(first.0 + 2));
+    assert!(matches!(third, SnapshotMessage::Chunk { .. }), "one was let go: {third:?}");
+    assert!(source.sources.expire(Instant(2) + HOLD) && source.sources.expire(end + HOLD));
     assert_eq!((source.sources.lowest(), source.sources.next_timeout()), (None, None));
 }
 
@@ -252,6 +256,9 @@ fn who_is_told_to_wait_waits_and_does_not_give_up() {
             now = asked;
             download.handle_timeout(now).unwrap();
             assert_eq!(download.asks.pop().map(|(_, again)| again).as_ref(), Some(&ask), "it goes on where it was");
+            // Another node leads, and consensus names that: who answers is kept.
+            download.redirect(now, Fetch { from: NodeId(2), at_least: LogIndex(1) });
+            assert!(download.asks.is_empty() && download.facts().from == NodeId(1));
         }
         let answer = source.answer(now, ask);
         give(&mut download, now, NodeId(1), answer).unwrap();

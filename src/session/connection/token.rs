@@ -76,10 +76,13 @@ impl Connection {
     /// `setval` is a definition, whatever it looks like.
     ///
     /// # Errors
-    /// 0A000 when a token is set.
+    /// 0A000 when a token is set, or something was committed under one.
     pub(super) fn sets_without_token(&self, items: &[Item]) -> Result<(), SqlError> {
-        let sets = items.iter().any(|item| !item.plan.sets().is_empty());
-        if sets && self.settings.idempotency_token().is_some() { Err(defines_under_token()) } else { Ok(()) }
+        match items.iter().any(|item| !item.plan.sets().is_empty()) {
+            true if self.settings.idempotency_token().is_some() => Err(defines_under_token()),
+            true if self.spent => Err(not_one()),
+            _ => Ok(()),
+        }
     }
 
     /// The token for statements that are one command; `None`: none is set, or they change nothing.
