@@ -2,7 +2,7 @@
 
 use super::Transition;
 use super::core::{Core, Promise};
-use super::message::{Body, Memories, Memory, least_believed};
+use super::message::{Body, Memories, Memory};
 use crate::types::{Duration, Era, Instant, NodeId};
 use crate::{planted, sometimes};
 use std::collections::BTreeMap;
@@ -16,10 +16,9 @@ pub(super) struct Candidate {
     called: bool,
     /// Answers so far, its own among them.
     pub(super) votes: BTreeMap<NodeId, bool>,
-    /// Which memory of each voter has answered.
+    /// Which memory of each voter has answered, and the latest that any of them knows of.
     voters: Memories,
-    /// What each of them knows of the others'.
-    known: BTreeMap<NodeId, Memories>,
+    known: Memories,
     /// When it gives this attempt up.
     pub(super) deadline: Instant,
 }
@@ -59,7 +58,7 @@ impl Candidate {
             called,
             votes: BTreeMap::from([(core.settings.node, true)]),
             voters: Memories::new(),
-            known: BTreeMap::new(),
+            known: Memories::new(),
             deadline,
         }
     }
@@ -77,8 +76,10 @@ impl Candidate {
                     return Transition::Stay;
                 }
                 self.voters.entry(from).or_insert(memory);
-                self.known.entry(from).or_insert_with(|| memories.clone());
-                self.tell_the_void(core);
+                for (node, memory) in memories {
+                    let known = self.known.entry(*node).or_default();
+                    *known = (*known).max(*memory);
+                }
                 self.count(core, from, *granted)
             }
             // Somebody else has been elected in this era, or none was needed.
@@ -144,24 +145,10 @@ impl Candidate {
 
     /// Has this voter lost the memory that voted?
     fn is_void(&self, core: &Core, node: NodeId) -> bool {
-        let voted = self.voters.get(&node).map_or(0, |memory| memory.generation);
-        !self.pre && node != core.settings.node && voted < self.least_believed(core, node)
-    }
-
-    /// Earlier memories of this voter than of that generation are void, as anybody else knows.
-    fn least_believed(&self, core: &Core, node: NodeId) -> u64 {
-        let others = self.known.iter().filter(|(by, _)| **by != node).map(|(_, memories)| memories);
-        others.chain([&core.hard.memories]).map(|memories| least_believed(memories, node)).max().unwrap_or(0)
-    }
-
-    /// Voters whose memory counts as lost where it was known once, and they are not known by name any more, take another name.
-    fn tell_the_void(&self, core: &mut Core) {
-        for node in self.voters.keys().copied().collect::<Vec<_>>() {
-            if self.is_void(core, node) {
-                let generation = self.least_believed(core, node);
-                core.send(node, Promise::Era, Body::Forgotten { generation });
-            }
-        }
+        let generation = |memories: &Memories| memories.get(&node).map_or(0, |memory| memory.generation);
+        !self.pre
+            && node != core.settings.node
+            && generation(&self.voters) < generation(&self.known).max(generation(&core.hard.memories))
     }
 
     /// A silent attempt is made again from the first phase, so that a member cut off does not drive its era up.

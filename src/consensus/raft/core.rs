@@ -203,9 +203,6 @@ impl Core {
         let moved = self.log.commit(index);
         if moved && self.configurations.committed(self.log.committed()) {
             self.hard.configuration = Some(self.configurations.settled().clone());
-            if self.configurations.is_settled() {
-                self.forget_who_has_left();
-            }
         }
         moved
     }

@@ -44,44 +44,8 @@ pub(super) struct Memory {
     pub(super) nonce: u32,
 }
 
-/// Latest memory known of each member. Who is not named is what stands under [`OTHERS`]; without that of generation 0.
+/// Latest memory known of each member; absent ones are of generation 0.
 pub(super) type Memories = BTreeMap<NodeId, Memory>;
-
-/// No node has this number. Its generation, and earlier ones, are not believed of anybody who is not named: it is what is left of
-/// those who were, and have left the group (see [`super::recovery`]).
-pub(super) const OTHERS: NodeId = NodeId(0);
-
-/// Memories of earlier generations are void, as far as is known here.
-pub(super) fn least_believed(memories: &Memories, node: NodeId) -> u64 {
-    match memories.get(&node) {
-        Some(known) => known.generation,
-        None => memories.get(&OTHERS).map_or(0, |others| others.generation + 1),
-    }
-}
-
-/// If what this memory says is void: the generation that it would have to be above.
-pub(super) fn is_void(memories: &Memories, node: NodeId, memory: Memory) -> Option<u64> {
-    match memories.get(&node) {
-        // Of one generation there is one: who founded the group alone and has lost its disk founds another one, and speaks as its first
-        // life did.
-        Some(known) => (memory != *known && memory.generation <= known.generation).then_some(known.generation),
-        None => {
-            let least = least_believed(memories, node);
-            let void = memory.generation < least || memory.generation == 0 && memory != Memory::default();
-            // More than it may have: who has that generation and remembers it takes itself for the one that is meant.
-            void.then_some(least)
-        }
-    }
-}
-
-/// Whoever is not named by `named` and has no later memory than that of `generation` is not known by name any more.
-pub(super) fn forget_names(memories: &mut Memories, generation: u64, named: impl Fn(NodeId) -> bool) {
-    if generation > 0 {
-        memories.retain(|node, known| *node == OTHERS || named(*node) || known.generation > generation);
-        let others = memories.entry(OTHERS).or_default();
-        others.generation = others.generation.max(generation);
-    }
-}
 
 /// How far somebody is a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,13 +38,6 @@
 //! each other have quorums that meet, a change is chosen before the next begins, and a change that was begun after the leader had
 //! answered is chosen without the help of the lost memory: who campaigns under it was not voted for by that one.
 //!
-//! # Who has left
-//! What is known of those who have left the group would grow with every replacement, in a hard state that is small. So when a membership is
-//! settled, and all of its members are known by name, the others' names are forgotten, and the greatest of their generations is kept for
-//! *everybody* who is not named (`OTHERS`); with very many of them also when not all members are known. It stands for more than was known
-//! and never for less: what counted as void does so still, in votes, answers and messages, and what has left and comes back takes a
-//! higher generation than any that was forgotten. That a memory counts as lost although it is not does no harm: it is told so and takes another name.
-//!
 //! # Why it is safe
 //! Let member c have lost memory g, and recover as g' by the answers R, the highest era in them e, led by L. All answers were
 //! given after g was lost. A quorum without c and R have a member in common, for R is a quorum without c.
@@ -65,6 +58,9 @@
 //! - *A crash in the middle* finds the mark "recovering" and the same memory: nothing was promised in between, and asking goes on.
 //!
 //! # Caveats
+//! - What is known of those who have left the group is kept: a name for every replacement, in a hard state of which all groups of a worker
+//!   have 64 KiB. Forgetting the names and keeping the greatest generation for everybody was tried, and undone: a founder that had lost
+//!   its disk could take a generation above it and be believed, and every later join gave all voters new names.
 //! - When more than a minority has lost its memory at once, no quorum of others is left to answer: the group stops, and says
 //!   for whom it waits. When *all* are empty they cannot be told from a new group, and form one.
 //! - A member that knows it has lost something ([`crate::consensus::Recovered::amnesia`]) never forms: it recovers or waits. So does
@@ -80,7 +76,7 @@ use super::Raft;
 use super::RoleState;
 use super::Transition;
 use super::core::{Core, Promise};
-use super::message::{Body, Memories, Memory, OTHERS, Phase, forget_names, is_void, least_believed};
+use super::message::{Body, Memories, Memory, Phase};
 use crate::consensus::{MAX_MEMBERS, Membership};
 use crate::types::{Era, Instant, LogIndex, NodeId};
 use crate::{planted, sometimes};
@@ -90,8 +86,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const EAGER_ASKS: u32 = 40;
 /// No generation gets there by counting.
 const MAX_GENERATION: u64 = 1 << 62;
-/// So many of those who have left are remembered by name at most.
-const MAX_LEFT: usize = 16;
 
 /// What a member without memory has learned.
 #[derive(Debug, Default)]
@@ -152,8 +146,8 @@ impl Recovery {
     /// The index that the log must reach, if enough have answered for this leader of our era.
     fn target(&self, core: &Core, leader: NodeId) -> Option<LogIndex> {
         let valid = |(node, answer): &(&NodeId, &Answered)| {
-            let believed = answer.memory.generation >= least_believed(&core.hard.memories, **node);
-            answer.phase == Phase::Member && answer.era <= core.era() && believed
+            let known = core.hard.memories.get(node).copied().unwrap_or_default();
+            answer.phase == Phase::Member && answer.era <= core.era() && answer.memory.generation >= known.generation
         };
         let leads = |answer: &&Answered| answer.leads && answer.era == core.era();
         let valid: BTreeMap<&NodeId, &Answered> = self.answers.iter().filter(valid).collect();
@@ -214,9 +208,10 @@ impl Raft {
     /// Somebody without memory asks.
     pub(super) fn asked(&mut self, from: NodeId, asker: Memory) {
         if self.core.hard.phase != Phase::Blank {
-            if let Some(generation) = is_void(&self.core.hard.memories, from, asker) {
+            let known = self.core.hard.memories.get(&from).copied().unwrap_or_default();
+            if asker != known && asker.generation <= known.generation {
                 sometimes!("raft.recovery_generation_taken");
-                return self.core.send(from, Promise::Era, Body::Forgotten { generation });
+                return self.core.send(from, Promise::Era, Body::Forgotten { generation: known.generation });
             }
             self.believe(from, asker);
         }
@@ -232,9 +227,12 @@ impl Raft {
 
     /// Takes what a memory says of itself: `false` if it is void.
     pub(super) fn hear_memory(&mut self, from: NodeId, memory: Memory) -> bool {
-        if let Some(generation) = is_void(&self.core.hard.memories, from, memory) {
+        let known = self.core.hard.memories.get(&from).copied().unwrap_or_default();
+        // Of one generation there is one: who founded the group alone and has lost its disk founds another one, and speaks as its first
+        // life did.
+        if memory != known && memory.generation <= known.generation {
             sometimes!("raft.message_of_a_lost_memory");
-            self.core.send(from, Promise::Era, Body::Forgotten { generation });
+            self.core.send(from, Promise::Era, Body::Forgotten { generation: known.generation });
             return false;
         }
         if memory.generation < MAX_GENERATION {
@@ -245,7 +243,7 @@ impl Raft {
 
     /// From now on this memory is the other's.
     fn believe(&mut self, from: NodeId, memory: Memory) {
-        if self.core.hard.memories.get(&from).copied().unwrap_or_default() == memory || from == OTHERS {
+        if self.core.hard.memories.get(&from).copied().unwrap_or_default() == memory {
             return;
         }
         self.core.hard.memories.insert(from, memory);
@@ -297,12 +295,6 @@ impl Raft {
         recovery.answers.insert(from, answer);
         if self.core.hard.phase == Phase::Recovering {
             self.inherit();
-            let least = least_believed(&self.core.hard.memories, from);
-            if memory.generation < least {
-                // Nobody may have told it.
-                sometimes!("raft.answer_of_a_memory_that_counts_as_lost");
-                self.core.send(from, Promise::Era, Body::Forgotten { generation: least });
-            }
         }
         self.advance_recovery();
     }
@@ -339,16 +331,12 @@ impl Raft {
     fn inherit(&mut self) {
         let Some(recovery) = &self.recovery else { return };
         let own = self.core.settings.node;
-        let known = &mut self.core.hard.memories;
         for (node, answer) in &recovery.answers {
-            let others = answer.memories.get(&OTHERS).map_or(0, |others| others.generation);
-            forget_names(known, others, |other| other == *node || answer.memories.contains_key(&other));
             let named = answer.memories.iter().map(|(node, memory)| (*node, *memory));
-            let named = named.chain([(*node, answer.memory)]).filter(|(node, _)| *node != own && *node != OTHERS);
-            for (node, memory) in named {
-                let new = known.get(&node).is_none_or(|known| memory.generation > known.generation);
-                if new && memory.generation > 0 && memory.generation >= least_believed(known, node) {
-                    known.insert(node, memory);
+            for (node, memory) in named.chain([(*node, answer.memory)]).filter(|(node, _)| *node != own) {
+                let known = self.core.hard.memories.entry(node).or_default();
+                if memory.generation > known.generation {
+                    *known = memory;
                 }
             }
         }
@@ -375,24 +363,5 @@ impl Raft {
         self.recovery = None;
         let matched = core.agreed();
         core.send(leader, Promise::Everything, Body::AppendMatched { matched });
-    }
-}
-
-impl Core {
-    /// A membership is settled: of those who have left it no names are kept (see the module).
-    pub(super) fn forget_who_has_left(&mut self) {
-        let members = self.membership().members();
-        let left = |node: NodeId| node != OTHERS && !members.contains(&node);
-        let memories = &self.hard.memories;
-        let gone = || memories.iter().filter(|(node, _)| left(**node)).map(|(_, memory)| memory.generation);
-        let own = self.settings.node;
-        let all_named = members.iter().all(|node| *node == own || memories.contains_key(node));
-        if !all_named && gone().count() <= MAX_LEFT {
-            return;
-        }
-        if let Some(generation) = gone().max() {
-            sometimes!("raft.names_of_those_who_left_forgotten");
-            forget_names(&mut self.hard.memories, generation, |node| !left(node));
-        }
     }
 }

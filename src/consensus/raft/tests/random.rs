@@ -419,7 +419,6 @@ fn groups_change_and_every_safety_property_holds() {
     assert!(chosen > 1000 && changed > 150, "the runs did something: {chosen} chosen, {changed} changes");
     for probe in [
         "raft.change_begun",
-        "raft.names_of_those_who_left_forgotten",
         "raft.change_of_another_configuration",
         "raft.leader_leaves",
         "raft.leader_left",

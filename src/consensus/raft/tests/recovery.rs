@@ -1,7 +1,7 @@
 //! What a late vote of a lost memory may not do; the random tests and the scripts show the rest.
 
 use super::super::Raft;
-use super::super::message::{Body, HardState, Memories, Memory, Message, OTHERS, forget_names, is_void};
+use super::super::message::{Body, HardState, Memories, Memory, Message};
 use super::cluster::{ELECTION, HEARTBEAT};
 use crate::consensus::{Config, Consensus, Recovered, Role};
 use crate::types::random::SeedableRng;
@@ -105,35 +105,4 @@ fn who_is_told_that_it_has_forgotten_takes_another_name_and_goes_on() {
     say(&mut raft, 3, 1, 0, vote(&[(1, 4)]));
     say(&mut raft, 4, 1, 0, vote(&[]));
     assert_eq!(raft.status().role, Role::Candidate, "these were given to the old name");
-}
-
-#[test]
-fn who_is_not_named_counts_as_lost_where_others_have_left() {
-    let mut raft = candidate();
-    say(&mut raft, 5, 1, 1, vote(&[]));
-    // Voter 3 knows nobody's name but the candidate's, and has forgotten somebody of generation 4.
-    say(&mut raft, 3, 1, 0, vote(&[(1, 0), (0, 4)]));
-    assert_eq!(raft.status().role, Role::Candidate, "5 may be who was forgotten");
-    say(&mut raft, 4, 1, 5, vote(&[]));
-    assert_eq!(raft.status().role, Role::Leader, "4 cannot be: its generation is later");
-}
-
-#[test]
-fn names_are_forgotten_and_what_was_void_is_void() {
-    let memory = |generation, nonce| Memory { generation, nonce };
-    let mut memories =
-        Memories::from([(NodeId(2), memory(1, 7)), (NodeId(3), memory(4, 7)), (NodeId(4), memory(6, 7))]);
-    let void = [(2, memory(1, 8)), (3, memory(4, 8)), (3, memory(2, 7)), (4, memory(5, 1))];
-    let voids = |memories: &Memories| void.iter().all(|(node, said)| is_void(memories, NodeId(*node), *said).is_some());
-    assert!(voids(&memories));
-    // 2 stays; of 4 a later memory is known than that of who has left.
-    forget_names(&mut memories, 4, |node| node == NodeId(2));
-    assert_eq!(memories.keys().copied().collect::<Vec<_>>(), [OTHERS, NodeId(2), NodeId(4)]);
-    assert!(voids(&memories));
-    assert_eq!(is_void(&memories, NodeId(2), memory(1, 7)), None, "who is named is believed");
-    assert_eq!(is_void(&memories, NodeId(9), memory(1, 7)), Some(5), "a newcomer is told what to be above");
-    assert_eq!(is_void(&memories, NodeId(9), memory(5, 7)), None);
-    forget_names(&mut memories, 9, |_| false);
-    assert_eq!(memories, Memories::from([(OTHERS, memory(9, 0))]));
-    assert!(voids(&memories));
 }
