@@ -452,6 +452,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/undecided_reads.toml",
     ),
     planted(
+        133,
+        "a new leader takes it for known that reads it has found open are everywhere",
+        "model E1: read-only goes on, replies not held; rules A10",
+        GLOBALS,
+        "scenarios/transactions/leaders_among_reads.toml",
+    ),
+    planted(
         134,
         "a transaction that reads at one cut is shown what each partition has when it is asked",
         "model E2: read-only over two partitions not validated; rules A10",
@@ -816,11 +823,32 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/long_definitions.toml",
     ),
     planted(
+        264,
+        "an index that is being built takes in rows of a command that is undone",
+        "our own groundwork",
+        BUILT,
+        "scenarios/transactions/long_definitions.toml",
+    ),
+    planted(
         265,
         "a definition looks at all rows at its place, and everybody waits",
         "protocol-rules A6",
         STEADY,
         "scenarios/transactions/definitions_beside_work.toml",
+    ),
+    planted(
+        266,
+        "of a row that was written while all were written anew the entries in indexes stay as they were",
+        "our own groundwork",
+        BUILT,
+        "scenarios/transactions/long_definitions.toml",
+    ),
+    planted(
+        267,
+        "who knows that a read is everywhere, and has not said its vote on it, says nothing when it is asked",
+        "our own reads over several partitions; rules A10",
+        ORDER,
+        "scenarios/regressions/known_unsaid.toml",
     ),
 ];
 

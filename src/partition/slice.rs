@@ -11,7 +11,7 @@
 //!
 //! # Caveats
 //! - A statement is never cut, however many rows it reads or writes; nor is a definition. Of those most have their long work done
-//!   before, in slices of its own ([`crate::sql::Groundwork`]); what moves rows or writes them anew has not.
+//!   before, in slices of its own ([`crate::sql::Groundwork`], which says what has not).
 
 /// Rows that count like a statement.
 pub(super) const ROWS: usize = 8;

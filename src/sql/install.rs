@@ -4,17 +4,18 @@ mod numbers;
 mod rows;
 
 pub use numbers::Numbering;
+pub(super) use rows::{keeps, primary_index};
 
 use super::context::Context;
-use super::define::Work;
-use super::execute::{entry_of, key_text, row_key};
-use super::groundwork::Groundwork;
-use crate::catalog::{Catalog, Index, IndexState, Table};
-use crate::storage::Store;
+use super::define::{TableWork, Work};
+use super::execute::{key_text, row_key};
+use super::groundwork::{Groundwork, can_write};
+use crate::catalog::{Catalog, Index, Table};
+use crate::storage::{Aside, Store};
 use crate::types::datetime::TimeZone;
 use crate::types::{SqlError, SqlState, TreeId, Value, row};
-use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Creates and drops trees, does what `work` says with the rows that are there, and builds new indexes from them.
 ///
@@ -50,16 +51,14 @@ pub fn install_prepared(
         store.create_tree(*tree);
     }
     let same = |table: &Table| old.tables.values().find(|old| old.id == table.id);
+    let mut entries = BTreeMap::new();
     for table in new.tables.values() {
-        match same(table) {
-            Some(old) if before.contains(&table.tree) && old.tree != table.tree => move_rows(store, old, table)?,
-            // Without work on its rows, a table that has another tree has been emptied.
-            Some(old) if old.tree != table.tree => {
-                if let Some(work) = work.on(table.id) {
-                    rows::rewrite(store, old, table, Some(work), context)?;
-                }
-            }
-            _ => {}
+        let Some(old) = same(table).filter(|old| old.tree != table.tree) else { continue };
+        // A table that is filed under what was an index has got a primary key. Without work on its rows any other one that has
+        // another tree has been emptied.
+        let work = work.on(table.id);
+        if work.is_some() || before.contains(&table.tree) {
+            write_anew(store, (old, table), work, context, groundwork, &mut entries)?;
         }
     }
     for tree in before.difference(&after) {
@@ -67,17 +66,40 @@ pub fn install_prepared(
     }
     for table in new.tables.values().filter(|table| same(table).is_some()) {
         for index in table.indexes.iter().filter(|index| !before.contains(&index.tree)) {
-            match groundwork.index(store, table, index) {
-                Some(entries) => store.take_in(index.tree, &entries),
-                None => build(store, table, index)?,
-            }
+            let made = match entries.remove(&index.tree) {
+                Some(made) => made,
+                None => groundwork.index(store, table, index)?,
+            };
+            store.take_in(index.tree, &made);
         }
         if before.contains(&table.tree)
             && let Some(work) = work.on(table.id)
-            && !groundwork.keeps(store, table, work)
+            && !groundwork.keeps(store, table, work)?
         {
             rows::prove(store, table, work, context)?;
         }
+    }
+    Ok(())
+}
+
+/// The rows of a table go to another tree, and the entries of its indexes, if they are made with them, to `entries`.
+fn write_anew(
+    store: &mut Store,
+    (old, new): (&Arc<Table>, &Arc<Table>),
+    work: Option<&TableWork>,
+    context: &mut Context,
+    groundwork: &mut Groundwork,
+    entries: &mut BTreeMap<TreeId, Aside>,
+) -> Result<(), SqlError> {
+    if !can_write(old, new, work) {
+        return rows::rewrite(store, old, new, work, context);
+    }
+    let mut made = groundwork.rows(store, (old, new), work)?.into_iter();
+    store.take_in(new.tree, &made.next().unwrap_or_default());
+    entries.extend(new.indexes.iter().map(|index| index.tree).zip(made));
+    if new.primary_key.is_empty() {
+        // They keep their hidden ids.
+        store.count_on(new.tree, store.last_id(old.tree));
     }
     Ok(())
 }
@@ -91,51 +113,7 @@ pub fn fill(store: &mut Store, table: &Table, rows: impl IntoIterator<Item = Vec
     }
 }
 
-/// A table has got a primary key: its rows go from their hidden ids to their keys. That no two have the same key was
-/// proved before, and kept true since (see [`crate::catalog::IndexState::BecomingPrimary`]).
-fn move_rows(store: &mut Store, old: &Table, new: &Table) -> Result<(), SqlError> {
-    let mut wanted = vec![false; new.columns.len()];
-    for column in &new.primary_key {
-        wanted[*column] = true;
-    }
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(store.len(old.tree));
-    for (_, bytes) in store.scan(old.tree, Bound::Unbounded, Bound::Unbounded) {
-        rows.push((row_key(new, &old.read_row(bytes, &wanted)?), bytes.to_vec()));
-    }
-    store.clear(new.tree);
-    for (key, bytes) in rows {
-        store.put(new.tree, &key, &bytes);
-    }
-    Ok(())
-}
-
-fn build(store: &mut Store, table: &Table, index: &Index) -> Result<(), SqlError> {
-    let mut wanted = vec![false; table.columns.len()];
-    for (column, _) in &index.columns {
-        wanted[*column] = true;
-    }
-    let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(store.len(table.tree));
-    let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
-    let mut null = None;
-    for (key, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
-        let row = table.read_row(bytes, &wanted)?;
-        if index.state == IndexState::BecomingPrimary {
-            null =
-                null.or_else(|| index.columns.iter().map(|(column, _)| *column).find(|column| row[*column].is_null()));
-        }
-        let (entry, unique) = entry_of(table, index, &row, key);
-        if unique && !seen.insert(entry.clone()) {
-            return Err(duplicate(table, index, &row));
-        }
-        entries.push((entry, key.to_vec()));
-    }
-    for (entry, key) in entries {
-        store.put(index.tree, &entry, &key);
-    }
-    null.map_or(Ok(()), |column| Err(contains_nulls(table, column)))
-}
-
-fn contains_nulls(table: &Table, column: usize) -> SqlError {
+pub(super) fn contains_nulls(table: &Table, column: usize) -> SqlError {
     let column = &table.columns[column].name;
     let message = format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
     let mut error = SqlError::new(SqlState::NOT_NULL_VIOLATION, message);

@@ -237,6 +237,13 @@ impl Store {
         old + 1
     }
 
+    /// A tree's own counter goes on behind `last_id`, that of another tree whose rows it takes. Undone by a rollback.
+    pub fn count_on(&mut self, tree: TreeId, last_id: u64) {
+        self.read(|reads| reads.counter(tree));
+        let old = std::mem::replace(&mut self.tree_mut(tree).last_id, last_id);
+        self.journal.push(Undo::Id { tree, old });
+    }
+
     /// The last number of a tree's own counter; 0: none was given, or no such tree.
     #[must_use]
     pub fn last_id(&self, tree: TreeId) -> u64 {

@@ -87,8 +87,14 @@ impl Engine {
     /// A definition is to come. Returns how many rows are still to be looked at for it.
     pub fn prepare(&mut self, text: &str) -> Result<u64, SqlError> {
         let surroundings = Surroundings { settings: &self.settings, partitions: 1, now: NOW, replicas: None };
-        let definition = sql::define(&self.catalog, &sql::parse(text)?[0], &surroundings)?;
-        Ok(self.groundwork.want(&mut self.store, Instant(0), &self.catalog, &definition))
+        let mut definition = sql::define(&self.catalog, &sql::parse(text)?[0], &surroundings)?;
+        let (mut before, mut left) = (self.catalog.clone(), 0);
+        loop {
+            left += self.groundwork.want(&mut self.store, Instant(0), (&self.catalog, &before), &definition, 1);
+            before = definition.catalog;
+            let Some(text) = sql::next_to_finish(&before) else { return Ok(left) };
+            definition = sql::define(&before, &sql::parse(&text)?[0], &surroundings)?;
+        }
     }
 
     fn defined(&mut self, statement: &sql::Parsed) -> Result<(Catalog, Answer), SqlError> {

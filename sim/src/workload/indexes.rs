@@ -6,7 +6,8 @@
 //! `shelf = 1` as the first column of their key and of both indexes: they lie in one partition.
 //!
 //! `rebuilt`: the same over a larger table, with many rows on other shelves that nobody touches, so that definitions take their time:
-//! the index on colors is dropped and made again, constraints come and go, and some that the rows do not keep are asked for.
+//! the index on colors is dropped and made again, a column gets its type again and with it all rows are written anew, constraints
+//! come and go, and some that the rows do not keep are asked for.
 
 use super::wire::{Answer, Exchange, texts};
 use super::{Kind, Place, Style};
@@ -26,16 +27,18 @@ const CODE_STRIDE: u64 = 1_000;
 pub const WAYS: [&str; 3] = ["table", "color", "code"];
 
 /// Definitions of `rebuilt`, about table `{n}`. From [`FIRST_REFUSED`] on the rows do not keep them.
-const DEFINITIONS: [&str; 6] = [
+const DEFINITIONS: [&str; 7] = [
     "DROP INDEX items_{n}_color",
     "CREATE INDEX items_{n}_color ON items_{n} (shelf, color)",
     "ALTER TABLE items_{n} ADD CONSTRAINT light CHECK (color < 1000000)",
     "ALTER TABLE items_{n} DROP CONSTRAINT light",
+    // All rows are written anew, and come to the same.
+    "ALTER TABLE items_{n} ALTER COLUMN color TYPE int8 USING color + 0",
     "CREATE UNIQUE INDEX items_{n}_once ON items_{n} (shelf, color)",
     "ALTER TABLE items_{n} ADD CONSTRAINT none CHECK (color <> 0)",
 ];
 /// Number of the first that is always refused.
-pub const FIRST_REFUSED: u32 = 4;
+pub const FIRST_REFUSED: u32 = 5;
 /// Rows of `rebuilt` that nobody touches, and how many of them one statement brings.
 const FILLING: u64 = 3_200;
 const FILLED_AT_ONCE: u64 = 100;
@@ -128,6 +131,13 @@ impl Kind for Indexes {
         let of_batch = "WHERE shelf = 1 AND id >= $1 AND id < $2";
         let range = |batch: u64| [(batch * BATCH_STRIDE) as i64, ((batch + 1) * BATCH_STRIDE) as i64];
         match operation {
+            Operation::Stock { batch, color, doom } if self.rebuilds && doom != Doom::None => {
+                // One transaction of a statement for each row: others may come in between, who must not see any of it.
+                let insert = |row| format!("INSERT INTO items_{n} (shelf, id, code, color) VALUES {row}");
+                Exchange::Simple(
+                    stock(place, batch, color, doom).into_iter().map(insert).collect::<Vec<_>>().join("; "),
+                )
+            }
             Operation::Stock { batch, color, doom } => Exchange::Simple(format!(
                 "INSERT INTO items_{n} (shelf, id, code, color) VALUES {}",
                 stock(place, batch, color, doom).join(", ")
@@ -142,6 +152,15 @@ impl Kind for Indexes {
             }
             Operation::Renumber { batch, doomed: false } => {
                 style.exchange("renumber", &format!("UPDATE items_{n} SET code = code + 1 {of_batch}"), &range(batch))
+            }
+            Operation::Renumber { batch, doomed: true } if self.rebuilds => {
+                let [from, to] = range(batch);
+                let rows = format!("WHERE shelf = 1 AND id >= {from} AND id < {to}");
+                // That no batch has the colors that they would get shows if they stay anywhere.
+                Exchange::Simple(format!(
+                    "UPDATE items_{n} SET code = code + 1, color = color + 1 {rows}; \
+                     UPDATE items_{n} SET color = color + 1 {rows}; UPDATE items_{n} SET code = 0 {rows}"
+                ))
             }
             Operation::Renumber { batch, doomed: true } => {
                 let [from, to] = range(batch);

@@ -12,7 +12,7 @@
 //! - A new leader knows nothing but what its log decides: it is silent from its first moment, and asks.
 //! - Who is asked about a read that it knows to be everywhere says so, however it has come to know: a new leader that had found
 //!   the decision ahead in its log had never said its vote, stood at the next command, and waited for the asker, who waited
-//!   for it (`participant_dies.toml`, seed 0x0).
+//!   for it (`regressions/known_unsaid.toml`).
 //! - What is held back is bounded by the bound on what may be pending; when it is full, requests are refused.
 
 use super::{Origin, Replica};
@@ -124,6 +124,10 @@ impl Replica {
     pub(super) fn said_of_read(&self, number: GlobalNumber) -> Option<Said> {
         let open = self.machine.open().contains_key(&number);
         let vote = self.machine.vote_on(number).filter(|_| open)?;
+        // Planted 267: who knows that a read is everywhere, and has not said its vote, says nothing.
+        if planted!(267) && !self.reads.told.contains(&number) {
+            return None;
+        }
         if self.is_known(number) {
             let committed = vote.is_yes();
             return Some(Said::Decided { vote, committed, sent: Vec::new() });

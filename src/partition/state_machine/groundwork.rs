@@ -8,6 +8,7 @@ use crate::partition::slice::{ROWS, Slice};
 use crate::planted;
 use crate::sql;
 use crate::types::{Instant, PartitionId, Timestamp};
+use std::sync::Arc;
 
 impl StateMachine {
     /// This definition is to be ordered soon. Returns how many rows are still to be looked at for it.
@@ -17,9 +18,17 @@ impl StateMachine {
         }
         let Prepare { text, settings, partitions } = order;
         let surroundings = sql::Surroundings { settings, partitions: *partitions, now: wall, replicas: None };
+        let mut before = Arc::clone(&self.catalog);
+        let mut text = text.to_string();
+        let mut left = 0;
         // Why it cannot be, whoever wants it is told when it is ordered.
-        let Ok(definition) = define(&self.catalog, text, &surroundings) else { return 0 };
-        self.groundwork.want(&mut self.store, now, &self.catalog, &definition)
+        while let Ok(definition) = define(&before, &text, &surroundings) {
+            left += self.groundwork.want(&mut self.store, now, (&self.catalog, &before), &definition, *partitions);
+            before = Arc::new(definition.catalog);
+            let Some(next) = sql::next_to_finish(&before) else { break };
+            text = next;
+        }
+        left
     }
 
     /// Is there any that could be gone on with?

@@ -275,7 +275,8 @@ impl StateMachine {
                 let before = self.store.pending();
                 let vote = self.define_tentatively(&mut standing, text, settings, values);
                 // It cannot be cut, and it takes its time all the same.
-                slice.spend_rows(self.store.pending().saturating_sub(before));
+                let looked_at = self.groundwork.take_rows_in_turn();
+                slice.spend_rows(self.store.pending().saturating_sub(before) + looked_at);
                 vote
             }
             // It is executed when it is everywhere.

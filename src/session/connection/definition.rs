@@ -101,10 +101,21 @@ impl Connection {
 
     /// The catalog has moved on since the definition was checked, and is known here again.
     pub(super) fn redefine(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, mut call: Call) {
-        if let Err(error) = self.check_definition(turn, &job.statement) {
-            return self.fail(turn, shifted(error, job.statement.offset));
-        }
+        let definition = match self.check_definition(turn, &job.statement) {
+            Ok(definition) => definition,
+            Err(error) => return self.fail(turn, shifted(error, job.statement.offset)),
+        };
         job.checked = turn.shared.catalog.version;
+        // What was prepared may be of no use any more: another definition may have written all rows anew.
+        if !call.is_in_doubt()
+            && job.then.is_none()
+            && sql::has_groundwork(&turn.shared.catalog, &definition)
+            && !planted!(265)
+        {
+            sometimes!("session.prepared_again");
+            job.preparing = Some(Preparing::new(turn.now));
+            return self.prepare_on(turn, job);
+        }
         let body = self.definition_body(turn, &job);
         self.job = Some(Job::Define(job));
         let step = call.resume(body, &mut around(turn, &mut self.attempts));

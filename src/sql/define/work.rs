@@ -30,10 +30,3 @@ impl Work {
         self.0.iter().find(|work| work.table == table)
     }
 }
-
-impl TableWork {
-    /// None.
-    pub(in crate::sql) const fn none(table: TableId) -> Self {
-        Self { table, values: Vec::new(), not_null: Vec::new(), checks: Vec::new(), streams: Vec::new() }
-    }
-}

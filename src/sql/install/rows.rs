@@ -1,8 +1,10 @@
-//! What ALTER TABLE does with the rows that are there: writes them anew, or looks whether they keep what is asked of them.
+//! What ALTER TABLE does with the rows that are there at its place in the order, since more than each row is needed for it
+//! ([`crate::sql::Groundwork`] does the rest): writes them anew, or looks whether they keep what is asked of them.
 //!
 //! # Invariants
 //! - New values are computed from the row as it was, all of them; dice are rolled for the rows in the order of their keys, other
 //!   ones in each partition, but the same for a table that every partition has.
+//! - A hidden id is a row's for good: it keeps it.
 //! - Rows that are written anew have all columns of their table: none is read from the catalog.
 
 use super::{contains_nulls, duplicate};
@@ -30,8 +32,9 @@ pub(super) fn rewrite(
     let seed = context.rng.next_u64();
     let own = context.share.filter(|_| !new.is_replicated()).map_or(0, |share| u64::from(share.own.0));
     context.rng = Rng::seed_from_u64(seed ^ own.rotate_left(32));
-    let mut rows: Vec<Vec<Value>> = Vec::with_capacity(store.len(old.tree));
-    for (_, bytes) in store.scan(old.tree, Bound::Unbounded, Bound::Unbounded) {
+    let hidden = old.primary_key.is_empty() && new.primary_key.is_empty();
+    let mut rows: Vec<(Vec<u8>, Vec<Value>)> = Vec::with_capacity(store.len(old.tree));
+    for (key, bytes) in store.scan(old.tree, Bound::Unbounded, Bound::Unbounded) {
         let before = old.read_row(bytes, &old.every_column())?;
         let mut at = Run::new(store, &[], context);
         let mut row = before.clone();
@@ -47,15 +50,18 @@ pub(super) fn rewrite(
         if let Some(work) = work {
             keeps(new, work, &row, &mut at)?;
         }
-        rows.push(row);
+        rows.push((key.to_vec(), row));
+    }
+    if hidden {
+        store.count_on(new.tree, store.last_id(old.tree));
     }
     context.drawn.check()?;
     let mut bytes = Vec::new();
-    for row in rows {
-        let key = if new.primary_key.is_empty() {
-            store.next_id(new.tree).to_be_bytes().to_vec()
-        } else {
-            row_key(new, &row)
+    for (key, row) in rows {
+        let key = match new.primary_key.is_empty() {
+            true if hidden => key,
+            true => store.next_id(new.tree).to_be_bytes().to_vec(),
+            false => row_key(new, &row),
         };
         bytes.clear();
         row::encode_into(&mut bytes, &row);
@@ -78,7 +84,8 @@ pub(super) fn prove(store: &Store, table: &Table, work: &TableWork, context: &mu
     Ok(())
 }
 
-fn keeps(table: &Table, work: &TableWork, row: &[Value], at: &mut Run<'_>) -> Result<(), SqlError> {
+/// Looks whether a row keeps what is asked of all.
+pub(in crate::sql) fn keeps(table: &Table, work: &TableWork, row: &[Value], at: &mut Run<'_>) -> Result<(), SqlError> {
     if let Some(column) = work.not_null.iter().find(|column| row[**column].is_null()) {
         return Err(contains_nulls(table, *column));
     }
@@ -95,7 +102,7 @@ fn keeps(table: &Table, work: &TableWork, row: &[Value], at: &mut Run<'_>) -> Re
 }
 
 /// The primary key as the index that it would be.
-fn primary_index(table: &Table) -> Index {
+pub(in crate::sql) fn primary_index(table: &Table) -> Index {
     Index {
         name: table.primary_key_name.clone().unwrap_or_default(),
         columns: table.primary_key.iter().map(|column| (*column, false)).collect(),
