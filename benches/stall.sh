@@ -4,7 +4,7 @@
 #   cargo build --release && benches/stall.sh [ROWS]          (default 1000000; ORRERY=path of another binary)
 #
 # Three nodes on this machine, eight data partitions. ROWS rows are loaded; then two readers ask all the time: one for a row by its key
-# (one partition), one for a count over a range of the hidden order (all partitions). Told are, for each definition, how long it
+# (one partition), one for a count of four keys (several). Told are, for each definition, how long it
 # took, and the longest that either reader waited for an answer meanwhile; first the same over a quiet second, to compare with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,36 +29,39 @@ cat >"$home/all.sql" <<SQL
 \set id random(0, $((rows - 1)))
 SELECT count(*) FROM big WHERE id IN (:id, :id + 1, :id + 2, :id + 3);
 SQL
-reader() { # name of the script, its table: until it is killed
+reader() { # name of the script, its table: as long as $home/reading is there
   sed -i "s/FROM [a-z]*/FROM $2/" "$home/$1.sql"
   rm -f "$home/$1".log*
-  "$PGBENCH" -h 127.0.0.1 -p $((port + 2)) -U orrery -X -n -M simple -c 1 -T 3600 -f "$home/$1.sql" -l --log-prefix="$home/$1.log" orrery \
-    >/dev/null 2>"$home/$1.err" &
-  readers+=($!)
+  local turn=0
+  # A turn ends with its last answer, however late that comes.
+  while [ -e "$home/reading" ]; do
+    turn=$((turn + 1))
+    "$PGBENCH" -h 127.0.0.1 -p $((port + 2)) -U orrery -n -M simple -c 1 -T 1 -f "$home/$1.sql" -l --log-prefix="$home/$1.log$turn" orrery \
+      >/dev/null 2>>"$home/$1.err" || { cat "$home/$1.err" >&2; return; }
+  done
 }
-longest() { # µs → ms of the slowest answer
-  cat "$home/$1".log* | awk -v unit=1000 '$3 > most { most = $3 } END { printf "%8.1f", most / unit }'
+longest() { # of a reader's answers, in ms
+  cat "$home/$1".log* | awk '$3 > most { most = $3 } END { printf "%8.1f", most / 1000 }'
 }
 line() { # title, table, statement
-  local begin took
-  readers=()
-  reader key "$2"
-  reader all "$2"
+  local begin took told=done
+  touch "$home/reading"
+  reader key "$2" &
+  reader all "$2" &
   sleep 1
   begin=$(date +%s%N)
-  if ! ask "$3" >/dev/null; then echo "$1: refused" >&2; tail -3 "$home/err" >&2; fi
+  ask "$3" >/dev/null || told=refused
   took=$((($(date +%s%N) - begin) / 1000000))
   sleep 0.3
-  # Asked to end, it writes its log first.
-  kill -INT "${readers[@]}" 2>/dev/null || true
-  wait "${readers[@]}" 2>/dev/null || true
-  printf '%-46s took %7d ms   longest wait: by key %s ms, over all partitions %s ms\n' "$1" "$took" "$(longest key)" "$(longest all)"
+  rm "$home/reading"
+  wait
+  printf '%-46s %s in %7d ms   longest wait: by key %s ms, over several partitions %s ms\n' "$1" "$told" "$took" "$(longest key)" "$(longest all)"
 }
 
-line 'nothing (a second)' big 'SELECT pg_sleep(0)'
+line 'nothing (a second)' big 'SELECT 1'
 line "CREATE INDEX, $rows rows" big 'CREATE INDEX big_a ON big (a)'
 line "ADD CHECK, $rows rows" big 'ALTER TABLE big ADD CONSTRAINT positive CHECK (a >= 0)'
-line "a CHECK that one row breaks, $rows rows" big "ALTER TABLE big ADD CONSTRAINT less CHECK (a < $((rows - 1)))" 2>/dev/null
+line "a CHECK that one row breaks, $rows rows" big "ALTER TABLE big ADD CONSTRAINT less CHECK (a < $((rows - 1)))"
 line "ALTER COLUMN TYPE (and 1 index), $rows rows" big 'ALTER TABLE big ALTER a TYPE bigint USING a + 1'
 line "ADD PRIMARY KEY, $rows rows" loose 'ALTER TABLE loose ADD PRIMARY KEY (id, a)'
 line "UNIQUE over all partitions, $rows rows" big 'ALTER TABLE big ADD CONSTRAINT once UNIQUE (a)'

@@ -25,9 +25,12 @@
 //! - So many are kept ([`MOST`]); what comes beyond is not prepared.
 //!
 //! # Caveats
-//! - Rows that move to other partitions, a UNIQUE or FOREIGN KEY whose proof concerns other partitions, values that depend on
-//!   more than their row (dice, the clock, the session's time zone), and the hidden ids that rows get when they lose their
-//!   primary key are not prepared: these definitions take their time at their place.
+//! - Rows that move to other partitions, and a UNIQUE or FOREIGN KEY whose proof concerns other partitions, are not prepared.
+//!   What such a partition makes is a function of the others' rows too, as they are at their places in the order: none of its
+//!   replicas knows those before, and what it was told of them earlier would have to follow every write over there. So this is
+//!   exchanged at the definition's place, and takes its time there.
+//! - Values that depend on more than their row (dice, the clock, the session's time zone, a sequence), and the hidden ids that
+//!   rows get when they lose their primary key, are not prepared either.
 //! - A table that is written faster than it is read through is not caught up with; whoever waits for it says when that is
 //!   enough.
 
