@@ -14,10 +14,11 @@ port=${PORT:-6879}
 . benches/three_nodes.sh
 ask 'CREATE TABLE big (id int PRIMARY KEY, a int NOT NULL, b text)' >/dev/null
 ask 'CREATE TABLE loose (id int NOT NULL, a int NOT NULL, b text) PARTITION BY HASH (id)' >/dev/null
+declare -A value=([big]=id [loose]="$rows - id")
 for table in big loose; do
   for ((from = 0; from < rows; from += 20000)); do
     to=$((from + 19999 < rows ? from + 19999 : rows - 1))
-    ask "INSERT INTO $table SELECT id, id, 'text' FROM generate_series($from, $to) AS g (id)" >/dev/null
+    ask "INSERT INTO $table SELECT id, ${value[$table]}, 'text' FROM generate_series($from, $to) AS g (id)" >/dev/null
   done
 done
 

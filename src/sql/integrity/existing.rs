@@ -7,11 +7,14 @@ use super::{converted, has_parent, home_of_owner, home_of_parent, key_of_owner, 
 use crate::catalog::{Catalog, ForeignKey, Index, Table};
 use crate::storage::Store;
 use crate::types::datetime::TimeZone;
-use crate::types::{PartitionId, SqlError, TreeId, Value, key};
+use crate::types::{PartitionId, SqlError, SqlState, TreeId, Value, key};
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
+
+/// What is said, by who is told.
+type Parts = BTreeMap<u32, Message>;
 
 /// What a definition has to be proved to keep.
 #[derive(Debug, Default)]
@@ -58,7 +61,7 @@ impl Proof {
     /// # Errors
     /// When a row alone breaks a constraint.
     pub fn claims(&self, store: &Store, new: &Catalog, share: Share) -> Result<Bytes, SqlError> {
-        let mut message = Message::new();
+        let mut message = Parts::new();
         for (table, indexes, keys) in &self.tables {
             let mut required: BTreeSet<(u32, Vec<u8>)> = BTreeSet::new();
             for (_, bytes) in store.scan(table.tree, Bound::Unbounded, Bound::Unbounded) {
@@ -68,7 +71,8 @@ impl Proof {
                     let columns: Vec<usize> = index.columns.iter().map(|(column, _)| *column).collect();
                     if let Some(key) = values_of(&row, &columns) {
                         let to = home_of_owner(table, index, &key, share.partitions).0;
-                        message.push((to, Item::Claim { table: table.id, index: *number, key }));
+                        let claim = Item::Claim { table: table.id, index: *number, key };
+                        message.entry(to).or_default().push((to, claim));
                     }
                 }
                 for number in keys {
@@ -76,7 +80,9 @@ impl Proof {
                 }
             }
         }
-        Ok(encode(message))
+        // Each in a piece of its own: nobody need look at what others are told, which is most of it.
+        let pieces: Vec<(u32, Bytes)> = message.into_iter().map(|(to, message)| (to, encode(message))).collect();
+        Ok(postcard::to_stdvec(&pieces).expect("plain data, always encodable").into())
     }
 
     /// Looks at what all participants have said (this one's own too), in ascending order of partition, and enters owners.
@@ -91,10 +97,13 @@ impl Proof {
         said: &[(PartitionId, Bytes)],
     ) -> Result<(), SqlError> {
         let mut required = Vec::new();
+        let malformed = |_| SqlError::new(SqlState::DATA_CORRUPTED, "malformed claims of another partition");
         for (from, bytes) in said {
-            for (to, item) in decode(bytes)? {
+            let pieces: Vec<(u32, Bytes)> = postcard::from_bytes(bytes).map_err(malformed)?;
+            let own = pieces.into_iter().filter(|(to, _)| *to == share.own.0);
+            let own: Vec<Message> = own.map(|(_, bytes)| decode(&bytes)).collect::<Result<_, _>>()?;
+            for (_, item) in own.into_iter().flatten() {
                 match item {
-                    _ if to != 0 && to != share.own.0 => {}
                     Item::Claim { table, index, key } => {
                         let table = new.table_by_id(table).ok_or_else(missing)?;
                         let index = table.indexes.get(index as usize).ok_or_else(missing)?;
@@ -129,7 +138,7 @@ fn require(
     row: &[Value],
     share: Share,
     required: &mut BTreeSet<(u32, Vec<u8>)>,
-    message: &mut Message,
+    message: &mut Parts,
 ) -> Result<(), SqlError> {
     let key = &table.foreign_keys[number as usize];
     let parent = new.table_by_id(key.parent).ok_or_else(missing)?;
@@ -150,7 +159,8 @@ fn require(
         Home::At(partition) => partition.0,
         Home::Everywhere => share.own.0,
     };
-    message.push((to, Item::Require { child: table.id, foreign_key: number, key: values, left: false }));
+    let required = Item::Require { child: table.id, foreign_key: number, key: values, left: false };
+    message.entry(to).or_default().push((to, required));
     Ok(())
 }
 
