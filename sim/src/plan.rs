@@ -175,6 +175,9 @@ pub struct Knobs {
     pub statement_timeout_ns: u64,
     /// See [`WorkerConfig::max_connections`].
     pub max_connections: u64,
+    /// See [`WorkerConfig::in_sync_timeout`].
+    #[serde(default)]
+    pub in_sync_timeout_ns: u64,
     /// See [`WorkerConfig::preparation_patience`].
     #[serde(default)]
     pub preparation_patience_ns: u64,
@@ -485,6 +488,9 @@ pub enum FaultKind {
         /// Whose.
         target: Selector,
     },
+    /// All nodes lose their power. All but one of those that are in sync lose their disks too, for good, and the operator goes on with what
+    /// that one holds, as a cluster of its own.
+    Disaster,
     /// A synced write that is not the last one has gone to another place of its file; to be found when next read.
     Misdirect {
         /// Whose.
@@ -519,6 +525,7 @@ impl FaultKind {
         "rot",
         "wipe",
         "misdirect",
+        "disaster",
     ];
 
     /// Its name in scenarios and tables: one of [`FaultKind::NAMES`].
@@ -549,6 +556,7 @@ impl FaultKind {
             Self::Rot { .. } => "rot",
             Self::Wipe { .. } => "wipe",
             Self::Misdirect { .. } => "misdirect",
+            Self::Disaster => "disaster",
         }
     }
 }
@@ -632,6 +640,7 @@ impl Plan {
             attempt_timeout: Duration::from_nanos(knobs.attempt_timeout_ns),
             statement_timeout: Duration::from_nanos(knobs.statement_timeout_ns),
             max_connections: size(knobs.max_connections),
+            in_sync_timeout: Duration::from_nanos(knobs.in_sync_timeout_ns),
             preparation_patience: Duration::from_nanos(knobs.preparation_patience_ns),
             ..WorkerConfig::default()
         }

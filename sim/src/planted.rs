@@ -850,7 +850,40 @@ pub const PLANTED: &[Planted] = &[
         ORDER,
         "scenarios/regressions/known_unsaid.toml",
     ),
+    planted(
+        270,
+        "who has been silent for long is in sync no more, and nothing is written down of it",
+        "protocol-rules A2",
+        SYNC,
+        "scenarios/replication/in_sync.toml",
+    ),
+    planted(
+        271,
+        "a synchronous write is acknowledged before the slowest that is in sync has it",
+        "protocol-rules A2",
+        SYNC,
+        "scenarios/replication/in_sync.toml",
+    ),
+    planted(
+        272,
+        "a follower is in sync as soon as it is heard, whatever it lacks",
+        "protocol-rules A2; KIP-497",
+        SYNC,
+        "scenarios/replication/in_sync.toml",
+    ),
+    planted(
+        273,
+        "synchronous tables are as safe as all others",
+        "protocol-rules A2",
+        SYNC_ROWS,
+        "scenarios/replication/last_survivor.toml",
+    ),
 ];
+
+/// Who is in sync lacks what was acknowledged for that.
+const SYNC: &[&str] = &["in-sync"];
+/// A row that a client was told of, and the last survivor has not.
+const SYNC_ROWS: &[&str] = &["acknowledged-durable"];
 
 /// Something that is seen, or kept, of the middle of a command.
 const HALF_DONE: &[&str] = &["sums-agree", "indexes-agree", "exactly-once", "digests", "state-kept", "reads-agree"];

@@ -18,7 +18,7 @@ mod sequence;
 pub mod system;
 
 pub use database::{BUILT_IN_DATABASES, shown_schema, stored_schema};
-pub use replication::{Replication, ReplicationMode};
+pub use replication::{Asked, Asking, Replication, ReplicationMode};
 pub use sequence::{ColumnSequences, Identity, Reset, Sequence};
 
 use crate::types::{CatalogVersion, DataType, TableId, TreeId, Value};

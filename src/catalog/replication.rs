@@ -4,7 +4,9 @@
 //! means is the same whatever a table asks.
 
 use super::{Catalog, Table};
+use crate::types::TreeId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// When a write is acknowledged, from the weakest promise to the strongest.
@@ -65,11 +67,88 @@ impl Replication {
     }
 }
 
+/// What a write waits for before it is acknowledged, besides its commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Asked {
+    /// [`ReplicationMode::Sync`]: every replica that is in sync has it on disk.
+    pub mode: ReplicationMode,
+    /// So many backups have it on disk.
+    pub backups: u32,
+}
+
+impl Asked {
+    /// Nothing: what is committed is acknowledged.
+    #[must_use]
+    pub const fn is_nothing(self) -> bool {
+        !self.is_sync() && self.backups == 0
+    }
+
+    /// All that are in sync.
+    #[must_use]
+    pub const fn is_sync(self) -> bool {
+        matches!(self.mode, ReplicationMode::Sync)
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { mode: self.mode.max(other.mode), backups: self.backups.max(other.backups) }
+    }
+}
+
+/// Which trees ask for more than a commit: a function of the catalog, looked up for each write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    trees: BTreeMap<TreeId, Asked>,
+    most: Asked,
+}
+
+impl Asking {
+    /// What a catalog's tables ask for.
+    #[must_use]
+    pub fn of(catalog: &Catalog) -> Self {
+        let mut asking = Self::default();
+        for table in catalog.tables.values() {
+            let Replication { backups, mode } = catalog.replication_of(table);
+            let mode = mode.unwrap_or_default().max(ReplicationMode::SemiSync);
+            let asked = Asked { mode, backups: backups.unwrap_or(0) };
+            if !asked.is_nothing() {
+                asking.most = asking.most.and(asked);
+                asking.trees.extend(table.trees().map(|tree| (tree, asked)));
+            }
+        }
+        asking
+    }
+
+    /// Does no table ask for anything?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.trees.is_empty()
+    }
+
+    /// What the strictest table asks for.
+    #[must_use]
+    pub const fn most(&self) -> Asked {
+        self.most
+    }
+
+    /// What is asked for by who has written to these trees.
+    #[must_use]
+    pub fn by(&self, trees: impl Iterator<Item = TreeId>) -> Asked {
+        if self.is_empty() {
+            return Asked::default();
+        }
+        trees.filter_map(|tree| self.trees.get(&tree)).fold(Asked::default(), |all, asked| all.and(*asked))
+    }
+}
+
 impl Catalog {
-    /// What holds for a table: what it says itself, else what the cluster says.
+    /// What holds for a table: what it says itself, else what the cluster says. A sequence that goes with a column is as safe as the table:
+    /// rows that outlive their sequence's state would meet their own keys again.
     #[must_use]
     pub fn replication_of(&self, table: &Table) -> Replication {
-        table.replication.or(self.replication)
+        let owner = table.sequence.as_ref().and_then(|_| self.owner_of(table.id));
+        owner.map_or(table.replication, |(owner, _)| table.replication.or(owner.replication)).or(self.replication)
     }
 
     /// The most backups that anything asks for, and who does: a table, or (`None`) the cluster.

@@ -201,6 +201,8 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("durable", Int8, "Position up to which its leader knows it to have the log on disk; NULL: no leader has answered."),
             ("lag_bytes", Int8, "Bytes of the leader's log behind `durable`; NULL if some of that is in checkpoints only."),
             ("lag_ms", Int8, "For how many milliseconds it has lacked something of the leader's log; 0: it lacks nothing."),
+            ("mode", Text, "The strictest replication mode that a table asks for here; NULL: no leader has answered."),
+            ("in_sync", Bool, "Synchronous writes wait for it: it has all that they have written; NULL: no table asks for that."),
         ],
     },
     SystemTable {
@@ -262,7 +264,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
             ("placement", Text, "By what: `hash`, `range`, `replicated` (all rows are everywhere), `together` (all in one)."),
             ("description", Text, "Of system tables: what their rows are."),
             ("replication", Int4, "Backups that hold a write before it is acknowledged; NULL: those of a quorum."),
-            ("replication_mode", Text, "When a write is acknowledged: `semi-sync`, when a quorum has it on disk."),
+            ("replication_mode", Text, "When a write is acknowledged: `semi-sync`, when a quorum has it on disk; `sync`, when all have that are in sync."),
         ],
     },
 ];

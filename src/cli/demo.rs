@@ -84,6 +84,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
         detection: Detection::default(),
         lease: Duration::ZERO,
         introduction: Introduction::default(),
+        in_sync_timeout: crate::node::WorkerConfig::default().in_sync_timeout,
     };
     let options: Vec<NodeOptions> = (0..).zip(nodes.keys()).map(|(place, node)| options(place, *node)).collect();
     let kept = demo.data.as_ref().map_or("removed at the end", |_| "kept").to_owned();

@@ -22,6 +22,7 @@
 //! k = 1                       # the loss of how many nodes is survived; 2k+1 nodes
 //! consensus = "raft"
 //! lease_ms = 0                # length of leaders' leases; 0: none
+//! in_sync_timeout_ms = 5000   # who lacks something for longer is not in sync
 //!
 //! [storage]
 //! checkpoint_every = 500000
@@ -59,13 +60,17 @@ pub(super) struct FileConfig {
     pub(super) storage: Storage,
     pub(super) detection: Option<Detection>,
     pub(super) lease_ms: Option<u64>,
+    pub(super) in_sync_timeout_ms: Option<u64>,
 }
 
 /// Sections and their keys: what a misspelt one is compared with.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("node", &["id", "zone", "weight", "priority", "data", "workers"]),
     ("listen", &["pg", "peer", "http", "max_connections"]),
-    ("cluster", &["name", "nodes", "partitions", "k", "consensus", "failure_detection", "lease_ms"]),
+    (
+        "cluster",
+        &["name", "nodes", "partitions", "k", "consensus", "failure_detection", "lease_ms", "in_sync_timeout_ms"],
+    ),
     ("storage", storage::KEYS),
 ];
 
@@ -143,6 +148,7 @@ fn set(config: &mut FileConfig, section: &str, key: &str, value: &DeValue<'_>) -
         },
         ("cluster", "failure_detection") => config.detection = Some(super::start::detection(&text(key, value)?)?),
         ("cluster", "lease_ms") => config.lease_ms = Some(number(key, value)?),
+        ("cluster", "in_sync_timeout_ms") => config.in_sync_timeout_ms = Some(number(key, value)?),
         ("storage", key) => config.storage.set(key, value)?,
         _ => unreachable!("the caller has looked the key up"),
     }

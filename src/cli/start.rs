@@ -5,6 +5,7 @@ use super::nodes;
 use crate::consensus::detection::Detection;
 use crate::directory::{MAX_SHARE, check_zone};
 use crate::env::buggify::MUTANTS;
+use crate::node::WorkerConfig;
 use crate::server::introduction::Introduction;
 use crate::server::{self, Failure, NodeOptions};
 use crate::types::NodeId;
@@ -77,6 +78,9 @@ pub(super) struct Start {
     /// Who is to lead, if several can: the greatest [default: 0]
     #[arg(long, value_name = "N")]
     priority: Option<u32>,
+    /// A replica that has lacked something for so many milliseconds is not in sync: synchronous writes wait for it no longer [default: 5000]
+    #[arg(long, value_name = "MS")]
+    in_sync_timeout_ms: Option<u64>,
     /// Allow listening beyond this machine although nobody is asked for a password
     #[arg(long)]
     insecure: bool,
@@ -195,6 +199,7 @@ fn options(start: Start, file: FileConfig) -> Result<NodeOptions, String> {
         keeping: start.storage.over(file.storage),
         detection: start.failure_detection.or(file.detection).unwrap_or_default(),
         lease: lease(start.lease_ms.or(file.lease_ms).unwrap_or(0))?,
+        in_sync_timeout: in_sync_timeout(start.in_sync_timeout_ms.or(file.in_sync_timeout_ms))?,
     })
 }
 
@@ -218,6 +223,19 @@ fn lease(ms: u64) -> Result<Duration, String> {
         return Err(format!("lease_ms: {ms} is not between 0 and {MAX_LEASE_MS}"));
     }
     Ok(Duration::from_millis(ms))
+}
+
+/// Shorter ones, replicas would come and go with each hiccup.
+const IN_SYNC_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
+
+fn in_sync_timeout(ms: Option<u64>) -> Result<Duration, String> {
+    match ms {
+        Some(ms) if !IN_SYNC_MS.contains(&ms) => {
+            Err(format!("in_sync_timeout_ms: {ms} is not between {} and {}", IN_SYNC_MS.start(), IN_SYNC_MS.end()))
+        }
+        Some(ms) => Ok(Duration::from_millis(ms)),
+        None => Ok(WorkerConfig::default().in_sync_timeout),
+    }
 }
 
 /// A strategy by its name.

@@ -4,6 +4,7 @@
 //! worker. Facts are what a worker sees at one moment, not replicated state: two workers' answers are moments apart, and
 //! a node that does not answer has none.
 
+use crate::catalog::ReplicationMode;
 use crate::cluster::reconciler::Move;
 use crate::consensus::Role;
 use crate::directory::Directory;
@@ -144,6 +145,10 @@ pub struct ReplicaFacts {
     pub suspicion: Option<u32>,
     /// What it lacks.
     pub recovery: RecoveryFacts,
+    /// Who is in sync, as executed; `None`: no table has ever asked for it.
+    pub in_sync: Option<Vec<NodeId>>,
+    /// The strictest mode that a table asks for here.
+    pub mode: ReplicationMode,
     /// How far its followers are behind, if it leads.
     pub followers: Vec<FollowerFacts>,
     /// Rows that it has still to look at for the definition in the question.

@@ -256,6 +256,11 @@ pub trait Consensus: Send {
     /// begins after.
     fn position(&self, index: LogIndex) -> Option<Floor>;
 
+    /// This member has its log on disk up to here.
+    fn durable(&self) -> LogIndex {
+        self.status().last
+    }
+
     /// Bytes of the entries behind this index; `None`: not all of them are held here.
     fn bytes_behind(&self, _index: LogIndex) -> Option<u64> {
         None

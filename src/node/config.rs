@@ -76,6 +76,8 @@ pub struct WorkerConfig {
     pub slow_statement: Duration,
     /// What was executed under an idempotency token is remembered for at least so long.
     pub token_lifetime: Duration,
+    /// A replica that has been silent, or has lacked something, for longer does not count as in sync ([`crate::partition::in_sync`]).
+    pub in_sync_timeout: Duration,
     /// A definition waits so long for replicas that come no nearer to having prepared it.
     pub preparation_patience: Duration,
     /// What the operator has told the node of itself.
@@ -116,6 +118,7 @@ impl Default for WorkerConfig {
             hysteresis: true,
             slow_statement: Duration::from_secs(1),
             token_lifetime: Duration::from_secs(3600),
+            in_sync_timeout: Duration::from_secs(5),
             preparation_patience: Duration::from_secs(10),
             about: Arc::default(),
         }

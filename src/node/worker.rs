@@ -31,7 +31,7 @@ use crate::directory::{self, Directory};
 use crate::env::{ClientEvent, Control, Endpoint, Env, Event, Port, StopReason};
 use crate::partition::global::{Exchange, HEARD_WITHIN};
 use crate::partition::message::{Reply, Request};
-use crate::partition::{Origin, Replica, ReplicaConfig};
+use crate::partition::{InSyncFacts, Origin, Replica, ReplicaConfig};
 use crate::session::{Gateway, GatewayConfig, GatewayOutput};
 use crate::sometimes;
 use crate::types::random::SeedableRng;
@@ -210,6 +210,12 @@ impl Worker {
         self.replicas.get(&partition)?.log_entry(index)
     }
 
+    /// For the simulator's checkers: who is in sync, and what was acknowledged for that.
+    #[must_use]
+    pub fn in_sync(&self, partition: PartitionId) -> Option<InSyncFacts> {
+        self.replicas.get(&partition).map(Replica::in_sync)
+    }
+
     /// For the simulator's checkers: why the log of earlier lives was set aside in this one, if it was.
     #[must_use]
     pub fn lost_log(&self) -> Option<&str> {
@@ -338,6 +344,7 @@ impl Worker {
             // elections are.
             exchange_every: self.config.election_timeout.min(HEARD_WITHIN / 3),
             token_lifetime: self.config.token_lifetime,
+            in_sync_timeout: self.config.in_sync_timeout,
             founders: (partition == PartitionId::CLUSTER && self.config.founder).then(|| self.founders()),
             rng: Rng::from_seed(env.seed("entries")),
             keeping: self.keeping_config(),
@@ -628,6 +635,7 @@ impl Worker {
                 self.carry_out(env, now, partition, ready);
             }
             self.note_standing(wall, partition);
+            self.note_in_sync(wall, partition);
             if let Some(leader) = self.note_leader(wall, partition) {
                 quiet = false;
                 self.announce_leader(env, partition, leader);

@@ -42,6 +42,13 @@ pub enum Command {
     Amend(Arc<Amendment>),
     /// This age of idempotency tokens is over ([`crate::partition::tokens`]).
     Age(u64),
+    /// Who is in sync from here on ([`crate::partition::in_sync`]), if nobody else has said so since `expected`.
+    InSync {
+        /// The version that it follows from.
+        expected: u64,
+        /// Ascending.
+        members: Vec<NodeId>,
+    },
 }
 
 /// First format of a session's command.

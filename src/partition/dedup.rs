@@ -11,6 +11,7 @@
 //! - That a request was refused is kept, whatever its size: [`Outcome::ResultNotKept`] means that it was executed. (Once an error with
 //!   a very long text was kept as that, and a retry was told that what had failed was executed.)
 
+use crate::catalog::Asked;
 use crate::partition::global::{GlobalOutcome, Vote};
 use crate::partition::message::Outcome;
 use crate::partition::tokens::{self, Spent, Token};
@@ -28,6 +29,8 @@ const MAX_CUT_BYTES: usize = 1 << 10;
 const SESSIONS: TreeId = TreeId(0);
 /// Outcomes, encoded, by request.
 const OUTCOMES: TreeId = TreeId(1);
+/// [`Asked`] by request, of those that ask for anything.
+const ASKED: TreeId = TreeId(4);
 
 /// What the table knows of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +56,7 @@ impl Default for Dedup {
         store.create_tree(OUTCOMES);
         store.create_tree(tokens::TOKENS);
         store.create_tree(tokens::AGES);
+        store.create_tree(ASKED);
         store.commit();
         Self { store }
     }
@@ -86,6 +90,7 @@ impl Dedup {
         let forgotten: Vec<Vec<u8>> = forgotten.map(|(key, _)| key.to_vec()).collect();
         for key in forgotten {
             self.store.remove(OUTCOMES, &key);
+            self.store.remove(ASKED, &key);
         }
         self.store.commit();
     }
@@ -108,6 +113,21 @@ impl Dedup {
             first.map(|key| self.store.remove(OUTCOMES, &key));
         }
         self.store.commit();
+    }
+
+    /// Keeps what the answer to an executed request waits for: that to a retry waits for the same, whoever leads then.
+    pub(super) fn ask(&mut self, id: RequestId, asked: Asked) {
+        if !asked.is_nothing() {
+            let bytes = postcard::to_stdvec(&asked).expect("plain data, always encodable");
+            self.store.put(ASKED, &request_key(id), &bytes);
+            self.store.commit();
+        }
+    }
+
+    /// What the answer to an executed request waits for.
+    pub(super) fn asked(&self, id: RequestId) -> Asked {
+        let kept = self.store.get(ASKED, &request_key(id)).and_then(|kept| postcard::from_bytes(kept).ok());
+        kept.unwrap_or_default()
     }
 
     /// What was executed under this idempotency token.
@@ -153,8 +173,8 @@ impl Dedup {
     /// # Errors
     /// A sentence, if they hold anything that [`Dedup::record`] and [`Dedup::acknowledge`] do not write.
     pub(super) fn from_trees(store: Store) -> Result<Self, &'static str> {
-        if !store.trees().eq([SESSIONS, OUTCOMES, tokens::TOKENS, tokens::AGES]) {
-            return Err("a deduplication table has four trees");
+        if !store.trees().eq([SESSIONS, OUTCOMES, tokens::TOKENS, tokens::AGES, ASKED]) {
+            return Err("a deduplication table has five trees");
         }
         if let Some(what) = tokens::nonsense(&store) {
             return Err(what);
@@ -165,6 +185,9 @@ impl Dedup {
         }
         if all(OUTCOMES).any(|(_, kept)| decode(kept).is_none()) {
             return Err("an outcome that does not decode");
+        }
+        if all(ASKED).any(|(_, kept)| postcard::from_bytes::<Asked>(kept).is_err()) {
+            return Err("what an answer waits for does not decode");
         }
         Ok(Self { store })
     }

@@ -18,6 +18,7 @@
 //! - A command of several statements is executed in slices (`slice`), and nothing between two of them is ever seen.
 //! - A refused request (`NotLeader`, `Replan`, `Overloaded`, `Stale`) leaves no mark in replicated state.
 //! - An entry's timestamp is the maximum of what its leader proposed and the last one executed (rules B5).
+//! - A reply is released when what was written is where its tables ask for: [`in_sync`]. Nothing else depends on it.
 //! - State is compared: at every `digest_every`-th index the leader announces its digest and a follower that differs
 //!   ends its life; restarted, it rebuilds itself from its checkpoint and the log after it.
 //! - A state is frozen ([`snapshot`]) at an executed index, whole, and taken for that only if its digest says so. A snapshot of
@@ -31,6 +32,7 @@
 pub mod command;
 pub mod dedup;
 pub mod global;
+pub mod in_sync;
 pub mod message;
 mod parcel;
 mod replica;
@@ -46,7 +48,8 @@ pub mod words;
 
 pub use command::dice;
 pub use replica::{
-    FollowerFacts, Keep, KeepingConfig, Origin, RecoveryFacts, Replica, ReplicaConfig, ReplicaOutput, Wanted,
+    FollowerFacts, InSyncFacts, Keep, KeepingConfig, Origin, RecoveryFacts, Replica, ReplicaConfig, ReplicaOutput,
+    Wanted,
 };
 pub use state_machine::StateMachine;
 pub use transaction::{MAX_TRANSACTION_BYTES, seen, seen_error, shown_with};

@@ -1,14 +1,16 @@
 //! A replica: a consensus member, the state it feeds, and the requests that wait for either.
 
+mod acknowledge;
 mod global;
 mod keeping;
 mod lag;
 mod reading;
 
+pub use acknowledge::InSyncFacts;
 pub use keeping::{Keep, KeepingConfig, RecoveryFacts, Wanted};
 pub use lag::FollowerFacts;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Asked, Catalog};
 use crate::consensus::{Change, Consensus, FollowerStatus, Membership, NotLeader, Ready, Refused, Role, Status};
 use crate::directory::{self, Amendment, Directory};
 use crate::partition::command::{Command, CommandBody, CommandV1};
@@ -25,6 +27,7 @@ use crate::types::{
     WorkerId,
 };
 use crate::{planted, sometimes};
+use acknowledge::Acknowledging;
 use keeping::Keeping;
 use lag::Ages;
 use std::collections::{BTreeMap, VecDeque};
@@ -112,6 +115,8 @@ pub struct Replica {
     /// The last index at which a digest was taken.
     digested: LogIndex,
     leads: bool,
+    /// While it leads: replies that wait for more than their commit.
+    acknowledging: Acknowledging,
     /// While it leads: how old what followers lack is.
     ages: Ages,
     founders: Option<directory::Change>,
@@ -149,6 +154,8 @@ pub struct ReplicaConfig {
     pub exchange_every: Duration,
     /// Idempotency tokens are kept for at least so long.
     pub token_lifetime: Duration,
+    /// Who lacks something for longer is not in sync.
+    pub in_sync_timeout: Duration,
     /// Of the cluster partition: what its directory of nodes begins with.
     pub founders: Option<directory::Change>,
     /// Seeds of entries.
@@ -199,6 +206,7 @@ impl Replica {
             announced_digests: BTreeMap::new(),
             digested: LogIndex(0),
             leads: false,
+            acknowledging: Acknowledging::new(config.in_sync_timeout),
             ages: Ages::default(),
             founders: config.founders,
             rng: config.rng,
@@ -273,6 +281,7 @@ impl Replica {
     /// Nobody has listened for so long, up to now.
     pub fn paused(&mut self, now: Instant, length: Duration) {
         self.consensus.paused(now, length);
+        self.acknowledging.paused(now, length);
     }
 
     /// Nobody listens at that node any more, its machine says.
@@ -305,7 +314,7 @@ impl Replica {
         }
         let leads = self.consensus.status().role == Role::Leader;
         if leads
-            && self.reads.holds() >= self.max_pending
+            && self.reads.holds() + self.acknowledging.holds() >= self.max_pending
             && !matches!(request.body, RequestBody::Abandon { .. } | RequestBody::LetGo { .. })
         {
             sometimes!("partition.overloaded_while_silent");
@@ -363,6 +372,8 @@ impl Replica {
         self.ask_for_barrier(now);
         self.order_together(now, wall);
         self.note_age(now);
+        self.keep_in_sync(now);
+        self.release_held(now);
         let Some(mut ready) = self.consensus.ready() else {
             // Execution comes last; and it may have something to propose.
             return if self.work(now, wall) { self.ready(now, wall) } else { None };
@@ -447,10 +458,10 @@ impl Replica {
         self.consensus.inspect(index)
     }
 
-    /// How many requests wait for their commit.
+    /// How many requests wait for their commit, or for what is asked for besides.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.acknowledging.holds()
     }
 
     /// Last executed index and the digest of the state there.
@@ -577,7 +588,8 @@ impl Replica {
             // What was executed is committed: it can be told again without asking anybody.
             Seen::Executed(outcome) => {
                 sometimes!("partition.retry_answered_from_table");
-                return self.answer(origin, &request, ReplyBody::Done(outcome));
+                let asked = (self.machine.asked(request.id), None);
+                return self.acknowledge(asked, (origin, request.id, request.attempt), ReplyBody::Done(outcome));
             }
             Seen::Stale => return self.answer(origin, &request, ReplyBody::Stale),
             Seen::New => {}
@@ -683,6 +695,7 @@ impl Replica {
         let led = std::mem::replace(&mut self.leads, role == Role::Leader);
         if led != self.leads {
             self.exchanges_begin(now);
+            self.acknowledging_begins();
             self.ages = Ages::default();
         }
         if !led || self.leads {
@@ -755,7 +768,12 @@ impl Replica {
             }
             RequestBody::Step(step) => self.make_fork(request, step),
             RequestBody::Validate(list) => self.validate(request, list),
-            RequestBody::AskToken { key } => ReplyBody::Done(Outcome::Token(self.machine.spent(key))),
+            RequestBody::AskToken { key } => {
+                let spent = self.machine.spent(key);
+                let asked = if spent.is_some() { self.machine.asking().most() } else { Asked::default() };
+                let body = ReplyBody::Done(Outcome::Token(spent));
+                return self.acknowledge((asked, None), (origin, request.id, request.attempt), body);
+            }
             RequestBody::ReadCatalog { have } => {
                 let catalog = self.machine.catalog();
                 ReplyBody::Done(Outcome::Catalog((catalog.version != *have).then(|| Arc::clone(catalog))))

@@ -7,7 +7,7 @@
 //! ```text
 //! chunk  = u8 version (1), then the next bytes of the stream, as many as asked for
 //! stream = items, back to back; one may go on in the next chunk. Numbers are little-endian.
-//! item   = 'H', u32 length, postcard of Head: catalog, numbers, gateways, directory of nodes, membership. The first, once.
+//! item   = 'H', u32 length, postcard of Head: catalog, numbers, gateways, directory of nodes, membership, who is in sync. The first, once.
 //!        | 'T', u8 space (0 rows, 1 deduplication, 2 global commands), u32 tree, u64 the tree's counter: the rows that follow are this tree's.
 //!        | 'R', u32 length of the key, u32 length of the value, key, value
 //! ```
@@ -69,6 +69,7 @@ pub(super) struct Head {
     pub(super) sequencer: super::global::Sequencer,
     pub(super) catalog: Arc<Catalog>,
     pub(super) directory: Arc<Directory>,
+    pub(super) in_sync: super::in_sync::InSync,
 }
 
 /// Where a chunk begins.

@@ -13,12 +13,13 @@ mod under_way;
 pub(super) use participant::{Position, Standing, values_of};
 use under_way::UnderWay;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Asked, Asking, Catalog};
 use crate::consensus::Payload;
 use crate::directory::{Amendment, Change, Directory};
 use crate::partition::command::{Command, CommandBody, CommandV1};
 use crate::partition::dedup::{Dedup, Seen};
 use crate::partition::global::{Global, Memory, Sequencer, Showing};
+use crate::partition::in_sync::InSync;
 use crate::partition::message::{
     Batch, Commitment, Outcome, ReplyBody, RequestBody, Settings, Statement, StatementResult, Step,
 };
@@ -49,6 +50,8 @@ pub struct StateMachine {
     store: Store,
     catalog: Arc<Catalog>,
     catalog_digest: u128,
+    /// What the catalog's tables ask for; derived from it.
+    asking: Asking,
     dedup: Dedup,
     /// Global commands: what they came to, and (cluster partition) their bodies.
     memory: Memory,
@@ -70,6 +73,8 @@ pub struct StateMachine {
     last_timestamp: Timestamp,
     /// Who belongs to the group, as the log last said ([`Payload::Configuration`]); `None`: who has formed it.
     membership: Option<Bytes>,
+    /// Whose disks what is acknowledged in sync mode is on.
+    in_sync: InSync,
     plans: sql::PlanCache,
     /// What definitions that are to come will make of the rows; this replica's own.
     groundwork: sql::Groundwork,
@@ -93,6 +98,8 @@ pub(super) struct Globals {
 pub struct Executed {
     /// Answer for whoever waits for this request.
     pub reply: Option<(RequestId, ReplyBody)>,
+    /// What these two wait for.
+    pub asked: Asked,
     /// Answer for whoever collects what this request over several partitions came to.
     pub collected: Option<(RequestId, ReplyBody)>,
     /// The cluster partition has given a command its place.
@@ -103,6 +110,8 @@ pub struct Executed {
     pub directory: bool,
     /// A read over several partitions has its place here.
     pub(super) read: Option<Box<Showing>>,
+    /// The command over several partitions that has been settled.
+    pub(super) settled: Option<GlobalNumber>,
     /// The decision on this command has been passed.
     pub(super) declared: Option<GlobalNumber>,
     /// What is frozen for these cuts is of no more use.
@@ -126,6 +135,7 @@ impl StateMachine {
             store: Store::new(),
             catalog_digest: digest_of(&*catalog),
             catalog,
+            asking: Asking::default(),
             dedup: Dedup::default(),
             memory: Memory::default(),
             globals: Globals::default(),
@@ -139,6 +149,7 @@ impl StateMachine {
             directory: Arc::default(),
             last_timestamp: Timestamp::default(),
             membership: None,
+            in_sync: InSync::default(),
             plans: sql::PlanCache::new(CACHED_PLANS),
             groundwork: sql::Groundwork::default(),
         }
@@ -215,6 +226,9 @@ impl StateMachine {
         if let Some(membership) = &self.membership {
             digest = digest.wrapping_add(xxh3_128(membership));
         }
+        if self.in_sync.version > 0 {
+            digest = digest.wrapping_add(digest_of(&self.in_sync));
+        }
         digest
     }
 
@@ -233,6 +247,7 @@ impl StateMachine {
             store,
             catalog,
             catalog_digest: _,
+            asking: _,
             dedup,
             memory,
             globals,
@@ -246,6 +261,7 @@ impl StateMachine {
             directory_digest: _,
             last_timestamp,
             membership,
+            in_sync,
             plans: _,
             groundwork: _,
         } = self;
@@ -264,6 +280,7 @@ impl StateMachine {
             sequencer: sequencer.clone(),
             catalog: Arc::clone(catalog),
             directory: Arc::clone(directory),
+            in_sync: in_sync.clone(),
         };
         let rows = match standing {
             Some(standing) if planted!(144) && self.stands() => standing.undone(store),
@@ -295,6 +312,7 @@ impl StateMachine {
             sequencer,
             catalog,
             directory,
+            in_sync,
         } = head;
         let directory = if planted!(185) { Arc::default() } else { directory };
         let mut machine = Self {
@@ -302,6 +320,7 @@ impl StateMachine {
             executed,
             store,
             catalog_digest: digest_of(&*catalog),
+            asking: asking(partition, &catalog),
             catalog,
             dedup: if planted!(28) { Dedup::default() } else { Dedup::from_trees(dedup)? },
             // Planted 141: what commands came to is in no checkpoint.
@@ -325,6 +344,7 @@ impl StateMachine {
             directory,
             last_timestamp,
             membership,
+            in_sync,
             plans: sql::PlanCache::new(CACHED_PLANS),
             groundwork: sql::Groundwork::default(),
         };
@@ -412,6 +432,10 @@ impl StateMachine {
                 sometimes!("partition.tokens_forgotten", forgotten > 0);
                 Executed::default()
             }
+            Ok(Command::InSync { expected, members }) => {
+                self.in_sync.change(expected, members);
+                Executed::default()
+            }
             Ok(Command::LetGo(let_go)) => Executed { let_go, ..Executed::default() },
             Ok(Command::Tick { reports, forget_below }) => {
                 self.ticked(reports, forget_below);
@@ -463,7 +487,8 @@ impl StateMachine {
             Seen::Executed(Outcome::Ordered { .. }) if planted!(105) => {}
             Seen::Executed(outcome) => {
                 sometimes!("partition.duplicate_entry");
-                return Executed::answer(id, ReplyBody::Done(outcome));
+                let asked = self.dedup.asked(id);
+                return Executed { asked, ..Executed::answer(id, ReplyBody::Done(outcome)) };
             }
             Seen::Stale => {
                 sometimes!("partition.stale_entry");
@@ -472,7 +497,7 @@ impl StateMachine {
             Seen::New => {}
         }
         let (before, directory) = (self.catalog.version, self.directory.version);
-        let mut ordered = None;
+        let (mut ordered, mut asked) = (None, Asked::default());
         let outcome = match &command.body {
             CommandBody::Execute { catalog_version, .. } if *catalog_version == before => {
                 return self.begin(first, index, digest, command, slice);
@@ -481,7 +506,9 @@ impl StateMachine {
                 return self.begin(first, index, digest, command, slice);
             }
             CommandBody::Reserve { catalog_version, sequence, count } if *catalog_version == before => {
-                self.reserve(*sequence, *count)
+                let outcome;
+                (outcome, asked) = self.reserve(*sequence, *count);
+                outcome
             }
             CommandBody::Amend(amendment) => self.amend(amendment),
             CommandBody::Order { participants, body } if body.catalog_version() == before => {
@@ -502,9 +529,10 @@ impl StateMachine {
         // Under planted 105 it may be there already.
         if !planted!(105) || self.dedup.look_up(id) == Seen::New {
             self.dedup.record(id, &outcome);
+            self.dedup.ask(id, asked);
         }
         let directory = self.directory.version != directory;
-        Executed { reply: Some((id, ReplyBody::Done(outcome))), ordered, directory, ..Executed::default() }
+        Executed { reply: Some((id, ReplyBody::Done(outcome))), asked, ordered, directory, ..Executed::default() }
     }
 
     /// For planted bugs: what a leader may not do. 125: it is in its rows alone. 126: it is in nobody's yet.
@@ -523,16 +551,39 @@ impl StateMachine {
         }
     }
 
-    fn reserve(&mut self, sequence: TableId, count: u64) -> Outcome {
+    fn reserve(&mut self, sequence: TableId, count: u64) -> (Outcome, Asked) {
         let reserved = sql::reserve(&mut self.store, &self.catalog, sequence, count);
+        let asked = self.asked_by_written();
         self.store.commit();
-        match reserved {
+        let outcome = match reserved {
             Ok(values) => {
                 sometimes!("partition.values_reserved");
                 Outcome::Reserved(values)
             }
             Err(error) => Outcome::Error { statement: 0, error },
-        }
+        };
+        (outcome, asked)
+    }
+
+    /// What the answer to the command waits for that has written what is not committed yet.
+    fn asked_by_written(&self) -> Asked {
+        self.asking.by(self.store.touched())
+    }
+
+    /// What the answer to an executed request waits for.
+    pub(super) fn asked(&self, id: RequestId) -> Asked {
+        self.dedup.asked(id)
+    }
+
+    /// What its tables ask for.
+    pub(super) const fn asking(&self) -> &Asking {
+        &self.asking
+    }
+
+    /// Who is in sync.
+    #[must_use]
+    pub const fn in_sync(&self) -> &InSync {
+        &self.in_sync
     }
 
     fn execute_statement(
@@ -625,6 +676,7 @@ impl StateMachine {
 
     fn adopt(&mut self, catalog: Arc<Catalog>) {
         self.catalog_digest = digest_of(&*catalog);
+        self.asking = asking(self.partition, &catalog);
         self.catalog = catalog;
     }
 
@@ -645,9 +697,10 @@ impl StateMachine {
     /// Why tables ask for more replicas than such a change leaves, unless it is forced.
     fn breaks_replication(&self, change: &Change) -> Option<SqlError> {
         let Change::Safety { k, force: false } = change else { return None };
-        let (backups, table) = self.catalog.most_backups().filter(|(backups, _)| backups > k)?;
+        let (backups, table) = self.catalog.most_backups().filter(|(backups, _)| *backups > k.saturating_mul(2))?;
         let whose = table.map_or_else(|| "the cluster".to_owned(), |table| format!("table \"{}\"", table.name));
-        let message = format!("{whose} asks for {backups} backups, and with k_safety = {k} a quorum has {k}");
+        let most = k.saturating_mul(2);
+        let message = format!("{whose} asks for {backups} backups, and with k_safety = {k} there are {most}");
         sometimes!("partition.replication_kept");
         Some(
             SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
@@ -685,6 +738,11 @@ impl StateMachine {
 /// A gateway asks for its number before it has one: such requests carry number 0 and are idempotent by themselves.
 const fn is_gateways(id: RequestId) -> bool {
     id.session.gateway == 0
+}
+
+/// The cluster partition's rows are definitions, and their mode is one.
+fn asking(partition: PartitionId, catalog: &Catalog) -> Asking {
+    if partition == PartitionId::CLUSTER { Asking::default() } else { Asking::of(catalog) }
 }
 
 fn digest_of(data: &impl serde::Serialize) -> u128 {

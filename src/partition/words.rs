@@ -55,6 +55,10 @@ fn of_command(command: &Command) -> String {
             format!("the directory of nodes: {}", shortened(&format!("{:?}", amendment.change)))
         }
         Command::Age(age) => format!("age {age} of idempotency tokens is over"),
+        Command::InSync { expected, members } => {
+            let members: Vec<String> = members.iter().map(|node| node.0.to_string()).collect();
+            format!("in sync, after version {expected}: nodes {}", members.join(","))
+        }
         Command::LetGo(cuts) => format!("{} cuts are let go", cuts.len()),
     }
 }

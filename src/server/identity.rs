@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! orrery data directory
-//! format 5
+//! format 6
 //! cluster orrery
 //! node 1
 //! nodes 1,2,3
@@ -23,7 +23,8 @@ use thiserror::Error;
 /// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
 /// over several partitions. 4: membership in hard states, logs and checkpoints; databases in the catalog. 5: promises in hard
 /// states, and marks of replicas that were dropped; what is deferred travels with statements; nodes that have joined; digests in
-/// which a tree's number comes in last. 6: a rate of recovery among the settings of the cluster. What was written before is not read.
+/// which a tree's number comes in last. 6: a rate of recovery among the settings of the cluster; who is in sync, and what answers wait for.
+/// What was written before is not read.
 pub const FORMAT: u32 = 6;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";
@@ -187,14 +188,14 @@ mod tests {
     fn the_file_reads_so_for_ever() {
         insta::assert_snapshot!(identity().encode(), @r"
         orrery data directory
-        format 5
+        format 6
         cluster orrery
         node 2
         nodes 1,2,3
         workers 1
         partitions 4
         log 00000000000000000123456789abcdef
-        crc32c 2bde03ce
+        crc32c 6393a496
         ");
         assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
         let joined = Identity { joined: true, ..identity() };
@@ -204,8 +205,8 @@ mod tests {
     #[test]
     fn another_format_is_told_from_damage() {
         let text = identity().encode();
-        assert_eq!(Identity::decode(&text.replace("format 5", "format 6")), Err(Unreadable::Newer(6)));
-        assert_eq!(Identity::decode(&text.replace("format 5", "format 4")), Err(Unreadable::Older(4)));
+        assert_eq!(Identity::decode(&text.replace("format 6", "format 7")), Err(Unreadable::Newer(7)));
+        assert_eq!(Identity::decode(&text.replace("format 6", "format 5")), Err(Unreadable::Older(5)));
         assert_eq!(Identity::decode(""), Err(Unreadable::Damaged));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

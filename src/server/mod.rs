@@ -86,6 +86,8 @@ pub struct NodeOptions {
     pub lease: Duration,
     /// What the node says of itself when it comes in.
     pub introduction: Introduction,
+    /// See [`WorkerConfig::in_sync_timeout`].
+    pub in_sync_timeout: Duration,
     /// The cluster was there before this node: it has the replicas that are wanted on it.
     pub joined: bool,
     /// Under which it has registered itself, if it has just done so.
@@ -511,6 +513,7 @@ fn start_workers(
             snapshot_chunk_bytes: options.keeping.snapshot_chunk_bytes,
             detection: options.detection,
             lease: options.lease,
+            in_sync_timeout: options.in_sync_timeout,
             about: Arc::clone(&parts.about),
             ..WorkerConfig::default()
         };

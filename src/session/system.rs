@@ -6,7 +6,9 @@
 
 use super::survey::Survey;
 use crate::catalog::system::{SYSTEM_TABLES, tables};
-use crate::catalog::{BUILT_IN_DATABASES, Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, Table};
+use crate::catalog::{
+    BUILT_IN_DATABASES, Catalog, Check, ForeignAction, ForeignKey, Index, IndexState, ReplicationMode, Table,
+};
 use crate::cluster::facts::{FetchFacts, ReplicaFacts, Wanted, WorkerFacts};
 use crate::cluster::reconciler::Move;
 use crate::consensus::{Role, Standing};
@@ -302,9 +304,10 @@ fn replicas(sources: &Sources<'_>) -> Vec<Row> {
             if let Some((_, replica)) = known.iter().find(|(of, _)| *of == node) {
                 row.extend(replica_values(replica, committed));
             }
-            row.resize(width("replicas") - 4, Value::Null);
+            row.resize(width("replicas") - 6, Value::Null);
             row.push(optional_text(placement.and_then(|placement| placement.role(node))));
             row.extend(behind(known, node));
+            row.extend(in_sync(known, node));
             rows.push(row);
         }
     }
@@ -327,6 +330,16 @@ fn behind(known: &[(NodeId, &ReplicaFacts)], node: NodeId) -> [Value; 3] {
         .map_or([Value::Null, Value::Null, Value::Null], |follower| {
             [int8(follower.matched.0), follower.bytes.map_or(Value::Null, int8), int8(follower.behind_ms)]
         })
+}
+
+/// The partition's mode, and whether a replica is in sync, as its leader has it.
+fn in_sync(known: &[(NodeId, &ReplicaFacts)], node: NodeId) -> [Value; 2] {
+    let leaders = known.iter().filter(|(_, replica)| replica.role == Role::Leader);
+    leaders.max_by_key(|(_, replica)| replica.era).map_or([Value::Null, Value::Null], |(_, facts)| {
+        // Where nothing asks for it any more the set is not kept.
+        let set = facts.in_sync.as_ref().filter(|_| facts.mode == ReplicationMode::Sync);
+        [text(facts.mode.name()), set.map_or(Value::Null, |set| Value::Bool(set.contains(&node)))]
+    })
 }
 
 /// A replica is far behind from so many committed entries on that it has not executed: under load it is always a few behind.

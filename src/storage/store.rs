@@ -269,6 +269,16 @@ impl Store {
         self.journal.len()
     }
 
+    /// Trees of changes that have not been committed, in the order of the changes; a tree may come more than once.
+    pub fn touched(&self) -> impl Iterator<Item = TreeId> + '_ {
+        let mut last = None;
+        let trees = self.journal.iter().map(|undo| match undo {
+            Undo::Row { tree, .. } | Undo::Id { tree, .. } => *tree,
+            Undo::Created(tree) | Undo::Dropped(tree, _) | Undo::Replaced(tree, _) => *tree,
+        });
+        trees.filter(move |tree| last.replace(*tree) != Some(*tree))
+    }
+
     /// Undoes everything since `mark`: content, counters, trees and digest are exactly as they were.
     pub fn rollback(&mut self, mark: Mark) {
         assert!(mark.0 <= self.journal.len(), "a mark is void after a commit or a rollback to before it");

@@ -8,6 +8,7 @@
 //! - *compaction*: what a member has put a checkpoint in the place of ends at a committed entry, and never grows shorter;
 //! - *state kept*: a member lacks its state only if something on its disk was destroyed, by rot or misdirection;
 //! - *membership*: one history of configurations, and no voice for who lacks the log ([`membership`]);
+//! - *in sync*: whoever is in sync has on disk what was acknowledged for that ([`in_sync`]);
 //! - *equal digests*: replicas that have executed the same index have the same state.
 //!
 //! What a member no longer holds, or has only as the state of another, counts as what was seen committed there: that its log
@@ -17,8 +18,10 @@
 //! Everything is seen through the worker's inspection methods. The work is incremental: a member whose status has not
 //! moved costs one comparison; new log entries are found by walking back from the log's end to what is known.
 
+mod in_sync;
 mod membership;
 
+use self::in_sync::InSyncs;
 use self::membership::Memberships;
 use crate::plan::Cluster;
 use crate::run::Violation;
@@ -52,6 +55,7 @@ struct Group {
     digests: Vec<Option<(u128, usize)>>,
     members: Vec<Member>,
     memberships: Memberships,
+    in_sync: InSyncs,
     last_leader: Option<usize>,
     leader_changes: u64,
 }
@@ -84,6 +88,21 @@ impl ClusterChecker {
         for group in &mut self.groups {
             group.members[node] = Member::default();
         }
+    }
+
+    /// A node has new disks.
+    pub(crate) fn wiped(&mut self, node: usize) {
+        for group in &mut self.groups {
+            group.in_sync.wiped(node);
+        }
+    }
+
+    /// Has this node all that it needs to be a cluster of its own, whatever becomes of the others: all of the order, and is it in sync
+    /// wherever anybody is?
+    pub(crate) fn may_survive(&self, node: usize) -> bool {
+        let id = name(node);
+        let order = self.groups.first().is_none_or(|order| order.in_sync.has(node, order.history.len() as u64));
+        order && self.groups.iter().all(|group| group.in_sync.may_survive(id))
     }
 
     /// The up member that leads a partition, if any.
@@ -137,6 +156,9 @@ impl ClusterChecker {
             }
             let checked = group.check(node, partition, status, machine);
             let checked = checked.and_then(|()| state_kept(node, status, destroyed));
+            let facts = machine.in_sync(partition);
+            let checked =
+                checked.and_then(|()| facts.map_or(Ok(()), |facts| group.in_sync.check(node, destroyed, &facts)));
             if let Err(Broken(checker, kind, message)) = checked {
                 return Err(Violation { checker, kind, at_ns: now, message: format!("{partition}: {message}") });
             }

@@ -11,6 +11,7 @@
 //!   Neither does an error of the disk (failed sync, I/O error, no space): it may end a life, and the next one must find all
 //!   that was acknowledged. Only after rot or a misdirected write may a node call its log unusable; otherwise that is a
 //!   violation (`stop`).
+//! - After a disaster the cluster is the one node that has survived it, and the others never come back: what was a quorum before is none.
 //! - A wiped node counts as failed until each of its replicas has said, durably, that it is a member again.
 //! - Nothing strikes and nothing is lifted after the healing: what holds outside the core then holds for good.
 //!
@@ -23,6 +24,7 @@ mod clock_drift;
 mod clock_jump;
 mod clog;
 mod crash;
+mod disaster;
 mod disk_full;
 mod fail_sync;
 mod flap;
@@ -103,6 +105,7 @@ pub const FAULTS: &[Definition] = &[
     rot::FAULT,
     wipe::FAULT,
     misdirect::FAULT,
+    disaster::FAULT,
 ];
 
 /// What a run counts besides: standing faults of network, disk and clocks, and what a power loss took.

@@ -7,7 +7,7 @@ use crate::world::World;
 /// The selector of a fault; `None`: it is about all nodes.
 pub(super) const fn selector(kind: &FaultKind) -> Option<Selector> {
     match *kind {
-        FaultKind::Ring | FaultKind::Bridge => None,
+        FaultKind::Ring | FaultKind::Bridge | FaultKind::Disaster => None,
         FaultKind::Split { side, .. } | FaultKind::Flap { side, .. } => Some(side),
         FaultKind::Lossy { target, .. }
         | FaultKind::SlowLink { target, .. }

@@ -33,6 +33,7 @@ fn samples() -> Vec<FaultKind> {
         FaultKind::Rot { target },
         FaultKind::Wipe { target },
         FaultKind::Misdirect { target },
+        FaultKind::Disaster,
     ]
 }
 
@@ -50,7 +51,7 @@ fn every_kind_is_documented_and_expected_of_a_scenario() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("readable");
     let guide = read(&root.join("docs/simulator.md"));
-    let folders = ["smoke", "chaos"].map(|folder| root.join("scenarios").join(folder));
+    let folders = ["smoke", "chaos", "replication"].map(|folder| root.join("scenarios").join(folder));
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder of scenarios"));
     let scenarios: Vec<String> = files.map(|entry| read(&entry.expect("an entry").path())).collect();
     for name in FaultKind::NAMES {

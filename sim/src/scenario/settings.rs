@@ -73,6 +73,7 @@ settings! {
     "knobs"   "hysteresis"        Count       "1"                                      in 0..=1         => knobs.hysteresis;
     "knobs"   "statement_timeout" Duration    "3s..8s"                                 in 1_000..=HOUR   => knobs.statement_timeout_ns;
     "knobs"   "max_connections"   Count       "[50, 100]"                              in 1..=1_000_000  => knobs.max_connections;
+    "knobs"   "in_sync_timeout"   Duration    "[200ms..1s, 1s..5s]"                    in 1_000..=HOUR   => knobs.in_sync_timeout_ns;
     "knobs"   "preparation_patience" Duration "[0s, 10s]"                              in 0..=HOUR       => knobs.preparation_patience_ns;
     "network" "latency_min"       Duration    "50us..2ms"                              in 0..=HOUR       => network.latency_min_ns;
     "network" "latency_mean"      Duration    "200us..8ms"                             in 0..=HOUR       => network.latency_mean_ns;

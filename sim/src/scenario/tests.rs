@@ -124,7 +124,7 @@ fn what_a_scenario_does_not_name_differs_from_run_to_run() {
 
 /// Every scenario in the repository, apart from regressions.
 fn shipped() -> Vec<std::path::PathBuf> {
-    in_folders(&["smoke", "chaos", "transactions"])
+    in_folders(&["smoke", "chaos", "transactions", "replication"])
 }
 
 fn in_folders(folders: &[&str]) -> Vec<std::path::PathBuf> {

@@ -9,11 +9,20 @@ use orrery::types::Rng;
 use orrery::types::random::below;
 
 /// See the module.
-pub(super) struct Insert;
+pub(super) struct Insert {
+    name: &'static str,
+    /// What all tables of the cluster ask for that say nothing themselves.
+    mode: Option<&'static str>,
+}
+
+/// Rows as safe as any.
+pub(super) const INSERT: Insert = Insert { name: "insert", mode: None };
+/// Rows that outlive all replicas but one of those that are in sync. All other workloads' too: the whole cluster is set so.
+pub(super) const SYNC_INSERT: Insert = Insert { name: "sync_insert", mode: Some("sync") };
 
 impl Kind for Insert {
     fn name(&self) -> &'static str {
-        "insert"
+        self.name
     }
 
     fn checkers(&self) -> &'static [&'static str] {
@@ -22,7 +31,8 @@ impl Kind for Insert {
 
     fn setup(&self, place: Place) -> Vec<String> {
         let n = place.workload;
-        vec![
+        let mode = self.mode.map(|mode| format!("ALTER CLUSTER SET replication_mode = '{mode}'"));
+        let tables = [
             format!(
                 "CREATE TABLE IF NOT EXISTS events_{n} (topic int8, id int8, at timestamptz NOT NULL, \
                  dice float8 NOT NULL, tag uuid NOT NULL, PRIMARY KEY (topic, id))"
@@ -30,7 +40,8 @@ impl Kind for Insert {
             format!(
                 "INSERT INTO events_{n} (topic, id, at, dice, tag) VALUES (1, 0, now(), random(), gen_random_uuid())"
             ),
-        ]
+        ];
+        mode.into_iter().chain(tables).collect()
     }
 
     fn ready(&self, place: Place) -> String {

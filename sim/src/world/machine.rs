@@ -2,6 +2,7 @@ use orrery::consensus::{Membership, Status};
 use orrery::directory::Directory;
 use orrery::env::{Control, Env, Event};
 use orrery::node::{Worker, WorkerConfig};
+use orrery::partition::InSyncFacts;
 use orrery::types::{Era, LogIndex, PartitionId};
 
 /// What the world runs: [`Worker`], seen through its public face. The tests of the world put a smaller one in its place,
@@ -23,6 +24,10 @@ pub trait Machine {
     fn state_digest(&self, partition: PartitionId) -> Option<(LogIndex, u128)>;
     /// See [`Worker::directory`].
     fn directory(&self) -> Option<&Directory> {
+        None
+    }
+    /// See [`Worker::in_sync`].
+    fn in_sync(&self, _: PartitionId) -> Option<InSyncFacts> {
         None
     }
     /// See [`Worker::connections`].
@@ -62,6 +67,10 @@ impl Machine for Worker {
 
     fn directory(&self) -> Option<&Directory> {
         Some(Self::directory(self))
+    }
+
+    fn in_sync(&self, partition: PartitionId) -> Option<InSyncFacts> {
+        Self::in_sync(self, partition)
     }
 
     fn connections(&self) -> usize {

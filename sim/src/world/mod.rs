@@ -155,6 +155,8 @@ pub(crate) struct World {
     pub(crate) counts: BTreeMap<&'static str, FaultCount>,
     /// Once healed: who belongs to the core.
     pub(crate) core: Option<Vec<bool>>,
+    /// The only node of the cluster that there is since a disaster.
+    pub(crate) alone: Option<NodeId>,
     build: Build,
     clients: Vec<Place>,
     connections: Vec<Connection>,
@@ -188,6 +190,7 @@ impl World {
             pace: Pace::new(plan),
             counts: BTreeMap::new(),
             core: None,
+            alone: None,
             build,
             clients: clients.into_iter().map(Place::new).collect(),
             connections: Vec::new(),

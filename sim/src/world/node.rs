@@ -11,6 +11,7 @@ use crate::fault::Stopping;
 use crate::trace;
 use orrery::consensus::Standing;
 use orrery::env::{DiskError, DiskOp, DiskResult, Event, OpId};
+use orrery::node::WorkerConfig;
 use orrery::types::{Instant, NodeId, PartitionId, WorkerId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -132,7 +133,7 @@ impl World {
             if self.core.is_some() {
                 machine_life.points.silence();
             }
-            let machine = (self.build)(self.plan.worker_config(id, WorkerId(number)));
+            let machine = (self.build)(self.worker_config(id, WorkerId(number)));
             let slot = &mut self.nodes[at].workers[worker];
             slot.life = machine_life;
             slot.started = false;
@@ -192,12 +193,20 @@ impl World {
         was_up || loss.lost + loss.torn + loss.names > 0
     }
 
+    /// What a worker is told at the beginning of its life.
+    pub(crate) fn worker_config(&self, node: NodeId, worker: WorkerId) -> WorkerConfig {
+        let config = self.plan.worker_config(node, worker);
+        if self.alone == Some(node) { WorkerConfig { nodes: vec![node], founder: true, ..config } } else { config }
+    }
+
     /// A node that is down gets new disks. Whatever had been destroyed on the old ones is gone with them.
     pub(crate) fn wipe_disks(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         for slot in &mut node.workers {
             slot.disk = SimDisk::default();
         }
+        self.checker.wiped(at);
+        let node = &mut self.nodes[at];
         node.blank = true;
         node.destroyed = false;
         node.unusable = false;

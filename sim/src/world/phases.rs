@@ -53,6 +53,9 @@ impl World {
     /// Every node holds every group: any quorum of intact nodes is a quorum of every group. Where the budget has left no
     /// such quorum (then nothing is judged but safety), any nodes will do.
     fn draw_core(&self) -> Vec<bool> {
+        if let Some(alone) = self.alone {
+            return self.nodes.iter().map(|node| node.id == alone).collect();
+        }
         if self.plan.cluster.spares > 0 {
             // Groups are wherever their operator has had them moved to.
             return vec![true; self.nodes.len()];
@@ -88,7 +91,8 @@ impl World {
         !self.nodes[at].destroyed && !self.nodes[at].unusable && !self.nodes[at].blank
     }
 
-    fn heal_node(&mut self, at: usize) {
+    /// Nothing is wrong with a node's disks any more.
+    pub(crate) fn heal_disks(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         node.slow_disk.clear();
         for slot in &mut node.workers {
@@ -97,6 +101,12 @@ impl World {
             slot.disk.fail_sync = false;
             slot.disk.short_write = None;
             slot.disk.misdirect = None;
+        }
+    }
+
+    fn heal_node(&mut self, at: usize) {
+        self.heal_disks(at);
+        for slot in &mut self.nodes[at].workers {
             slot.life.points.silence();
         }
         if self.nodes[at].stopping.is_some() {

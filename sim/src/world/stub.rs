@@ -158,6 +158,7 @@ pub(crate) fn plan(seed: u64, nodes: u32) -> Plan {
             heartbeat_ns: 50_000_000,
             election_timeout_ns: 250_000_000,
             lease_ns: 0,
+            in_sync_timeout_ns: 1_000_000_000,
             detection: 0,
             max_batch_entries: 16,
             max_batch_bytes: 65_536,

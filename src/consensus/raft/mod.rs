@@ -517,6 +517,10 @@ impl Consensus for Raft {
         self.core.log.era_at(index).map(|era| Floor { index, era })
     }
 
+    fn durable(&self) -> LogIndex {
+        self.core.log.durable()
+    }
+
     fn bytes_behind(&self, index: LogIndex) -> Option<u64> {
         self.core.log.bytes_behind(index)
     }

@@ -2,10 +2,11 @@
 
 use super::{Worker, WorkerConfig};
 use crate::cluster::facts::{Ask, EventFacts, Facts, Recover, ReplicaFacts, WorkerFacts};
-use crate::consensus::{Fetch, Standing, Status};
+use crate::consensus::{Fetch, Role, Standing, Status};
 use crate::env::{Endpoint, Env, Port};
 use crate::node::durable::Found;
 use crate::node::wire::Body;
+use crate::partition::in_sync::InSync;
 use crate::session::Gateway;
 use crate::types::{Duration, Era, Incarnation, Instant, NodeId, PartitionId, Timestamp, WorkerId};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub(super) struct Observed {
     leaders: BTreeMap<PartitionId, (Option<NodeId>, Era)>,
     /// How far each replica was a member when it was last looked at.
     standing: BTreeMap<PartitionId, Standing>,
+    /// Who was in sync in each partition that is led here, when it was last looked at.
+    in_sync: BTreeMap<PartitionId, InSync>,
     /// Why the log was set aside.
     pub(super) lost: Option<String>,
     /// Answers and relayed questions that are still to be sent.
@@ -58,6 +61,7 @@ impl Observed {
     pub(super) fn forget(&mut self, partition: PartitionId) {
         self.leaders.remove(&partition);
         self.standing.remove(&partition);
+        self.in_sync.remove(&partition);
     }
 }
 
@@ -163,6 +167,8 @@ impl Worker {
                 pending: u32::try_from(replica.pending()).unwrap_or(u32::MAX),
                 suspicion: replica.suspicion(now),
                 recovery: replica.recovery(),
+                in_sync: Some(replica.in_sync().set).filter(|set| set.version > 0).map(|set| set.members),
+                mode: replica.mode(),
                 followers: replica.lags(now),
                 to_prepare: 0,
             }
@@ -260,6 +266,34 @@ impl Worker {
         }
     }
 
+    /// A replica has been driven: does its leader count others as in sync than before?
+    pub(super) fn note_in_sync(&mut self, wall: Timestamp, partition: PartitionId) {
+        let Some(replica) = self.replicas.get(&partition) else { return };
+        let set = replica.in_sync_set();
+        let known = self.observed.in_sync.get(&partition);
+        if known.map_or(0, |known| known.version) == set.version {
+            return;
+        }
+        let before = self.observed.in_sync.insert(partition, set.clone()).unwrap_or_default();
+        if replica.status().role != Role::Leader {
+            return;
+        }
+        let without = |of: &InSync, other: &InSync| -> Vec<NodeId> {
+            of.members.iter().filter(|node| !other.members.contains(node)).copied().collect()
+        };
+        let (left, joined) = (without(&before, set), without(set, &before));
+        let mut text = format!("partition {}: nodes {} are in sync", partition.0, list(&set.members));
+        for (nodes, what) in [(&left, "left out"), (&joined, "new")] {
+            if before.version > 0 && !nodes.is_empty() {
+                text += &format!("; {what}: {}", list(nodes));
+            }
+        }
+        match left.is_empty() {
+            true => self.events.info(wall, "in_sync", Some(partition), text),
+            false => self.events.warning(wall, "in_sync", Some(partition), text),
+        }
+    }
+
     /// A replica has been driven: who leads now, if that is news?
     pub(super) fn note_leader(&mut self, wall: Timestamp, partition: PartitionId) -> Option<NodeId> {
         let status = self.replicas.get(&partition).map(crate::partition::Replica::status)?;
@@ -318,6 +352,11 @@ pub(super) fn node_settings(config: &WorkerConfig) -> Vec<(&'static str, String,
             "How a failed leader is found out: `phi`, `fixed` or `progress`.",
         ),
         ("heartbeat", milliseconds(config.heartbeat), "Interval of a leader's heartbeats."),
+        (
+            "in_sync_timeout",
+            milliseconds(config.in_sync_timeout),
+            "A replica that has lacked something for longer does not count as in sync.",
+        ),
         ("lease", milliseconds(config.lease), "Length of leaders' leases; 0ms: every read is proved by a round."),
         ("log_keep_entries", config.log_keep_entries.to_string(), "Log entries kept in memory before a checkpoint."),
         ("max_connections", config.max_connections.to_string(), "Most client sessions of a worker."),

@@ -167,6 +167,7 @@ impl World {
                     digest_every: 1,
                     exchange_every: Duration::from_millis(100),
                     token_lifetime: Duration::from_secs(3600),
+                    in_sync_timeout: Duration::from_secs(5),
                     rng: Rng::seed_from_u64(u64::from(partition)),
                     keeping,
                 };

@@ -161,10 +161,15 @@ impl Replica {
         sometimes!("global.decided_by_votes", logged.is_none());
         sometimes!("global.decided_by_the_log", logged.is_some());
         let executed = self.machine.settle(committed, values.clone());
+        let asks = !executed.asked.is_nothing();
         self.exchanges.forget_through(number, |open| self.machine.open().contains_key(open));
         self.executed(now, executed);
         if self.leads && logged.is_none() {
             self.declare(now, number, committed, values);
+            // Its answer waits until the decision is on disks.
+            if asks {
+                self.log_decisions(now);
+            }
         }
         self.digest_passed();
         true
@@ -280,12 +285,14 @@ impl Replica {
 
     /// What came of an entry goes to whoever waits for it.
     pub(super) fn executed(&mut self, now: Instant, executed: Executed) {
-        let Executed { reply, collected, ordered, catalog, directory, read, declared, let_go } = executed;
+        let Executed { reply, asked, collected, ordered, catalog, directory, read, settled, declared, let_go } =
+            executed;
         if directory {
             self.output.directory = Some(Arc::clone(self.machine.directory()));
         }
         let_go.into_iter().for_each(|cut| self.cuts.let_go(cut));
         if let Some(number) = declared {
+            self.acknowledge_declared(number);
             self.decisions.remove(&number);
             self.reads.forget(number);
             self.exchanges.forget(number);
@@ -302,12 +309,12 @@ impl Replica {
             && let Some(super::Pending { origin, attempt, orders, .. }) = self.pending.remove(&id)
         {
             self.ordering = self.ordering.saturating_sub(usize::from(orders));
-            self.reply(origin, id, attempt, body);
+            self.acknowledge((asked, None), (origin, id, attempt), body);
         }
         if let Some((id, body)) = collected
             && let Some((origin, attempt)) = self.exchanges.collectors.remove(&id)
         {
-            self.reply(origin, id, attempt, body);
+            self.acknowledge((asked, settled), (origin, id, attempt), body);
         }
         if let Some(global) = ordered
             && self.leads
@@ -467,7 +474,8 @@ impl Replica {
             return;
         }
         if let Some(body) = self.machine.collect(request.id, number) {
-            return self.answer(origin, request, body);
+            let asked = (self.machine.asked(request.id), Some(number));
+            return self.acknowledge(asked, (origin, request.id, request.attempt), body);
         }
         if self.exchanges.collectors.len() >= self.max_pending && !self.exchanges.collectors.contains_key(&request.id) {
             sometimes!("partition.overloaded");

@@ -14,7 +14,7 @@
 
 use super::settling::Settling;
 use super::{Executed, StateMachine};
-use crate::catalog::Catalog;
+use crate::catalog::{Asked, Catalog};
 use crate::partition::command::dice;
 use crate::partition::dedup::Seen;
 use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Said, Values, Vote};
@@ -149,6 +149,11 @@ impl StateMachine {
         let outcome = |number: &GlobalNumber| self.memory.outcome(*number).map(|outcome| (*number, outcome));
         let open = self.globals.undeclared.iter().filter_map(outcome);
         open.map(|(number, outcome)| (number, outcome.committed, outcome.values))
+    }
+
+    /// Is it decided, and the decision not in the log yet?
+    pub(in crate::partition) fn is_undeclared(&self, number: GlobalNumber) -> bool {
+        self.globals.undeclared.contains(&number)
     }
 
     /// Nothing below is remembered.
@@ -598,6 +603,13 @@ impl StateMachine {
         if !committed && !planted!(113) {
             self.store.rollback(standing.mark);
         }
+        let defines = matches!(*standing.global.body, GlobalBody::Define { .. });
+        let mut asked = match vote {
+            // What was done under a token is told once more: which tables that has written is not known any more.
+            Vote::Spent(_) => self.asking.most(),
+            _ if committed && !defines => self.asked_by_written(),
+            _ => Asked::default(),
+        };
         // Planted 213: what commands over several partitions write is not recorded.
         if planted!(213) {
             self.store.commit_unseen();
@@ -615,7 +627,6 @@ impl StateMachine {
             self.dedup.spend(token, standing.affected);
         }
         let before = self.catalog.version;
-        let defines = matches!(*standing.global.body, GlobalBody::Define { .. });
         let defined = standing.definition.map(|defined| {
             if committed {
                 self.adopt(defined.catalog);
@@ -644,11 +655,14 @@ impl StateMachine {
             // Of a duplicate the first execution's outcome stays.
             if self.dedup.look_up(id) == Seen::New {
                 self.dedup.record(id, &outcome);
+                self.dedup.ask(id, asked);
+            } else {
+                asked = self.dedup.asked(id);
             }
             ReplyBody::Done(outcome)
         };
         let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
-        Executed { collected: Some((id, body)), catalog, ..Executed::default() }
+        Executed { collected: Some((id, body)), asked, settled: Some(number), catalog, ..Executed::default() }
     }
 
     /// Passes the entry of a decision.

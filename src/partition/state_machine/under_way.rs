@@ -5,6 +5,7 @@
 //! gone on with turn after turn.
 
 use super::{Executed, StateMachine};
+use crate::catalog::Asked;
 use crate::partition::command::{CommandBody, CommandV1};
 use crate::partition::message::{Outcome, ReplyBody, Statement, StatementResult};
 use crate::partition::slice::Slice;
@@ -70,7 +71,7 @@ impl StateMachine {
         let outcome = self.as_far_as(&mut under_way, if digest.is_some() { slice } else { &mut whole });
         slice.add(&whole);
         match outcome {
-            Some(outcome) => self.done(under_way.command.id, outcome),
+            Some((outcome, asked)) => self.done(under_way.command.id, outcome, asked),
             None => {
                 sometimes!("partition.command_cut_into_slices");
                 self.executed = first.previous();
@@ -83,15 +84,15 @@ impl StateMachine {
     /// Goes on with the command that is under way; `None`: it still is, or none was.
     pub(in crate::partition) fn go_on_alone(&mut self, slice: &mut Slice) -> Option<Executed> {
         let mut under_way = self.under_way.take()?;
-        let Some(outcome) = self.as_far_as(&mut under_way, slice) else {
+        let Some((outcome, asked)) = self.as_far_as(&mut under_way, slice) else {
             self.under_way = Some(under_way);
             return None;
         };
         self.executed = under_way.index;
-        Some(self.done(under_way.command.id, outcome))
+        Some(self.done(under_way.command.id, outcome, asked))
     }
 
-    fn as_far_as(&mut self, under_way: &mut UnderWay, slice: &mut Slice) -> Option<Outcome> {
+    fn as_far_as(&mut self, under_way: &mut UnderWay, slice: &mut Slice) -> Option<(Outcome, Asked)> {
         let UnderWay { command, mark, results, progress, .. } = under_way;
         let (outcome, keeps) = match &command.body {
             CommandBody::Execute { statements, settings, .. } => {
@@ -111,8 +112,9 @@ impl StateMachine {
         if !keeps {
             self.store.rollback(*mark);
         }
+        let asked = self.asked_by_written();
         self.store.commit();
-        Some(outcome)
+        Some((outcome, asked))
     }
 
     fn statements(
@@ -141,8 +143,9 @@ impl StateMachine {
     }
 
     /// Notes what a request has come to.
-    fn done(&mut self, id: crate::types::RequestId, outcome: Outcome) -> Executed {
+    fn done(&mut self, id: crate::types::RequestId, outcome: Outcome, asked: Asked) -> Executed {
         self.dedup.record(id, &outcome);
-        Executed::answer(id, ReplyBody::Done(outcome))
+        self.dedup.ask(id, asked);
+        Executed { asked, ..Executed::answer(id, ReplyBody::Done(outcome)) }
     }
 }

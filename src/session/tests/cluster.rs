@@ -159,6 +159,7 @@ impl Member {
             digest_every: 1000,
             exchange_every: Duration::from_millis(100),
             token_lifetime: Duration::from_secs(3600),
+            in_sync_timeout: Duration::from_secs(5),
             rng: Rng::seed_from_u64(u64::from(partition.0)),
             keeping,
         };

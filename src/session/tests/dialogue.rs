@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, Fault};
 use super::render;
+use crate::catalog::ReplicationMode;
 use crate::cluster::facts::{
     About, Ask, EventFacts, Facts, FetchFacts, FollowerFacts, Recover, RecoveryFacts, ReplicaFacts, WorkerFacts,
 };
@@ -295,6 +296,8 @@ impl Dialogue {
             },
             digest: 0xabc,
             to_prepare: 0,
+            in_sync: Some(vec![NodeId(2)]),
+            mode: ReplicationMode::Sync,
             pending: 0,
             suspicion: (node != NodeId(2)).then_some(40),
             followers: match node {
