@@ -697,6 +697,13 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/chaos/rolling_restart.toml",
     ),
     planted(
+        240,
+        "the promise of a lease is lost by a restart",
+        "rules A7 (1)",
+        READS,
+        "scenarios/chaos/forgotten_promises.toml",
+    ),
+    planted(
         242,
         "who suspects its leader is bound by no promise",
         "rules A7 (3)",
