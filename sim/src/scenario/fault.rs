@@ -117,8 +117,8 @@ pub const VERBS: &[Verb] = &[
     verb("disk_full", None, Shape::Target(|target, _| FaultKind::DiskFull { target }), "disk_full(random)"),
     verb("rot", None, Shape::Target(|target, _| FaultKind::Rot { target }), "rot(follower(any))"),
     verb("wipe", None, Shape::Target(|target, _| FaultKind::Wipe { target }), "wipe(random)"),
-    verb("disaster", None, Shape::Alone(|| FaultKind::Disaster), "disaster"),
     verb("misdirect", None, Shape::Target(|target, _| FaultKind::Misdirect { target }), "misdirect(follower(any))"),
+    verb("disaster", None, Shape::Alone(|| FaultKind::Disaster), "disaster"),
 ];
 
 /// Which of them a word means.
