@@ -641,6 +641,20 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/sequences.toml",
     ),
     planted(
+        228,
+        "what a transaction block defines holds at once",
+        "ours: definitions in blocks",
+        &["schema-agrees"],
+        "scenarios/transactions/ddl_under_load.toml",
+    ),
+    planted(
+        229,
+        "a block that defines loses the rows that it has written",
+        "ours: definitions in blocks",
+        &["schema-agrees"],
+        "scenarios/transactions/ddl_under_load.toml",
+    ),
+    planted(
         161,
         "a decision ends whichever definition is under way, an earlier one's second copy too",
         "our own",

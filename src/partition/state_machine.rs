@@ -590,15 +590,22 @@ impl StateMachine {
         &mut self,
         command: &CommandV1,
         number: usize,
-        statement: &Statement,
+        (statement, following): (&Statement, Option<&Statement>),
         settings: &Settings,
+        changes: &mut sql::Changes,
     ) -> Result<StatementResult, SqlError> {
         let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
         let mut context =
             sql::Context::of(&self.catalog, settings, command.timestamp, command.dice(number), statement.max_rows);
         context.at = self.partition;
+        // The pieces of a COPY are one statement, which ends with the last.
+        context.together = plan.is_copy() && following.is_some_and(|next| next.text == statement.text);
+        context.changes = std::mem::take(changes);
         let result = plan.execute(&mut self.store, &statement.parameters, &mut context)?;
         context.nothing_waits()?;
+        if context.together {
+            *changes = context.changes;
+        }
         Ok(result)
     }
 

@@ -186,11 +186,8 @@ impl Bench {
     fn define(&mut self, number: u64, text: &str) {
         let number = GlobalNumber(number);
         let previous = GlobalNumber(number.0 - 1);
-        let body = GlobalBody::Define {
-            text: text.into(),
-            settings: Arc::default(),
-            catalog_version: self.replica.machine().catalog().version,
-        };
+        let version = self.replica.machine().catalog().version;
+        let body = GlobalBody::definition(text.into(), Arc::default(), version);
         let global = Global {
             number,
             id: RequestId { session: SessionId { gateway: 1, counter: 2 }, sequence: Sequence(number.0) },

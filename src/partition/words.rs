@@ -96,7 +96,10 @@ fn of_global_body(body: &GlobalBody) -> String {
                 lists.iter().map(|(partition, list)| format!("{partition} {}", of_list(list))).collect();
             format!("{what} {}", lists.join(" | "))
         }
-        GlobalBody::Define { text, .. } => shortened(text),
+        GlobalBody::Define { definitions, lists, .. } => {
+            let lists = lists.iter().map(|(partition, list)| format!("{partition} {}", of_list(list)));
+            lists.chain(definitions.iter().map(|definition| shortened(&definition.text))).collect::<Vec<_>>().join("; ")
+        }
         GlobalBody::Read { statements, .. } => format!("read {}", placed(statements)),
         GlobalBody::Cut { .. } => "cut".to_owned(),
     }

@@ -23,8 +23,8 @@ use thiserror::Error;
 /// 3: foreign keys, owners of keys and sequences in the catalog, columns that came later than rows, and that were dropped; reads
 /// over several partitions. 4: membership in hard states, logs and checkpoints; databases in the catalog. 5: promises in hard
 /// states, and marks of replicas that were dropped; what is deferred travels with statements; nodes that have joined; digests in
-/// which a tree's number comes in last. 6: a rate of recovery among the settings of the cluster; who is in sync, and what answers wait for.
-/// What was written before is not read.
+/// which a tree's number comes in last. 6: a rate of recovery among the settings of the cluster; who is in sync, and what answers wait for;
+/// definitions in a list, behind what a transaction has done with rows. What was written before is not read.
 pub const FORMAT: u32 = 6;
 /// Name of the file.
 pub const FILE: &str = "orrery.identity";

@@ -155,8 +155,10 @@ fn allowance(body: &RequestBody) -> Duration {
             GlobalBody::Execute { statements, .. } | GlobalBody::Read { statements, .. } => {
                 statements.iter().map(|placed| size(&placed.statement)).sum()
             }
-            GlobalBody::Commit { lists, .. } => lists.iter().map(|(_, commitment)| list(commitment)).sum(),
-            GlobalBody::Define { .. } | GlobalBody::Cut { .. } => 0,
+            GlobalBody::Commit { lists, .. } | GlobalBody::Define { lists, .. } => {
+                lists.iter().map(|(_, commitment)| list(commitment)).sum()
+            }
+            GlobalBody::Cut { .. } => 0,
         },
         _ => return Duration::ZERO,
     };

@@ -20,7 +20,8 @@
 //! - What is taken over is what a definition makes that finds nothing laid, entry by entry; and what it is refused for is the
 //!   same, the first row in the order of their keys that stands in the way of itself or of one before it.
 //! - Of the rows that have been looked at each is either entered or stands in the way, as it is now.
-//! - Only decided rows are looked at: not while execution stands.
+//! - Only decided rows are looked at: not while execution stands. So a definition that stands behind others in one command, or
+//!   behind rows that the same command writes (a transaction block's), takes nothing over.
 //! - A write costs what is written down of it; nobody's write is refused for the sake of a constraint that does not exist yet.
 //! - So many are kept ([`MOST`]); what comes beyond is not prepared.
 //!

@@ -55,7 +55,7 @@ mod settings;
 
 pub use context::{Context, SessionFacts};
 pub use copy::Splitter;
-pub use define::{Definition, Surroundings, Work, define, next_to_finish};
+pub use define::{Definition, Surroundings, Work, define, next_to_finish, stands_alone};
 pub use footprint::{Distribution, Footprint};
 pub use groundwork::{Groundwork, has_groundwork};
 pub use install::{Numbering, fill, install, install_prepared};

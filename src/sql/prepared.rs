@@ -8,7 +8,7 @@ use super::footprint::{Footprint, Placement};
 use super::integrity::{self, Due, Web};
 use super::parse::{Constraints, Copy, Kind, Parsed, character_position};
 use super::plan::{self, Node, Write};
-use super::sequence::{Drawing, Draws};
+use super::sequence::{Drawing, Draws, Placed};
 use super::settings::{Settings, StatementResult};
 use crate::catalog::{Catalog, Table};
 use crate::planted;
@@ -345,6 +345,28 @@ impl Prepared {
     #[must_use]
     pub fn sets(&self) -> &[usize] {
         &self.sets
+    }
+
+    /// The tables and sequences that it is about, those with whose constraints it hangs together among them; in order, each once.
+    /// System tables are none.
+    #[must_use]
+    pub fn relations(&self) -> Vec<&Arc<Table>> {
+        let mut found: Vec<&Arc<Table>> = Vec::new();
+        match &self.plan {
+            Plan::Query(plan) => plan.scans(&mut |scan| found.push(&scan.table)),
+            Plan::Write(write) => write.tables(&mut |table| found.push(table)),
+            Plan::Explain(_) => {}
+        }
+        found.extend(self.web.iter().flat_map(Web::tables));
+        found.extend(self.draws.streams.iter().map(|stream| &stream.sequence));
+        found.extend(self.draws.placed.iter().filter_map(|placed| match placed {
+            Placed::Next(sequence) | Placed::Current(sequence) => Some(sequence),
+            Placed::Last => None,
+        }));
+        found.retain(|table| self.system_tables().all(|system| system.id != table.id));
+        found.sort_by_key(|table| table.id);
+        found.dedup_by_key(|table| table.id);
+        found
     }
 
     /// The values that are known before execution.

@@ -20,10 +20,13 @@ pub enum Sort {
     Column,
     /// An index.
     Index,
+    /// Two tables, made in one transaction block that writes a row beside.
+    Pair,
 }
 
 impl Sort {
-    const NAMES: [(Self, &'static str); 3] = [(Self::Table, "table"), (Self::Column, "column"), (Self::Index, "index")];
+    const NAMES: [(Self, &'static str); 4] =
+        [(Self::Table, "table"), (Self::Column, "column"), (Self::Index, "index"), (Self::Pair, "pair")];
 
     /// In words.
     #[must_use]

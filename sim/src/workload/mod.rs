@@ -30,6 +30,7 @@ pub use bank::OPENING_BALANCE;
 pub use families::KIN;
 pub use indexes::{BATCH_ROWS, BATCH_STRIDE, FIRST_REFUSED, WAYS};
 pub(crate) use last_seen::LastSeen;
+pub use schema::last_of_pair;
 pub use sequences::{STRETCH, issued_rows, jumps_in_block};
 
 use crate::history::Seen;

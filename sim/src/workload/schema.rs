@@ -1,6 +1,7 @@
 //! `schema`: tables, columns and indexes come and go while others insert into the common table, read it, and use what may
 //! just not be there. Whoever is told that a table exists may count on it from then on; an index never tells of other
-//! rows than its table; a row that is older than a column has in it what the column was added with, or what was written.
+//! rows than its table; a row that is older than a column has in it what the column was added with, or what was written. Two tables
+//! that come and go in a transaction block, with a mark of theirs in a third one, are there together or not at all.
 //!
 //! Objects are numbered by turns of ten operations, so that all clients are about the same ones at about the same time.
 //! Each is made and dropped by one client, and used by all.
@@ -33,6 +34,7 @@ impl Kind for Schema {
         let n = place.workload;
         vec![
             format!("CREATE TABLE IF NOT EXISTS things_{n} (id int8 PRIMARY KEY, a int8 NOT NULL)"),
+            format!("CREATE TABLE IF NOT EXISTS marks_{n} (id int8 PRIMARY KEY)"),
             format!("INSERT INTO things_{n} (id, a) VALUES (0, 0)"),
         ]
     }
@@ -109,9 +111,10 @@ impl Kind for Schema {
 /// What is made in a turn by the client in this place.
 fn object(turn: u32, place: u32, keys: u32) -> Object {
     let number = turn * keys + place;
-    let sort = match (turn + place) % 3 {
+    let sort = match (turn + place) % 4 {
         0 => Sort::Table,
         1 => Sort::Column,
+        2 => Sort::Pair,
         _ => Sort::Index,
     };
     Object { sort, number }
@@ -125,6 +128,10 @@ fn create(n: u32, Object { sort, number }: Object) -> String {
             "ALTER TABLE things_{n} ADD COLUMN c{number} int8 DEFAULT {number}, ALTER COLUMN c{number} SET DEFAULT -1"
         ),
         Sort::Index => format!("CREATE INDEX things_{n}_{number} ON things_{n} (a, id)"),
+        Sort::Pair => format!(
+            "BEGIN; CREATE TABLE left_{n}_{number} (id int8 PRIMARY KEY); INSERT INTO marks_{n} (id) VALUES ({number}); \
+             CREATE TABLE right_{n}_{number} (id int8 PRIMARY KEY); COMMIT"
+        ),
     }
 }
 
@@ -133,7 +140,25 @@ fn drop_of(n: u32, Object { sort, number }: Object) -> String {
         Sort::Table => format!("DROP TABLE side_{n}_{number}"),
         Sort::Column => format!("ALTER TABLE things_{n} DROP COLUMN c{number}"),
         Sort::Index => format!("DROP INDEX things_{n}_{number}"),
+        Sort::Pair => format!(
+            "BEGIN; DROP TABLE left_{n}_{number}; DELETE FROM marks_{n} WHERE id = {number}; \
+             DROP TABLE right_{n}_{number}; COMMIT"
+        ),
     }
+}
+
+/// The tables of a pair, as a query names them: one is looked for first, now this one and now that.
+fn pair(n: u32, number: u32) -> [String; 2] {
+    let mut pair = [format!("left_{n}_{number}"), format!("right_{n}_{number}")];
+    pair.rotate_left((number / 4 % 2) as usize);
+    pair
+}
+
+/// The table that is looked for last. If it is missed, the other was there.
+#[must_use]
+pub fn last_of_pair(n: u32, number: u32) -> String {
+    let [_, last] = pair(n, number);
+    last
 }
 
 fn need(n: u32, Object { sort, number }: Object, value: u64) -> String {
@@ -142,6 +167,14 @@ fn need(n: u32, Object { sort, number }: Object, value: u64) -> String {
         (Sort::Table, value) => format!("INSERT INTO side_{n}_{number} (id) VALUES ({value})"),
         (Sort::Column, 0) => format!("SELECT c{number} FROM things_{n} WHERE id = 0"),
         (Sort::Column, value) => format!("UPDATE things_{n} SET c{number} = {value} WHERE id = 0"),
+        (Sort::Pair, 0) => {
+            let [first, second] = pair(n, number);
+            format!(
+                "SELECT (SELECT count(*) FROM {first}), (SELECT count(*) FROM {second}), \
+                 (SELECT count(*) FROM marks_{n} WHERE id = {number})"
+            )
+        }
+        (Sort::Pair, value) => format!("INSERT INTO left_{n}_{number} (id) VALUES ({value})"),
         // No statement needs an index. This one uses it, if it is there.
         (Sort::Index, _) => format!("SELECT count(*) FROM things_{n} WHERE a >= 0"),
     }

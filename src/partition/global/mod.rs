@@ -120,10 +120,11 @@ pub enum GlobalBody {
     },
     /// DDL. All partitions take part, the cluster partition too.
     Define {
-        /// One DDL statement's text.
-        text: Arc<str>,
-        /// Settings of the session in force.
-        settings: Arc<Settings>,
+        /// One after the other; none of them, if one cannot be.
+        definitions: Vec<Ddl>,
+        /// COMMIT of a transaction that has done something with rows, too: the lists of those that it has touched, executed again
+        /// before anything is defined.
+        lists: Vec<(PartitionId, Commitment)>,
         /// Version under which it was checked.
         catalog_version: CatalogVersion,
     },
@@ -145,7 +146,22 @@ pub enum GlobalBody {
     },
 }
 
+/// A definition, as it travels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ddl {
+    /// One DDL statement's text.
+    pub text: Arc<str>,
+    /// Settings of the session in force.
+    pub settings: Arc<Settings>,
+}
+
 impl GlobalBody {
+    /// One definition, for itself.
+    #[must_use]
+    pub fn definition(text: Arc<str>, settings: Arc<Settings>, catalog_version: CatalogVersion) -> Self {
+        Self::Define { definitions: vec![Ddl { text, settings }], lists: Vec::new(), catalog_version }
+    }
+
     /// Does it change nothing, whatever comes of it?
     #[must_use]
     pub const fn only_reads(&self) -> bool {

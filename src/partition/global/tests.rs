@@ -237,8 +237,7 @@ impl World {
 
     fn define(&mut self, text: &str) {
         let participants = (0..=self.partitions).map(PartitionId).collect();
-        let (settings, catalog_version) = (Arc::default(), self.catalog);
-        self.request(participants, GlobalBody::Define { text: text.into(), settings, catalog_version });
+        self.request(participants, GlobalBody::definition(text.into(), Arc::default(), self.catalog));
         self.heal();
         self.catalog = self.groups[0].members[0].replica.machine().catalog().version;
     }
@@ -771,10 +770,11 @@ fn a_primary_key_moves_rows_to_where_they_belong() {
 #[test]
 fn a_leader_that_hands_over_does_not_try_for_ever_to_decide() {
     let mut world = World::new(2, 1, 1);
-    let (settings, catalog_version) = (Arc::default(), world.catalog);
+    let before = world.catalog;
     let participants = (0..=2).map(PartitionId).collect();
-    let text = "CREATE TABLE h (id int NOT NULL, n bigint)".into();
-    world.request(participants, GlobalBody::Define { text, settings, catalog_version });
+    let body =
+        GlobalBody::definition("CREATE TABLE h (id int NOT NULL, n bigint)".into(), Arc::default(), world.catalog);
+    world.request(participants, body);
     world.commit(0);
     world.feed(0, 0);
     world.groups[0].members[0].script.lock().unwrap().hands_over = true;
@@ -793,7 +793,7 @@ fn a_leader_that_hands_over_does_not_try_for_ever_to_decide() {
     world.groups[0].members[0].script.lock().unwrap().hands_over = false;
     world.heal();
     world.catalog = world.groups[0].members[0].replica.machine().catalog().version;
-    assert!(world.catalog > catalog_version);
+    assert!(world.catalog > before);
     world.check();
 }
 
@@ -807,10 +807,9 @@ fn a_definition_begins_anew_when_all_rows_have_come_and_not_before() {
     }
     world.heal();
     crate::env::probe::start();
-    let (settings, catalog_version) = (Arc::default(), world.catalog);
     let participants = (0..=3).map(PartitionId).collect();
-    let text = "ALTER TABLE h ADD PRIMARY KEY (id)".into();
-    world.request(participants, GlobalBody::Define { text, settings, catalog_version });
+    let body = GlobalBody::definition("ALTER TABLE h ADD PRIMARY KEY (id)".into(), Arc::default(), world.catalog);
+    world.request(participants, body);
     world.commit(0);
     world.feed(0, 0);
     // It comes to the three partitions one after the other; nothing is said between them yet.

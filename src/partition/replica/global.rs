@@ -431,7 +431,8 @@ impl Replica {
             }
             let global = first.remove();
             let number = global.number;
-            if let GlobalBody::Commit { lists, only_validate: false, .. } = &*global.body
+            if let GlobalBody::Commit { lists, only_validate: false, .. } | GlobalBody::Define { lists, .. } =
+                &*global.body
                 && let Some((_, list)) = lists.iter().find(|(partition, _)| *partition == self.partition)
             {
                 // Whatever comes of it, the transaction is over.

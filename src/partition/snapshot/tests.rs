@@ -79,11 +79,11 @@ impl Pair {
                 let sequence = self.cluster.executed().0 + 1;
                 let body = CommandBody::Order {
                     participants: vec![PartitionId::CLUSTER, PartitionId(1)],
-                    body: Arc::new(GlobalBody::Define {
-                        text: DEFINITIONS[*number].into(),
-                        settings: Arc::default(),
-                        catalog_version: self.cluster.catalog().version,
-                    }),
+                    body: Arc::new(GlobalBody::definition(
+                        DEFINITIONS[*number].into(),
+                        Arc::default(),
+                        self.cluster.catalog().version,
+                    )),
                 };
                 let first = execute(&mut self.cluster, request(9, sequence), sequence, body);
                 let global = first.ordered.expect("nothing else is under way");

@@ -17,7 +17,7 @@ use super::{Executed, StateMachine};
 use crate::catalog::{Asked, Catalog};
 use crate::partition::command::dice;
 use crate::partition::dedup::Seen;
-use crate::partition::global::{Global, GlobalBody, GlobalOutcome, Placed, Remembered, Said, Values, Vote};
+use crate::partition::global::{Ddl, Global, GlobalBody, GlobalOutcome, Placed, Remembered, Said, Values, Vote};
 use crate::partition::message::{Commitment, Outcome, ReplyBody, Settings, StatementResult};
 use crate::partition::slice::Slice;
 use crate::partition::tokens::Token;
@@ -57,6 +57,8 @@ pub(in crate::partition) struct Standing {
     pub(in crate::partition) vote: Option<Vote>,
     /// A definition's.
     definition: Option<Defined>,
+    /// The lists that come before definitions have been executed: the rows then.
+    listed: Option<Mark>,
 }
 
 impl Standing {
@@ -77,6 +79,7 @@ impl Standing {
             affected: None,
             vote,
             definition: None,
+            listed: None,
         }
     }
 
@@ -276,9 +279,12 @@ impl StateMachine {
             GlobalBody::Commit { lists, only_validate, .. } => {
                 self.execute_list(&mut standing, lists, *only_validate, slice)
             }
-            GlobalBody::Define { text, settings, .. } => {
+            GlobalBody::Define { definitions, lists, .. } => {
                 let before = self.store.pending();
-                let vote = self.define_tentatively(&mut standing, text, settings, values);
+                let vote = match self.execute_before(&mut standing, lists, slice) {
+                    Some(Vote::Yes) => self.define_tentatively(&mut standing, definitions, values),
+                    other => other,
+                };
                 // It cannot be cut, and it takes its time all the same.
                 let looked_at = self.groundwork.take_rows_in_turn();
                 slice.spend_rows(self.store.pending().saturating_sub(before) + looked_at);
@@ -343,22 +349,22 @@ impl StateMachine {
         share: sql::Share,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Result<Option<StatementResult>, SqlError> {
-        let result = match standing.result.take() {
-            Some(result) => result,
-            None if placed.at.binary_search(&self.partition).is_ok() => {
-                match self.execute_one(standing, placed, settings, share, values)? {
-                    Some(result) => result,
-                    None => return Ok(None),
-                }
-            }
-            None => StatementResult::default(),
-        };
-        let goes_on = match following.filter(|next| next.settles && next.statement.text == placed.statement.text) {
+        let goes_on = match following.filter(|next| next.statement.text == placed.statement.text) {
             Some(Placed { statement, .. }) => {
                 let plan = self.plans.prepare(&self.catalog, &statement.text, settings, &statement.parameter_types)?;
                 plan.is_copy()
             }
             None => false,
+        };
+        let result = match standing.result.take() {
+            Some(result) => result,
+            None if placed.at.binary_search(&self.partition).is_ok() => {
+                match self.execute_one(standing, (placed, goes_on), settings, share, values)? {
+                    Some(result) => result,
+                    None => return Ok(None),
+                }
+            }
+            None => StatementResult::default(),
         };
         if placed.settles && !goes_on && !self.settle_statement(standing, placed, settings, share, values)? {
             standing.result = Some(result);
@@ -371,7 +377,7 @@ impl StateMachine {
     fn execute_one(
         &mut self,
         standing: &mut Standing,
-        placed: &Placed,
+        (placed, goes_on): (&Placed, bool),
         settings: &Settings,
         share: sql::Share,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
@@ -386,7 +392,7 @@ impl StateMachine {
         let mut context =
             sql::Context::of(&self.catalog, settings, now, dice(global.seed ^ own, number), statement.max_rows);
         context.at = share.own;
-        context.together = placed.settles;
+        context.together = placed.settles || goes_on;
         context.changes = std::mem::take(&mut standing.changes);
         if !several {
             let result = plan.execute(&mut self.store, &statement.parameters, &mut context);
@@ -442,13 +448,30 @@ impl StateMachine {
         })
     }
 
-    /// Executes a definition on the catalog's copy and on the rows that are here; `None`: rows of others are still to come.
+    /// Executes what the transaction that defines has done with rows before it defines; `None`: not to its end.
+    fn execute_before(
+        &mut self,
+        standing: &mut Standing,
+        lists: &[(PartitionId, Commitment)],
+        slice: &mut Slice,
+    ) -> Option<Vote> {
+        // Planted 229: only the definitions count.
+        if standing.listed.is_none() && !planted!(229) {
+            let vote = self.execute_list(standing, lists, false, slice)?;
+            if !vote.is_yes() {
+                return Some(vote);
+            }
+            standing.listed = Some(self.store.mark());
+        }
+        Some(Vote::Yes)
+    }
+
+    /// Executes definitions on the catalog's copy and on the rows that are here; `None`: rows of others are still to come.
     /// It is begun again when they have.
     fn define_tentatively(
         &mut self,
         standing: &mut Standing,
-        text: &str,
-        settings: &Settings,
+        definitions: &[Ddl],
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Option<Vote> {
         // It begins anew when all that it waits for has come, not each time that somebody asks: it may be long.
@@ -459,24 +482,33 @@ impl StateMachine {
         {
             return None;
         }
-        self.store.rollback(standing.mark);
-        match self.defined(standing, text, settings, values) {
-            Ok(defined) => {
-                standing.definition = Some(defined?);
-                Some(Vote::Yes)
+        self.store.rollback(standing.listed.unwrap_or(standing.mark));
+        let mut round = 0;
+        let mut defined = Defined { catalog: Arc::clone(&self.catalog), tag: String::new(), notices: Vec::new() };
+        for (number, definition) in definitions.iter().enumerate() {
+            match self.defined(standing, &defined.catalog, (number, definition), &mut round, values) {
+                Ok(Some(next)) => defined = next,
+                Ok(None) => return None,
+                Err(error) => {
+                    let statement = u32::try_from(number).unwrap_or(u32::MAX);
+                    return Some(Vote::Error { statement, error: Box::new(error) });
+                }
             }
-            Err(error) => Some(Vote::Error { statement: 0, error: Box::new(error) }),
         }
+        standing.definition = Some(defined);
+        Some(Vote::Yes)
     }
 
-    /// What the text makes of the catalog; indexes that were to be built are in use in the end. Rows follow step by step.
+    /// What a text makes of the catalog; indexes that were to be built are in use in the end. Rows follow step by step.
     fn defined(
         &mut self,
         standing: &mut Standing,
-        text: &str,
-        settings: &Settings,
+        before: &Arc<Catalog>,
+        (number, definition): (usize, &Ddl),
+        round: &mut u32,
         values: &dyn Fn(u32, PartitionId) -> Option<Bytes>,
     ) -> Result<Option<Defined>, SqlError> {
+        let (text, settings) = (&definition.text, &*definition.settings);
         let data = standing.global.participants.iter().filter(|(partition, _)| *partition != PartitionId::CLUSTER);
         let partitions = u32::try_from(data.count()).unwrap_or(u32::MAX);
         let Global { timestamp, seed, .. } = *standing.global;
@@ -484,13 +516,12 @@ impl StateMachine {
         let formed = self.partition == PartitionId::CLUSTER && self.directory.is_formed();
         let replicas = formed.then_some(self.directory.voters);
         let surroundings = sql::Surroundings { settings, partitions, now: timestamp, replicas };
-        let sql::Definition { mut catalog, tag, notices, mut work } = define(&self.catalog, text, &surroundings)?;
-        let mut before = Arc::clone(&self.catalog);
-        let mut round = 0;
-        let mut context = sql::Context::of(&self.catalog, settings, timestamp, dice(seed, 0), 0);
+        let sql::Definition { mut catalog, tag, notices, mut work } = define(before, text, &surroundings)?;
+        let mut context = sql::Context::of(before, settings, timestamp, dice(seed, number), 0);
+        let mut before = Arc::clone(before);
         context.share = Some(sql::Share { own: self.partition, partitions });
         loop {
-            if !self.bring_rows(standing, (&before, &catalog), &work, &mut context, &mut round, values)? {
+            if !self.bring_rows(standing, (&before, &catalog), &work, &mut context, round, values)? {
                 return Ok(None);
             }
             before = Arc::new(catalog);
@@ -518,7 +549,14 @@ impl StateMachine {
                 let Some(said) = self.exchanged(standing, share, round, claims, values)? else { return Ok(false) };
                 numbering.draw(&self.store, share, &said, context)?;
             }
-            sql::install_prepared(&mut self.store, old, new, work, context, &mut self.groundwork)?;
+            // What was made beforehand knows of decided rows only, and nothing of what stands before in the same command.
+            let alone = match &*standing.global.body {
+                GlobalBody::Define { definitions, lists, .. } => definitions.len() == 1 && lists.is_empty(),
+                _ => false,
+            };
+            let mut nothing = sql::Groundwork::default();
+            let groundwork = if alone { &mut self.groundwork } else { &mut nothing };
+            sql::install_prepared(&mut self.store, old, new, work, context, groundwork)?;
             sql::install_sequences(&mut self.store, old, new, share);
             if let Some(numbering) = numbering {
                 numbering.close(&mut self.store, share);

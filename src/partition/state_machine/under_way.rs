@@ -11,6 +11,7 @@ use crate::partition::message::{Outcome, ReplyBody, Statement, StatementResult};
 use crate::partition::slice::Slice;
 use crate::partition::transaction::{self, Progress};
 use crate::sometimes;
+use crate::sql;
 use crate::storage::Mark;
 use crate::types::LogIndex;
 
@@ -26,6 +27,8 @@ pub(super) struct UnderWay {
     results: Vec<StatementResult>,
     /// Of a list.
     progress: Progress,
+    /// Of the pieces of a COPY: what they have changed, until the last one.
+    changes: sql::Changes,
 }
 
 /// May it be cut? A single statement may not.
@@ -66,6 +69,7 @@ impl StateMachine {
             digest: digest.unwrap_or_default(),
             results: Vec::new(),
             progress: Progress::default(),
+            changes: sql::Changes::default(),
         };
         let mut whole = Slice::whole();
         let outcome = self.as_far_as(&mut under_way, if digest.is_some() { slice } else { &mut whole });
@@ -93,10 +97,10 @@ impl StateMachine {
     }
 
     fn as_far_as(&mut self, under_way: &mut UnderWay, slice: &mut Slice) -> Option<(Outcome, Asked)> {
-        let UnderWay { command, mark, results, progress, .. } = under_way;
+        let UnderWay { command, mark, results, progress, changes, .. } = under_way;
         let (outcome, keeps) = match &command.body {
             CommandBody::Execute { statements, settings, .. } => {
-                let outcome = self.statements(command, statements, settings, results, slice)?;
+                let outcome = self.statements(command, (statements, settings), (results, changes), slice)?;
                 let keeps = matches!(outcome, Outcome::Results(_));
                 (outcome, keeps)
             }
@@ -120,9 +124,8 @@ impl StateMachine {
     fn statements(
         &mut self,
         command: &CommandV1,
-        statements: &[Statement],
-        settings: &crate::partition::message::Settings,
-        results: &mut Vec<StatementResult>,
+        (statements, settings): (&[Statement], &crate::partition::message::Settings),
+        (results, changes): (&mut Vec<StatementResult>, &mut sql::Changes),
         slice: &mut Slice,
     ) -> Option<Outcome> {
         while let Some(statement) = statements.get(results.len()) {
@@ -130,7 +133,8 @@ impl StateMachine {
                 return None;
             }
             let (number, before) = (results.len(), self.store.pending());
-            let result = self.execute_statement(command, number, statement, settings);
+            let pieces = (statement, statements.get(number + 1));
+            let result = self.execute_statement(command, number, pieces, settings, changes);
             slice.spend(self.store.pending().saturating_sub(before));
             match result {
                 Ok(result) => results.push(result),

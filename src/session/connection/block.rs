@@ -16,8 +16,9 @@
 //! - A COMMIT has one outcome: committed, 40001 and nothing changed, or 40003, and then nobody knows. What has only read in
 //!   several partitions is validated like what has written, unless all of it is known to be of one moment (`step`).
 //!
+//! - Definitions of a block are told to nobody before COMMIT (`drafts`).
+//!
 //! # Caveats
-//! - No definitions: they are refused with 0A000, which fails the block.
 //! - A block may stay open for ever; leaders bound what it holds there.
 
 use super::execution::{Item, Route, route};
@@ -69,6 +70,14 @@ pub(super) struct CommitJob {
     pub(super) open: Box<Open>,
     pub(super) chain: bool,
     pub(super) after: After,
+    /// Its definitions are in force; what is missing is that this gateway knows them.
+    pub(super) defined: bool,
+}
+
+impl CommitJob {
+    pub(super) const fn new(open: Box<Open>, chain: bool, after: After) -> Self {
+        Self { open, chain, after, defined: false }
+    }
 }
 
 impl Connection {
@@ -120,10 +129,7 @@ impl Connection {
             {
                 Err(SqlError::new(ACTIVE_TRANSACTION, "VACUUM cannot be executed within a pipeline"))
             }
-            (Block::Open(_), Kind::Define) => {
-                Err(SqlError::unsupported("definitions inside a transaction block are not supported yet")
-                    .hint("Each definition is a transaction of its own: say it before BEGIN or after COMMIT."))
-            }
+            (Block::Open(open), Kind::Define) if open.modes.read_only == Some(true) => Err(read_only("a definition")),
             (Block::Open(_), Kind::Maintain(maintain)) if maintain.vacuum => within("VACUUM"),
             (Block::Open(open), Kind::Recover(_)) if !open.implicit => within("RECOVER NODE"),
             (Block::Open(_), Kind::Discard(Discard::All)) => within("DISCARD ALL"),
@@ -173,7 +179,9 @@ impl Connection {
     pub(super) fn renew_forks(&mut self, turn: &mut Turn<'_>) {
         let Block::Open(mut open) = std::mem::replace(&mut self.block, Block::Idle) else { return };
         self.forget_forks(turn, &open);
-        open.cut = None;
+        if open.cut.take().is_some() {
+            open.catalog = None;
+        }
         self.transactions += 1;
         open.number = self.transactions;
         open.unsure = false;
@@ -188,6 +196,8 @@ impl Connection {
     /// it has executed is executed again there.
     pub(super) fn block_follows(&mut self, turn: &mut Turn<'_>, checked: CatalogVersion) {
         let Block::Open(open) = &mut self.block else { return };
+        // Definitions that it had, it has gone back from.
+        open.catalog = None;
         if open.is_untouched() || open.catalog_version != checked {
             return;
         }
@@ -223,9 +233,11 @@ impl Connection {
         turn.shared.outputs.push(GatewayOutput::Request { node, partition, request });
     }
 
-    /// The open block reads here.
+    /// The open block reads here, under the catalog under which the cut was ordered.
     pub(super) fn cut_is(&mut self, cut: GlobalNumber, catalog_version: CatalogVersion) {
         if let Block::Open(open) = &mut self.block {
+            let same = open.catalog.as_ref().is_some_and(|catalog| catalog.version == catalog_version);
+            debug_assert!(same, "a cut is of the catalog under which it was ordered");
             open.cut = Some(cut);
             open.catalog_version = catalog_version;
         }
@@ -293,6 +305,8 @@ impl Connection {
             committing: false,
             of_one_moment: true,
             cut: None,
+            catalog: None,
+            drafts: Vec::new(),
             settings: self.settings.clone(),
             locals: Vec::new(),
         }));
@@ -330,7 +344,12 @@ impl Connection {
             return Err(too_large());
         }
         open.everywhere(&Action::Savepoint);
-        open.savepoints.push(Savepoint { name: name.to_owned(), settings, locals: open.locals.len() });
+        open.savepoints.push(Savepoint {
+            name: name.to_owned(),
+            settings,
+            locals: open.locals.len(),
+            drafts: open.drafts.len(),
+        });
         Ok(Answer::tag("SAVEPOINT"))
     }
 
@@ -348,8 +367,10 @@ impl Connection {
         };
         open.savepoints.truncate(level + 1);
         open.everywhere(&Action::RollbackTo { level: u32::try_from(level).unwrap_or(u32::MAX) });
-        let (settings, locals) = (open.savepoints[level].settings.clone(), open.savepoints[level].locals);
-        open.locals.truncate(locals);
+        let Savepoint { settings, locals, drafts, .. } = &open.savepoints[level];
+        let settings = settings.clone();
+        open.locals.truncate(*locals);
+        open.drafts.truncate(*drafts);
         sometimes!("session.rolled_back_to_savepoint");
         self.block = match std::mem::replace(&mut self.block, Block::Idle) {
             Block::Failed(failed) => failed.open.map_or(Block::Idle, Block::Open),
@@ -384,7 +405,7 @@ impl Connection {
                 self.look_up_zone();
                 self.chained(turn, answer, chain, &Modes::default())
             }
-            Block::Open(open) => return self.end_block(turn, CommitJob { open, chain, after: After::Answer(origin) }),
+            Block::Open(open) => return self.end_block(turn, CommitJob::new(open, chain, After::Answer(origin))),
         };
         self.answered(turn, &answer, origin);
     }
@@ -393,6 +414,9 @@ impl Connection {
     pub(super) fn end_block(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
         if job.open.defers && !job.open.committing && !job.open.lists.is_empty() {
             return self.check_deferred(turn, job);
+        }
+        if !job.open.drafts.is_empty() {
+            return self.order_drafts(turn, job);
         }
         // Several partitions are of one moment only when that has been shown; of one all is, and of one cut.
         // Planted 147: what has only read is not validated.
@@ -407,9 +431,9 @@ impl Connection {
         self.committed(turn, job);
     }
 
-    fn committed(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+    pub(super) fn committed(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
         self.redo = None;
-        let CommitJob { open, chain, after } = job;
+        let CommitJob { open, chain, after, .. } = job;
         self.settings.defer(None);
         let mut answer = if open.implicit {
             Answer::warning("COMMIT", "there is no transaction in progress")

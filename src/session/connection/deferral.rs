@@ -68,7 +68,7 @@ impl Connection {
     /// COMMIT: looks at what waits first.
     pub(super) fn check_deferred(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
         sometimes!("session.deferred_constraints_checked");
-        let CommitJob { mut open, chain, after } = job;
+        let CommitJob { mut open, chain, after, .. } = job;
         open.committing = true;
         self.block = Block::Open(open);
         match sql::parse(CHECK_ALL).as_deref() {
@@ -84,7 +84,7 @@ impl Connection {
             Ok(plan) => plan,
             Err(error) => return self.fail(turn, error),
         };
-        let version = turn.shared.catalog.version;
+        let version = self.planning_catalog(turn).version;
         let Block::Open(open) = &self.block else { return self.broken(turn) };
         if open.catalog_version != version {
             return self.fail(turn, outdated());
@@ -98,7 +98,7 @@ impl Connection {
     /// What waited holds: COMMIT goes on.
     pub(super) fn checked(&mut self, turn: &mut Turn<'_>, chain: bool, after: After) {
         match std::mem::replace(&mut self.block, Block::Idle) {
-            Block::Open(open) => self.end_block(turn, CommitJob { open, chain, after }),
+            Block::Open(open) => self.end_block(turn, CommitJob::new(open, chain, after)),
             other => {
                 self.block = other;
                 self.broken(turn);

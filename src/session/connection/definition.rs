@@ -14,6 +14,7 @@ use super::extended::shifted;
 use super::order::{Collecting, outcome_lost};
 use super::prepare::Preparing;
 use super::{Connection, Job, Origin, Task};
+use crate::catalog::Catalog;
 use crate::partition::global::{GlobalBody, Vote};
 use crate::partition::message::{Outcome, RequestBody};
 use crate::session::call::Call;
@@ -42,7 +43,7 @@ pub(super) struct DefineJob {
 impl Connection {
     /// Begins a DDL statement.
     pub(super) fn define(&mut self, turn: &mut Turn<'_>, statement: Parsed, origin: Origin) {
-        let long = match self.check_definition(turn, &statement) {
+        let long = match self.check_definition(turn, &turn.shared.catalog, &statement) {
             Ok(definition) => sql::has_groundwork(&turn.shared.catalog, &definition),
             Err(error) => {
                 let error = shifted(error, statement.offset);
@@ -63,7 +64,7 @@ impl Connection {
 
     /// A definition that the session makes to set a sequence.
     pub(super) fn define_then(&mut self, turn: &mut Turn<'_>, statement: Parsed, then: SetJob) {
-        if let Err(error) = self.check_definition(turn, &statement) {
+        if let Err(error) = self.check_definition(turn, &turn.shared.catalog, &statement) {
             return self.fail(turn, error);
         }
         let (origin, checked) = (Origin::Simple(VecDeque::new()), turn.shared.catalog.version);
@@ -77,31 +78,40 @@ impl Connection {
         self.start_call(turn, Role::Work, PartitionId::CLUSTER, body);
     }
 
-    fn check_definition(&self, turn: &Turn<'_>, statement: &Parsed) -> Result<sql::Definition, SqlError> {
+    /// What a definition makes of a catalog.
+    pub(super) fn check_definition(
+        &self,
+        turn: &Turn<'_>,
+        catalog: &Catalog,
+        statement: &Parsed,
+    ) -> Result<sql::Definition, SqlError> {
         if statement.is_internal() {
             // Whoever said it too early would put an index in use that does not hold.
             return Err(SqlError::unsupported("ALTER INDEX … SET ACTIVE is said by the cluster itself"));
         }
+        sql::define(catalog, statement, &self.surroundings(turn))
+    }
+
+    pub(super) fn surroundings(&self, turn: &Turn<'_>) -> sql::Surroundings<'_> {
         let (settings, partitions) = (self.settings.travelling(), turn.shared.config.partitions);
-        let surroundings = sql::Surroundings { settings, partitions, now: turn.wall, replicas: None };
-        sql::define(&turn.shared.catalog, statement, &surroundings)
+        sql::Surroundings { settings, partitions, now: turn.wall, replicas: None }
     }
 
     fn definition_body(&self, turn: &Turn<'_>, job: &DefineJob) -> RequestBody {
         let data = (1..=turn.shared.config.partitions).map(PartitionId);
         RequestBody::Order {
             participants: std::iter::once(PartitionId::CLUSTER).chain(data).collect(),
-            body: Arc::new(GlobalBody::Define {
-                text: Arc::clone(&job.statement.text),
-                settings: Arc::clone(self.settings.travelling()),
-                catalog_version: job.checked,
-            }),
+            body: Arc::new(GlobalBody::definition(
+                Arc::clone(&job.statement.text),
+                Arc::clone(self.settings.travelling()),
+                job.checked,
+            )),
         }
     }
 
     /// The catalog has moved on since the definition was checked, and is known here again.
     pub(super) fn redefine(&mut self, turn: &mut Turn<'_>, mut job: Box<DefineJob>, mut call: Call) {
-        let definition = match self.check_definition(turn, &job.statement) {
+        let definition = match self.check_definition(turn, &turn.shared.catalog, &job.statement) {
             Ok(definition) => definition,
             Err(error) => return self.fail(turn, shifted(error, job.statement.offset)),
         };
@@ -163,7 +173,7 @@ impl Connection {
         self.refresh(turn, task);
     }
 
-    fn task_of(&mut self, statement: Parsed, origin: Origin) -> Task {
+    pub(super) fn task_of(&mut self, statement: Parsed, origin: Origin) -> Task {
         match origin {
             Origin::Simple(mut rest) => {
                 rest.push_front(statement);
@@ -194,7 +204,11 @@ impl Connection {
 
     /// In force everywhere.
     pub(super) fn finish_definition(&mut self, turn: &mut Turn<'_>) {
-        let Some(Job::Define(job)) = self.job.take() else { return self.broken(turn) };
+        let job = match self.job.take() {
+            Some(Job::Define(job)) => job,
+            Some(Job::Commit(job)) => return self.committed(turn, job),
+            _ => return self.broken(turn),
+        };
         if let Some(then) = job.then {
             return self.set_done(turn, then, job.checked);
         }
@@ -211,6 +225,10 @@ impl Connection {
 
     /// Is the current statement a definition that is in force?
     pub(super) fn is_defined(&self) -> bool {
-        matches!(&self.job, Some(Job::Define(job)) if job.defined.is_some())
+        match &self.job {
+            Some(Job::Define(job)) => job.defined.is_some(),
+            Some(Job::Commit(job)) => job.defined,
+            _ => false,
+        }
     }
 }

@@ -208,8 +208,13 @@ impl Connection {
     }
 
     /// A sequence is set, everywhere, by a definition that was made under this catalog.
-    pub(super) fn set_done(&mut self, turn: &mut Turn<'_>, mut job: SetJob, checked: CatalogVersion) {
+    pub(super) fn set_done(&mut self, turn: &mut Turn<'_>, job: SetJob, checked: CatalogVersion) {
         self.block_follows(turn, checked);
+        self.next_was_set(turn, job);
+    }
+
+    /// The next sequence is set.
+    fn next_was_set(&mut self, turn: &mut Turn<'_>, mut job: SetJob) {
         if let Some(set) = job.sets.pop_front() {
             self.drew.set(&set);
         }
@@ -222,12 +227,19 @@ impl Connection {
             let SetJob { items, origin, results, .. } = job;
             return self.render_results(turn, &items, origin, results);
         };
-        let text = set.definition(&turn.shared.catalog);
+        let text = set.definition(&self.drafted_catalog(turn));
         let parsed = text.and_then(|text| sql::parse(&text).ok()).and_then(|mut parsed| parsed.pop());
         let Some(parsed) = parsed else {
             return self.fail(turn, SqlError::new(SqlState::UNDEFINED_TABLE, "the sequence does not exist"));
         };
         sometimes!("session.sequence_set");
-        self.define_then(turn, parsed, job);
+        if !self.has_drafts() {
+            return self.define_then(turn, parsed, job);
+        }
+        // It is of the block's definitions, and holds when they do.
+        match self.draft(turn, &parsed) {
+            Ok(_) => self.next_was_set(turn, job),
+            Err(error) => self.fail(turn, error),
+        }
     }
 }

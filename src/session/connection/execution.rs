@@ -98,7 +98,8 @@ impl Connection {
     /// Sends a batch where its statements belong, with what they draw from sequences: to their partition, or nowhere if they
     /// touch no table or only the system's.
     pub(super) fn dispatch(&mut self, turn: &mut Turn<'_>, mut job: BatchJob) {
-        if let Err(error) = self.refuse_changes(&job.items).and_then(|()| self.sets_without_token(&job.items)) {
+        let allowed = self.drafts_stand(turn).and_then(|()| self.refuse_changes(&job.items));
+        if let Err(error) = allowed.and_then(|()| self.sets_without_token(&job.items)) {
             return self.fail(turn, error);
         }
         if let Some((sequence, missing)) = self.draw(turn, &mut job.items) {

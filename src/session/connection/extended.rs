@@ -6,6 +6,7 @@
 use super::execution::Item;
 use super::utility::Answer;
 use super::{Connection, Mode, Origin, Task};
+use crate::planted;
 use crate::session::codec::Incoming;
 use crate::session::shared::Turn;
 use crate::session::values;
@@ -161,15 +162,19 @@ impl Connection {
         }
     }
 
-    /// Plans a statement under the catalog known now. Positions of errors are counted in what the client sent.
+    /// Plans a statement under the catalog known now, or that of the open block. Positions of errors are counted in what the client sent.
     pub(super) fn plan(
         &self,
         turn: &mut Turn<'_>,
         parsed: &Parsed,
         types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>, SqlError> {
-        let shared = &mut *turn.shared;
-        let plan = shared.plans.prepare_parsed(&shared.catalog, parsed, self.settings.travelling(), types);
+        let catalog = self.planning_catalog(turn);
+        let plan = match self.plan_behind_drafts(parsed, types) {
+            Ok(None) => turn.shared.plans.prepare_parsed(&catalog, parsed, self.settings.travelling(), types),
+            Ok(Some(plan)) => Ok(plan),
+            Err(error) => Err(error),
+        };
         plan.map_err(|error| shifted(error, parsed.offset))
     }
 
@@ -350,6 +355,10 @@ impl Connection {
                 }
                 Err(error) => self.fail(turn, error),
             },
+            Kind::Define if self.in_block() && !planted!(228) => {
+                self.finish_portal(&name);
+                self.define_in_block(turn, statement.parsed.clone(), Origin::Portal(name, max_rows));
+            }
             Kind::Define => {
                 self.finish_portal(&name);
                 self.define(turn, statement.parsed.clone(), Origin::Portal(name, max_rows));

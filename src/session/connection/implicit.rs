@@ -106,7 +106,7 @@ impl Connection {
 
     pub(super) fn end_implicit(&mut self, turn: &mut Turn<'_>, after: After) {
         if let Block::Open(open) = std::mem::replace(&mut self.block, Block::Idle) {
-            self.end_block(turn, CommitJob { open, chain: false, after });
+            self.end_block(turn, CommitJob::new(open, false, after));
         }
     }
 }

@@ -10,6 +10,7 @@
 //! - `order`: commands over several partitions: order, collect, put together.
 //! - `definition`: DDL, in several requests.
 //! - `prepare`: what takes long of DDL, before it is ordered.
+//! - `drafts`: DDL in transaction blocks.
 //! - `draw`: values of sequences, before statements that draw them are sent.
 //! - `copy`: COPY … FROM STDIN.
 //! - `recover`: RECOVER NODE.
@@ -35,6 +36,7 @@ mod calls;
 mod copy;
 mod deferral;
 mod definition;
+mod drafts;
 mod draw;
 mod execution;
 mod extended;

@@ -150,8 +150,9 @@ impl Connection {
     fn observed(&mut self, turn: &mut Turn<'_>, job: ObserveJob) {
         let ObserveJob { job, survey, .. } = job;
         let all = self.settings.show_all();
+        let catalog = self.drafted_catalog(turn);
         let sources = Sources {
-            catalog: &turn.shared.catalog,
+            catalog: &catalog,
             survey: survey.as_ref(),
             partitions: turn.shared.config.partitions,
             session_settings: all.map(|(name, value, about)| (name.to_owned(), value, about.to_owned())).collect(),

@@ -6,8 +6,10 @@
 //! - A list never becomes shorter, and each action in it stands with a digest of what it showed.
 //! - A fork that is made again has a number of its own: a late copy of what was asked of an earlier one cannot reach it.
 
+use super::drafts::Draft;
 use super::execution::Item;
 use super::token::with_home;
+use crate::catalog::Catalog;
 use crate::partition::MAX_TRANSACTION_BYTES;
 use crate::partition::global::GlobalBody;
 use crate::partition::message::{Action, Commitment, Part, Piece, RequestBody, Step};
@@ -110,6 +112,7 @@ pub(super) struct Savepoint {
     /// Settings when it was set.
     pub(super) settings: Settings,
     pub(super) locals: usize,
+    pub(super) drafts: usize,
 }
 
 /// An open transaction.
@@ -143,6 +146,11 @@ pub(super) struct Open {
     pub(super) of_one_moment: bool,
     /// Where in the order of commands it reads, if it only reads.
     pub(super) cut: Option<GlobalNumber>,
+    /// The catalog under which its statements are planned, whatever others define meanwhile: that of its cut, or that on which its
+    /// own definitions are based.
+    pub(super) catalog: Option<Arc<Catalog>>,
+    /// Its definitions, which COMMIT orders.
+    pub(super) drafts: Vec<Draft>,
     /// Settings before it, and the values before each SET LOCAL.
     pub(super) settings: Settings,
     pub(super) locals: Vec<(String, String)>,
@@ -164,8 +172,8 @@ impl Open {
     }
 
     /// Is its first statement to be shown what all partitions have at one moment?
-    pub(super) fn wants_cut(&self, partitions: u32) -> bool {
-        self.modes.read_only == Some(true) && self.cut.is_none() && self.is_untouched() && partitions > 1
+    pub(super) fn wants_cut(&self) -> bool {
+        self.modes.read_only == Some(true) && self.cut.is_none() && self.is_untouched()
     }
 
     /// Can it go back to anywhere but its beginning?

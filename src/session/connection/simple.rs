@@ -5,6 +5,7 @@
 use super::execution::Item;
 use super::implicit::After;
 use super::{Connection, Mode, Origin, Task};
+use crate::planted;
 use crate::session::shared::Turn;
 use crate::session::writer::Formats;
 use crate::sql::{self, Kind, Parsed};
@@ -41,6 +42,12 @@ impl Connection {
             Kind::Explain => self.perform_explain(turn, statements),
             Kind::Define | Kind::Administer(_) if self.in_implicit() => {
                 self.end_implicit(turn, After::Perform(Task::Simple(statements)))
+            }
+            // Planted 228: what a block defines holds at once.
+            Kind::Define if self.in_block() && !planted!(228) => {
+                let statement = first.clone();
+                statements.pop_front();
+                self.define_in_block(turn, statement, Origin::Simple(statements));
             }
             Kind::Define => {
                 let statement = first.clone();

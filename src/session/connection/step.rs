@@ -88,16 +88,12 @@ impl Connection {
             }
             Route::Several(_) => return self.broken(turn),
         };
-        let version = turn.shared.catalog.version;
-        if matches!(&self.block, Block::Open(open) if open.wants_cut(turn.shared.config.partitions)) {
-            return self.order_cut(turn, job, version);
+        if matches!(&self.block, Block::Open(open) if open.wants_cut()) {
+            return self.order_cut(turn, job);
         }
+        let version = self.planning_catalog(turn).version;
         let (Block::Open(open), Some(item)) = (&mut self.block, job.items.pop()) else { return self.broken(turn) };
-        if open.cut.is_some() {
-            if open.catalog_version != version {
-                return self.fail(turn, snapshot_too_old("A definition has changed since the transaction began."));
-            }
-        } else if open.is_untouched() {
+        if open.is_untouched() {
             open.catalog_version = version;
         } else if open.catalog_version != version {
             return self.fail(turn, outdated());
@@ -141,8 +137,11 @@ impl Connection {
     }
 
     /// The first statement of a block that only reads: all partitions freeze what they have, at one place of the order.
-    fn order_cut(&mut self, turn: &mut Turn<'_>, job: BatchJob, catalog_version: CatalogVersion) {
+    fn order_cut(&mut self, turn: &mut Turn<'_>, job: BatchJob) {
         sometimes!("session.cut_ordered");
+        let Block::Open(open) = &mut self.block else { return self.broken(turn) };
+        open.catalog = Some(Arc::clone(&turn.shared.catalog));
+        let catalog_version = turn.shared.catalog.version;
         let participants = (1..=turn.shared.config.partitions).map(PartitionId).collect();
         let body = Arc::new(GlobalBody::Cut { catalog_version });
         self.job = Some(Job::Cut(job));
@@ -279,7 +278,7 @@ impl Connection {
         let Block::Open(open) = &self.block else { return self.broken(turn) };
         let number = open.statements.saturating_sub(1);
         let (settings, dice) = (self.settings.travelling(), dice(open.seed, number as usize));
-        let mut context = sql::Context::of(&turn.shared.catalog, settings, open.began, dice, 0);
+        let mut context = sql::Context::of(&self.planning_catalog(turn), settings, open.began, dice, 0);
         let mut parts: Vec<_> = std::mem::take(&mut job.parts).into_values().filter_map(Result::ok).collect();
         let result = if parts.len() == 1 {
             Ok(parts.remove(0))
@@ -467,10 +466,12 @@ impl Connection {
         self.dismiss();
         let Some(Job::Step(job)) = self.job.take() else { return self.broken(turn) };
         let Block::Open(open) = &mut self.block else { return self.broken(turn) };
-        if open.statements > 0 {
+        // What it has defined rests on that catalog, too.
+        if open.statements > 0 || !open.drafts.is_empty() {
             return self.fail(turn, outdated());
         }
         // Nothing was shown yet: the block begins anew.
+        open.catalog = None;
         self.renew_forks(turn);
         let StepJob { item, origin, .. } = *job;
         self.wanted = self.wanted.max(version);
@@ -489,18 +490,24 @@ impl Connection {
         job: super::block::CommitJob,
         collecting: &Collecting,
     ) {
-        debug_assert!(matches!(*collecting.body, GlobalBody::Commit { .. }), "a COMMIT was ordered");
+        let defines = matches!(*collecting.body, GlobalBody::Define { .. });
+        debug_assert!(defines || matches!(*collecting.body, GlobalBody::Commit { .. }), "a COMMIT was ordered");
         if collecting.is_untold() {
             // There is no result that would be too large: whoever has not kept it has lost more than that.
             let error = if job.open.wrote { outcome_lost() } else { not_validated() };
             return self.commit_failed(turn, job, error);
         }
         if !collecting.is_refused() {
+            if defines {
+                return self.drafts_committed(turn, job, collecting);
+            }
             return self.commit_done(turn, job, Outcome::Committed);
         }
         match collecting.refusal() {
             Some(Vote::Mismatch { error } | Vote::Error { error, .. }) => {
-                self.commit_failed(turn, job, SqlError::clone(error));
+                // A place in a definition is none in COMMIT.
+                let error = SqlError { position: None, ..SqlError::clone(error) };
+                self.commit_failed(turn, job, error);
             }
             Some(Vote::Replan { .. }) => self.commit_outdated(turn, job),
             Some(Vote::Spent(spent)) => {

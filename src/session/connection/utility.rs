@@ -48,7 +48,7 @@ impl Answer {
 impl Connection {
     /// VACUUM and ANALYZE: their tables must exist.
     pub(super) fn maintain(&self, turn: &Turn<'_>, statement: &Maintain) -> Result<Answer, SqlError> {
-        sql::maintain(&turn.shared.catalog, statement, self.settings.travelling()).map(Answer::tag)
+        sql::maintain(&self.drafted_catalog(turn), statement, self.settings.travelling()).map(Answer::tag)
     }
 
     /// Answers a statement that is the session's own business.

@@ -228,7 +228,7 @@ impl Cluster {
         self.definitions += 1;
         let sequence = Sequence(self.definitions);
         let id = RequestId { session: SessionId { gateway: 99, counter: 1 }, sequence };
-        let body = GlobalBody::Define { text: text.into(), settings: Arc::default(), catalog_version: self.version() };
+        let body = GlobalBody::definition(text.into(), Arc::default(), self.version());
         let participants = (0..self.members.len()).map(|number| PartitionId(number as u32)).collect();
         let order = RequestBody::Order { participants, body: Arc::new(body) };
         self.replica(PartitionId::CLUSTER).request(now, wall, ORIGIN, ask(id, order));

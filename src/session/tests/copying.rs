@@ -151,3 +151,25 @@ fn copy_in_the_extended_protocol() {
          query SELECT * FROM t"
     );
 }
+
+#[test]
+fn the_pieces_of_a_copy_are_checked_together() {
+    shows!(
+        "session
+         query CREATE TABLE t (id int PRIMARY KEY, note text, parent int DEFAULT 1400 REFERENCES t)
+         quiet
+         query COPY t (id, note) FROM STDIN
+         rows 1 1500
+         done
+         query SELECT count(*) FROM t
+         query COPY t (id, note, parent) FROM STDIN
+         rows 2000 2001
+         done
+         query DELETE FROM t
+         query ALTER TABLE t ALTER parent SET DEFAULT 1600
+         query COPY t (id, note) FROM STDIN
+         rows 1 1500
+         done
+         query SELECT count(*) FROM t"
+    );
+}

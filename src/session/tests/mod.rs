@@ -17,6 +17,7 @@ mod constraints;
 mod copying;
 mod definitions;
 mod dialogue;
+mod drafts;
 mod fuzz;
 mod implicit;
 mod render;

@@ -156,7 +156,11 @@ pub(super) fn request(request: &Request) -> String {
                     let lists: Vec<_> = lists.iter().map(|(at, own)| format!("{at} {}", list(own))).collect();
                     format!("{} {}", if *only_validate { "Validate" } else { "Commit" }, lists.join(" and "))
                 }
-                GlobalBody::Define { text, .. } => format!("Define {{{text}}}"),
+                GlobalBody::Define { definitions, lists, .. } => {
+                    let lists = lists.iter().map(|(at, own)| format!("{at} {} and ", list(own)));
+                    let texts: Vec<&str> = definitions.iter().map(|definition| &*definition.text).collect();
+                    format!("{}Define {{{}}}", lists.collect::<String>(), texts.join("; "))
+                }
                 GlobalBody::Cut { .. } => "Cut".to_owned(),
             };
             let token = body.token().map(|token| format!(" under {} of {}", token.key, token.home)).unwrap_or_default();

@@ -110,6 +110,21 @@ pub fn define(catalog: &Catalog, statement: &Parsed, surroundings: &Surroundings
     Ok(Definition { catalog: next.catalog, tag: tag.to_owned(), notices: next.notices, work: next.work })
 }
 
+/// What a definition is called that is a transaction of its own and cannot be part of another; `None`: it can.
+///
+/// # Errors
+/// When its text cannot be read.
+pub fn stands_alone(statement: &Parsed) -> Result<Option<&'static str>, SqlError> {
+    let text = &statement.text;
+    if statement.statement.is_some() || statement.is_internal() {
+        return Ok(None);
+    }
+    if let Some(of_database) = parse::database(text)? {
+        return Ok(Some(of_database.tag()));
+    }
+    Ok(parse::cluster_default(text)?.map(|_| "ALTER CLUSTER"))
+}
+
 /// The DDL that puts the next index that is being built in use, for whoever has seen that it holds; `None`: none is.
 #[must_use]
 pub fn next_to_finish(catalog: &Catalog) -> Option<String> {

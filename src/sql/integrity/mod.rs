@@ -172,6 +172,11 @@ impl Web {
         Ok(Self { knots })
     }
 
+    /// Its tables.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.knots.values().flat_map(|knot| std::iter::once(&knot.target.table).chain(&knot.parents))
+    }
+
     /// May any check be left to the block's end?
     pub(super) fn defers(&self) -> bool {
         self.knots.values().any(|knot| knot.deferred.contains(&true))

@@ -11,6 +11,16 @@ pub(in crate::sql) enum Database {
     Drop { name: String, if_exists: bool },
 }
 
+impl Database {
+    /// Its command tag.
+    pub(in crate::sql) const fn tag(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "CREATE DATABASE",
+            Self::Drop { .. } => "DROP DATABASE",
+        }
+    }
+}
+
 /// Options that say how things are here anyway, or that nothing hangs on.
 const WITHOUT_EFFECT: [&str; 10] = [
     "owner",

@@ -373,6 +373,35 @@ impl Node {
 }
 
 impl Write {
+    /// Calls `visit` for every table that is written or read.
+    pub(super) fn tables<'n>(&'n self, visit: &mut dyn FnMut(&'n Arc<Table>)) {
+        let mut expressions: Vec<&Expr> = Vec::new();
+        let target = match self {
+            Self::Truncate(tables) => return tables.iter().for_each(visit),
+            Self::Copy(copy) => &copy.target,
+            Self::Insert(insert) => {
+                insert.source.scans(&mut |scan| visit(&scan.table));
+                let update = insert.conflict.iter().filter_map(|conflict| conflict.update.as_ref());
+                expressions
+                    .extend(update.flat_map(|(set, condition)| set.iter().map(|(_, expr)| expr).chain(condition)));
+                &insert.target
+            }
+            Self::Update(update) => {
+                update.rows.scans(&mut |scan| visit(&scan.table));
+                expressions.extend(update.assignments.iter().map(|(_, expr)| expr));
+                &update.target
+            }
+            Self::Delete(delete) => {
+                delete.rows.scans(&mut |scan| visit(&scan.table));
+                &delete.target
+            }
+        };
+        visit(&target.table);
+        for expr in expressions.into_iter().chain(target.returning.iter().flatten()) {
+            scans_in(expr, &mut |scan| visit(&scan.table));
+        }
+    }
+
     /// Is it all copies of a table that are written?
     pub(super) fn is_of_replicated(&self) -> bool {
         match self {

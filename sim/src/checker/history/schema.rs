@@ -1,10 +1,12 @@
 //! `schema-agrees`: an object of the schema is there for everybody from the moment that its maker is told so, until it is
 //! dropped; an index tells of as many rows as its table has; and a row that is older than a column has in it what the column was
-//! added with (its number, see the workload), or what somebody wrote there.
+//! added with (its number, see the workload), or what somebody wrote there. Two tables that are made in one block are there
+//! together, and so is what the block has written.
 
 use super::{Checker, Finding, History, Judgement, Recorded};
 use crate::history::{Outcome, Seen};
 use crate::operation::{Object, Operation, Sort};
+use crate::workload::last_of_pair;
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -44,6 +46,7 @@ impl Checker for SchemaAgrees {
         Finding::first(self, &history.operations, |recorded| match recorded.operation {
             Operation::Need { object, .. } => {
                 let (unknown, place) = (Life::default(), (recorded.workload, object));
+                together(recorded, object)?;
                 let there = made.get(&place).unwrap_or(&unknown).judge(recorded, object);
                 there.and_then(|()| value(recorded, object, written.get(&place).map_or(&[], Vec::as_slice)))
             }
@@ -125,6 +128,27 @@ fn value(read: &Recorded, object: Object, written: &[&Recorded]) -> Judgement {
                 object.number
             ),
         )),
+    }
+}
+
+/// Two tables and a mark that come and go together.
+fn together(read: &Recorded, object: Object) -> Judgement {
+    if object.sort != Sort::Pair {
+        return Ok(());
+    }
+    match (read.operation, &read.outcome) {
+        (Operation::Need { value: 0, .. }, Outcome::Failed(why))
+            if why.contains(&last_of_pair(read.workload, object.number)) =>
+        {
+            Err(("half", format!("{read} found one of two tables that are made together: {why}")))
+        }
+        (Operation::Need { value: 0, .. }, Outcome::Done(Seen::Rows(rows))) => match rows.as_slice() {
+            [row] if row.last().is_some_and(|mark| mark.as_deref() == Some("1")) => Ok(()),
+            _ => {
+                Err(("half", format!("{read} found {object} and {rows:?}, without the mark that was written with it")))
+            }
+        },
+        _ => Ok(()),
     }
 }
 

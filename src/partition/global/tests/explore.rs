@@ -128,8 +128,7 @@ fn prepared() -> &'static (Vec<Vec<Bytes>>, CatalogVersion) {
         let mut world = World::over(&vec![Vec::new(); PARTITIONS as usize + 1], CatalogVersion(0), 0);
         let participants: Vec<_> = (0..=PARTITIONS).map(PartitionId).collect();
         let text = "CREATE TABLE t (id int PRIMARY KEY, n bigint CHECK (n < 2))".into();
-        let (settings, catalog_version) = (Arc::default(), CatalogVersion(0));
-        let body = Arc::new(GlobalBody::Define { text, settings, catalog_version });
+        let body = Arc::new(GlobalBody::definition(text, Arc::default(), CatalogVersion(0)));
         world.request(0, SETUP, RequestBody::Order { participants, body });
         world.settle(&Scope { asks: &[], drops: 0, failures: 0 });
         world.catalog = world.groups[0].replica.machine().catalog().version;
