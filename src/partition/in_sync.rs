@@ -24,12 +24,16 @@
 //!   did. Errors and reads wait for nothing: a read may show what has not been acknowledged yet.
 //! - A reply that is held belongs to its leader. When leadership is lost it is answered as lost, the session asks again, and the
 //!   next leader holds it again. A statement whose time is over meanwhile ends with 40003: it is executed, and stays so.
-//! - Replies that are held count as pending: beyond `max_pending` requests are refused.
+//! - Replies that are held count as pending: beyond `max_pending` writes are refused, never reads and definitions. A session that goes on
+//!   lets go of its own, and nobody is made to wait for what no table asks for any more. (Once they were held for ever, and everything was
+//!   refused.) What clients leave behind that are gone waits until leadership moves.
 //! - A command over several partitions is voted on as always; to hold votes would make others wait who ask for nothing. Each participant
 //!   holds its own answer, and the session needs them all. What it must find on the disks then is the *decision*, not only the
 //!   command: whoever survives alone might come to another one, if another participant's log was lost. So the decision on such a
-//!   command is logged at once. Definitions, and the cluster partition, are semi-sync.
-//! - Where an idempotency token was found to be spent, the answer waits for what the strictest table asks for.
+//!   command is logged at once, and *every* reply waits for the decisions on all such commands before it: it rests on what they came to.
+//!   Definitions, and the cluster partition, are semi-sync.
+//! - What is asked for under an idempotency token and comes to nothing, since it was executed before, waits at each of its partitions for what the
+//!   strictest table asks for.
 //!
 //! # Invariants
 //! - When a reply to a write in mode `sync` is released, every member of the newest set has its entry on disk: of the released set
@@ -39,6 +43,7 @@
 //! - What a member holds counts from its own acknowledgement, never while it recovers (its memory is lost or new).
 //!
 //! # Caveats
+//! - A block that is told in its first statement that its token was used before has been told so by the token's home alone.
 //! - When a member dies, replies wait for up to `in_sync_timeout`, once. A quorum is always needed besides: with a majority gone nothing is
 //!   committed, and the set cannot shrink either.
 //! - A member that loses its disk stays in the set until it is found to lack something; it is one of those whose loss the others make up for.

@@ -313,8 +313,14 @@ impl Replica {
             return self.answer(origin, &request, ReplyBody::Stale);
         }
         let leads = self.consensus.status().role == Role::Leader;
+        let held = if leads && Self::may_be_held(&request.body) {
+            self.let_go_of_held(request.id.session, request.acked_below);
+            self.acknowledging.holds()
+        } else {
+            0
+        };
         if leads
-            && self.reads.holds() + self.acknowledging.holds() >= self.max_pending
+            && self.reads.holds() + held >= self.max_pending
             && !matches!(request.body, RequestBody::Abandon { .. } | RequestBody::LetGo { .. })
         {
             sometimes!("partition.overloaded_while_silent");
@@ -588,7 +594,7 @@ impl Replica {
             // What was executed is committed: it can be told again without asking anybody.
             Seen::Executed(outcome) => {
                 sometimes!("partition.retry_answered_from_table");
-                let asked = (self.machine.asked(request.id), None);
+                let asked = self.machine.asked(request.id);
                 return self.acknowledge(asked, (origin, request.id, request.attempt), ReplyBody::Done(outcome));
             }
             Seen::Stale => return self.answer(origin, &request, ReplyBody::Stale),
@@ -772,7 +778,7 @@ impl Replica {
                 let spent = self.machine.spent(key);
                 let asked = if spent.is_some() { self.machine.asking().most() } else { Asked::default() };
                 let body = ReplyBody::Done(Outcome::Token(spent));
-                return self.acknowledge((asked, None), (origin, request.id, request.attempt), body);
+                return self.acknowledge(asked, (origin, request.id, request.attempt), body);
             }
             RequestBody::ReadCatalog { have } => {
                 let catalog = self.machine.catalog();

@@ -110,8 +110,6 @@ pub struct Executed {
     pub directory: bool,
     /// A read over several partitions has its place here.
     pub(super) read: Option<Box<Showing>>,
-    /// The command over several partitions that has been settled.
-    pub(super) settled: Option<GlobalNumber>,
     /// The decision on this command has been passed.
     pub(super) declared: Option<GlobalNumber>,
     /// What is frozen for these cuts is of no more use.

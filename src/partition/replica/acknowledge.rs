@@ -6,7 +6,7 @@ use crate::catalog::{Asked, ReplicationMode};
 use crate::consensus::{FollowerStatus, Role};
 use crate::partition::command::Command;
 use crate::partition::in_sync::InSync;
-use crate::partition::message::ReplyBody;
+use crate::partition::message::{ReplyBody, RequestBody};
 use crate::types::{Duration, GlobalNumber, Instant, LogIndex, NodeId, RequestId, Sequence, SessionId};
 use crate::{planted, sometimes};
 use std::collections::BTreeMap;
@@ -112,10 +112,10 @@ impl Pursuit {
 }
 
 impl Replica {
-    /// Answers a write, when what was written is where it is asked for. `of`: the command over several partitions that it was.
+    /// Answers a write, when what was written is where it is asked for.
     pub(super) fn acknowledge(
         &mut self,
-        (asked, of): (Asked, Option<GlobalNumber>),
+        asked: Asked,
         (origin, id, attempt): (Origin, RequestId, u32),
         body: ReplyBody,
     ) {
@@ -128,7 +128,8 @@ impl Replica {
             return self.reply(origin, id, attempt, ReplyBody::Lost);
         }
         let held = Held { origin, attempt, body };
-        match of.filter(|number| self.machine.is_undeclared(*number)) {
+        // It rests on every command over several partitions before it, and itself: what was decided on them must be found there, too.
+        match self.machine.last_undeclared() {
             Some(number) => {
                 self.acknowledging.undeclared.entry(number).or_default().insert(id, (asked, held));
             }
@@ -137,11 +138,37 @@ impl Replica {
     }
 
     /// The decision on a command over several partitions has been passed.
-    pub(super) fn acknowledge_declared(&mut self, number: GlobalNumber) {
-        for (id, (asked, held)) in self.acknowledging.undeclared.remove(&number).unwrap_or_default() {
+    pub(super) fn acknowledge_declared(&mut self) {
+        let open = self.acknowledging.undeclared.split_off(&GlobalNumber(self.machine.settled().0 + 1));
+        let declared = std::mem::replace(&mut self.acknowledging.undeclared, open);
+        for (id, (asked, held)) in declared.into_values().flatten() {
             sometimes!("partition.answer_held_for_its_decision");
             self.acknowledging.hold(asked, self.machine.executed(), id, held);
         }
+    }
+
+    /// May this request be refused because many replies wait? Nothing is held for those that change nothing.
+    pub(super) const fn may_be_held(body: &RequestBody) -> bool {
+        matches!(body, RequestBody::Execute(_) | RequestBody::Commit(_))
+    }
+
+    /// A session has gone on, and waits no longer for what it had asked before.
+    pub(super) fn let_go_of_held(&mut self, session: SessionId, below: Sequence) {
+        let Acknowledging { held, places, undeclared, .. } = &mut self.acknowledging;
+        let first = RequestId { session, sequence: Sequence(0) };
+        let gone: Vec<RequestId> =
+            places.range(first..RequestId { session, sequence: below }).map(|(id, _)| *id).collect();
+        for id in gone {
+            sometimes!("partition.held_answer_let_go");
+            if let Some((asked, index)) = places.remove(&id)
+                && let Some(waiting) = held.get_mut(&asked)
+            {
+                waiting.remove(&(index, id));
+            }
+        }
+        undeclared
+            .values_mut()
+            .for_each(|waiting| waiting.retain(|id, _| id.session != session || id.sequence >= below));
     }
 
     /// Leadership has been won or lost: what is held is asked again.
@@ -167,11 +194,14 @@ impl Replica {
         }
         let backups = self.backups();
         let (everywhere, executed) = (self.everywhere_in_sync(now, &backups), self.machine.executed());
+        // Nobody is made to wait for what no table asks for any more.
+        let most = self.machine.asking().most();
+        let own = self.consensus.durable();
         let mut released = Vec::new();
         for (asked, waiting) in &mut self.acknowledging.held {
-            let count = (asked.backups as usize).checked_sub(1);
-            let enough = count.map_or(executed, |at| backups.get(at).map_or(LogIndex(0), |(held, _)| *held));
-            let through = if asked.is_sync() { enough.min(everywhere) } else { enough };
+            let count = (asked.backups.min(most.backups) as usize).checked_sub(1);
+            let enough = count.map_or(executed, |at| backups.get(at).map_or(LogIndex(0), |(held, _)| *held)).min(own);
+            let through = if asked.is_sync() && most.is_sync() { enough.min(everywhere) } else { enough };
             let still = waiting.split_off(&(through.next(), FIRST));
             for ((index, id), held) in std::mem::replace(waiting, still) {
                 released.push((asked.is_sync(), index, id, held));

@@ -285,14 +285,13 @@ impl Replica {
 
     /// What came of an entry goes to whoever waits for it.
     pub(super) fn executed(&mut self, now: Instant, executed: Executed) {
-        let Executed { reply, asked, collected, ordered, catalog, directory, read, settled, declared, let_go } =
-            executed;
+        let Executed { reply, asked, collected, ordered, catalog, directory, read, declared, let_go } = executed;
         if directory {
             self.output.directory = Some(Arc::clone(self.machine.directory()));
         }
         let_go.into_iter().for_each(|cut| self.cuts.let_go(cut));
         if let Some(number) = declared {
-            self.acknowledge_declared(number);
+            self.acknowledge_declared();
             self.decisions.remove(&number);
             self.reads.forget(number);
             self.exchanges.forget(number);
@@ -309,12 +308,12 @@ impl Replica {
             && let Some(super::Pending { origin, attempt, orders, .. }) = self.pending.remove(&id)
         {
             self.ordering = self.ordering.saturating_sub(usize::from(orders));
-            self.acknowledge((asked, None), (origin, id, attempt), body);
+            self.acknowledge(asked, (origin, id, attempt), body);
         }
         if let Some((id, body)) = collected
             && let Some((origin, attempt)) = self.exchanges.collectors.remove(&id)
         {
-            self.acknowledge((asked, settled), (origin, id, attempt), body);
+            self.acknowledge(asked, (origin, id, attempt), body);
         }
         if let Some(global) = ordered
             && self.leads
@@ -475,7 +474,7 @@ impl Replica {
             return;
         }
         if let Some(body) = self.machine.collect(request.id, number) {
-            let asked = (self.machine.asked(request.id), Some(number));
+            let asked = self.machine.asked(request.id);
             return self.acknowledge(asked, (origin, request.id, request.attempt), body);
         }
         if self.exchanges.collectors.len() >= self.max_pending && !self.exchanges.collectors.contains_key(&request.id) {

@@ -154,9 +154,9 @@ impl StateMachine {
         open.map(|(number, outcome)| (number, outcome.committed, outcome.values))
     }
 
-    /// Is it decided, and the decision not in the log yet?
-    pub(in crate::partition) fn is_undeclared(&self, number: GlobalNumber) -> bool {
-        self.globals.undeclared.contains(&number)
+    /// The last command that is decided, and the decision not in the log yet.
+    pub(in crate::partition) fn last_undeclared(&self) -> Option<GlobalNumber> {
+        self.globals.undeclared.last().copied()
     }
 
     /// Nothing below is remembered.
@@ -643,8 +643,8 @@ impl StateMachine {
         }
         let defines = matches!(*standing.global.body, GlobalBody::Define { .. });
         let mut asked = match vote {
-            // What was done under a token is told once more: which tables that has written is not known any more.
-            Vote::Spent(_) => self.asking.most(),
+            // What was done under a token is told once more, at its home: which tables that has written, and where, is not known any more.
+            _ if !committed && standing.global.body.token().is_some() => self.asking.most(),
             _ if committed && !defines => self.asked_by_written(),
             _ => Asked::default(),
         };
@@ -700,7 +700,7 @@ impl StateMachine {
             ReplyBody::Done(outcome)
         };
         let catalog = (self.catalog.version != before).then(|| Arc::clone(&self.catalog));
-        Executed { collected: Some((id, body)), asked, settled: Some(number), catalog, ..Executed::default() }
+        Executed { collected: Some((id, body)), asked, catalog, ..Executed::default() }
     }
 
     /// Passes the entry of a decision.
