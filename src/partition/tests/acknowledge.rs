@@ -30,6 +30,7 @@ impl Bench {
         let mut bench = Self::with_table();
         bench.define(2, "CREATE TABLE other (id int PRIMARY KEY)");
         bench.define(3, &format!("ALTER TABLE t SET ({option})"));
+        bench.decisions(1..=3);
         for _ in 0..3 {
             let last = bench.last();
             bench.followers_have(last, last);
@@ -39,8 +40,17 @@ impl Bench {
         bench
     }
 
+    /// The decisions on these definitions get into the log.
+    fn decisions(&mut self, numbers: impl Iterator<Item = u64>) {
+        let decision = |number| Command::Decision { number: GlobalNumber(number), committed: true, values: Vec::new() };
+        self.script.lock().unwrap().proposals.extend(numbers.map(|number| decision(number).encode()));
+        let released = self.commit_all(1);
+        assert!(released.is_empty(), "{released:?}");
+    }
+
     fn write(&mut self, sequence: u64, text: &str) -> Vec<Reply> {
-        assert!(self.ask(sequence, RequestBody::Execute(batch(3, &[text]))).is_empty());
+        let version = self.replica.machine().catalog().version.0;
+        assert!(self.ask(sequence, RequestBody::Execute(batch(version, &[text]))).is_empty());
         self.commit_all(1)
     }
 
@@ -72,6 +82,27 @@ fn a_synchronous_write_is_acknowledged_when_all_in_sync_have_it() {
     // The rest waits for nobody.
     assert_eq!(affected(&bench.write(3, "INSERT INTO other VALUES (1)")[0].body), [1]);
     assert!(matches!(bench.write(4, "INSERT INTO t VALUES (1, 10)")[0].body, ReplyBody::Done(Outcome::Error { .. })));
+}
+
+#[test]
+fn a_write_waits_for_the_decisions_that_it_rests_on_and_for_nobody_longer_than_it_is_asked_for() {
+    let mut bench = Bench::asking("replication_mode = 'sync'");
+    bench.define(4, "CREATE TABLE later (id int PRIMARY KEY)");
+    assert!(bench.write(2, "INSERT INTO t VALUES (1, 10)").is_empty());
+    let last = bench.last();
+    bench.followers_have(last, last);
+    assert!(bench.pumped_at(0).is_empty(), "who survives alone would not know what the definition came to");
+    bench.decisions(4..=4);
+    bench.followers_have(last, last);
+    assert!(bench.pumped_at(0).is_empty(), "the decision is not there");
+    let now = bench.last();
+    bench.followers_have(now, now);
+    assert_eq!(affected(&bench.pumped_at(0)[0].body), [1]);
+
+    assert!(bench.write(3, "INSERT INTO t VALUES (2, 10)").is_empty());
+    assert_eq!(bench.replica.pending(), 1);
+    bench.define(5, "ALTER TABLE t SET (replication_mode = 'semi-sync')");
+    assert_eq!(bench.replica.pending(), 0, "no table asks for it any more");
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::block::{Block, CommitJob};
 use super::calls::Role;
 use super::order::Collecting;
 use super::step::outdated;
+use super::token::defines_under_token;
 use super::{Connection, Job, Origin};
 use crate::catalog::{Catalog, Table};
 use crate::partition::MAX_TRANSACTION_BYTES;
@@ -110,10 +111,6 @@ impl Connection {
             let message = format!("{what} cannot run inside a transaction block");
             return Err(SqlError::new(SqlState(*b"25001"), message));
         }
-        if self.settings.idempotency_token().is_some() {
-            return Err(SqlError::unsupported("definitions are not executed under an idempotency token")
-                .hint("RESET orrery.idempotency_token before the transaction."));
-        }
         let Block::Open(open) = &self.block else { return Err(outdated()) };
         let known = turn.shared.catalog.version;
         if open.catalog.is_none() && !open.is_untouched() && open.catalog_version != known {
@@ -179,6 +176,10 @@ impl Connection {
 
     /// COMMIT of a block that has drafts.
     pub(super) fn order_drafts(&mut self, turn: &mut Turn<'_>, job: CommitJob) {
+        if self.settings.idempotency_token().is_some() {
+            // It was set behind the first definition: what the block has written would not be noted under it.
+            return self.commit_failed(turn, job, defines_under_token());
+        }
         let open = &job.open;
         let data = (1..=turn.shared.config.partitions).map(PartitionId);
         let lists = open.lists.iter().map(|(partition, list)| (*partition, open.commitment(list, true))).collect();

@@ -494,7 +494,7 @@ impl Connection {
         debug_assert!(defines || matches!(*collecting.body, GlobalBody::Commit { .. }), "a COMMIT was ordered");
         if collecting.is_untold() {
             // There is no result that would be too large: whoever has not kept it has lost more than that.
-            let error = if job.open.wrote { outcome_lost() } else { not_validated() };
+            let error = if job.open.wrote || defines { outcome_lost() } else { not_validated() };
             return self.commit_failed(turn, job, error);
         }
         if !collecting.is_refused() {

@@ -223,7 +223,7 @@ fn not_one() -> SqlError {
 }
 
 /// A definition is asked for while a token is set.
-fn defines_under_token() -> SqlError {
+pub(super) fn defines_under_token() -> SqlError {
     SqlError::unsupported("a definition cannot be executed under an idempotency token")
         .detail("It would be executed each time that it is asked for. Nothing was changed.")
         .hint("RESET orrery.idempotency_token first; IF EXISTS and IF NOT EXISTS make many definitions safe to repeat.")

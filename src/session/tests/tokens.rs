@@ -111,6 +111,22 @@ fn definitions_are_refused_under_a_token_and_so_is_what_follows_its_transaction_
 }
 
 #[test]
+fn a_block_of_definitions_is_not_committed_under_a_token_that_was_set_behind_them() {
+    shows!(
+        "session
+         quiet
+         query CREATE TABLE t (a int PRIMARY KEY)
+         query BEGIN
+         query CREATE TABLE u (a int)
+         query SET orrery.idempotency_token = 'one'
+         query INSERT INTO t VALUES (1)
+         query COMMIT
+         query SELECT a FROM t
+         query SHOW orrery.idempotency_token"
+    );
+}
+
+#[test]
 fn a_token_that_another_has_hidden_stays() {
     shows!(
         "session
