@@ -452,13 +452,6 @@ pub const PLANTED: &[Planted] = &[
         "scenarios/transactions/undecided_reads.toml",
     ),
     planted(
-        133,
-        "a new leader takes it for known that reads it has found open are everywhere",
-        "model E1: read-only goes on, replies not held; rules A10",
-        GLOBALS,
-        "scenarios/transactions/leaders_among_reads.toml",
-    ),
-    planted(
         134,
         "a transaction that reads at one cut is shown what each partition has when it is asked",
         "model E2: read-only over two partitions not validated; rules A10",
