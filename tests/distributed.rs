@@ -389,7 +389,13 @@ fn compare_records(
                 let (Some(expected), Some(got)) = (last(expected), last(got)) else { continue };
                 let shown = |answer: &Answer| rounded(rows(answer, false));
                 if expected.tag != got.tag || !open && shown(&expected) != shown(&got) {
-                    differences.push(format!("{statement}\n{:?}\n{:?}", shown(&expected), shown(&got)));
+                    differences.push(format!(
+                        "{statement}\n{} {:?}\n{} {:?}",
+                        expected.tag,
+                        shown(&expected),
+                        got.tag,
+                        shown(&got)
+                    ));
                 }
             }
             (Err(_), Err(_)) => seen.1 += 1,

@@ -44,7 +44,7 @@ use super::context::Context;
 use super::execute::{self, Flow, Run};
 use super::footprint::{Distribution, Footprint};
 use super::placement::{Share, alike};
-use super::plan::{Insert, Rows, Update, Write, scans_in};
+use super::plan::{Insert, Node, Rows, Scan, Update, Write, scans_in};
 use super::prepared::{Plan, Prepared, run_to_end};
 use super::settings::StatementResult;
 use crate::catalog::Table;
@@ -175,14 +175,24 @@ fn exchange(write: &Write) -> Division {
 /// What the rows of an UPDATE or DELETE are found by: the target's own rows each participant has, unless they move.
 fn wants_of(rows: &Rows, table: &Table, shared: &mut Wants, mut own: Option<&mut Wants>) {
     let target = match rows {
-        Rows::Scan(scan) => Some(std::ptr::from_ref(scan.as_ref())),
-        Rows::Join(_) => None,
+        Rows::Scan(scan) => Some(scan.as_ref()),
+        Rows::Join(node) => scan_of_target(node, table),
     };
     rows.scans(&mut |scan| match &mut own {
-        Some(own) if scan.with_key || target == Some(std::ptr::from_ref(scan)) => own.add(scan),
+        Some(own) if target.is_some_and(|target| std::ptr::eq(target, scan)) => own.add(scan),
         _ => shared.add(scan),
     });
     shared.complete(table);
+}
+
+/// The scan by which a join reads the table that is written. Another one may carry keys, too, for FOR UPDATE: that stands below a Lock, or in
+/// a subquery. (Once it was taken for the target's, and each participant locked, and wrote, what *it* had found.)
+fn scan_of_target<'n>(node: &'n Node, table: &Table) -> Option<&'n Scan> {
+    match node {
+        Node::Scan(scan) if scan.with_key && scan.table.id == table.id => Some(scan),
+        Node::Lock(_) => None,
+        other => other.inputs().into_iter().find_map(|input| scan_of_target(input, table)),
+    }
 }
 
 fn not_divided() -> SqlError {

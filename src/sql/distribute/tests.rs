@@ -43,6 +43,8 @@ const STATEMENTS: &[&str] = &[
     "UPDATE a SET id = id + 1",
     "UPDATE a SET g = b.v FROM b WHERE b.x = a.id",
     "UPDATE a SET g = b.v FROM b WHERE b.y = a.id",
+    "UPDATE a SET g = 0 WHERE id = (SELECT id FROM a WHERE g > 1 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)",
+    "UPDATE a SET g = 0 FROM (SELECT id FROM a ORDER BY g LIMIT 2 FOR UPDATE) AS s WHERE a.id = s.id",
     "DELETE FROM b WHERE v > 3",
     "DELETE FROM b WHERE v = (SELECT max(v) FROM b)",
 ];
