@@ -381,6 +381,11 @@ fn compare_records(
             _ => continue,
         };
         let (expected, got) = (one.run(&statement), many.run(&statement));
+        // Which of the rows that are there is given which number is open: the files go different ways from there.
+        let text = statement.to_lowercase();
+        if text.contains("alter table") && NUMBERS.iter().any(|word| text.contains(word)) {
+            return;
+        }
         let open = OPEN.iter().any(|word| statement.to_lowercase().contains(word));
         match (expected, got) {
             (Ok(expected), Ok(got)) => {
@@ -405,6 +410,9 @@ fn compare_records(
         }
     }
 }
+
+/// What numbers rows that are there.
+const NUMBERS: [&str; 3] = ["nextval", "serial", "identity"];
 
 /// What several partitions refuse and one does not, because of where rows are: the files go different ways from there.
 const PLACED: [&str; 3] =
